@@ -1,0 +1,209 @@
+"""What travels between the bridge, the media gateway and the workers over the volatile Redis.
+
+Owns the shapes and their encoding, one msgpack value a stream entry in the field ``m``. Does no I/O.
+
+Streams: ``turns`` carries :class:`TurnRequest`; ``audio:{call_uuid}`` carries :class:`AudioChunk`;
+``results:{bridge_id}`` carries :data:`BridgeMessage`; ``media:{gateway_id}`` carries :class:`SpeakReply`.
+Audio is always int16 little-endian mono at 8000 Hz.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+TURNS_STREAM = "turns"
+TURNS_GROUP = "workers"
+FIELD = b"m"
+AUDIO_RATE_HZ = 8000
+CHUNK_MS = 100
+
+
+def audio_stream(call_uuid: str) -> str:
+    return f"audio:{call_uuid}"
+
+
+def results_stream(bridge_id: str) -> str:
+    return f"results:{bridge_id}"
+
+
+def media_stream(gateway_id: str) -> str:
+    return f"media:{gateway_id}"
+
+
+class Exchange(msgspec.Struct, frozen=True, array_like=True):
+    """One earlier turn, for the model's context: who (``caller`` or ``lifeline``) said what."""
+
+    who: str
+    words: str
+
+
+class TurnRequest(msgspec.Struct, frozen=True, tag=True):
+    """A bridge asks for one turn. Published when the call begins to listen, before any audio.
+
+    ``expect`` is ``intent`` or the name of the slot that was asked for. ``remaining_ms`` is how long after this
+    entry was added the answer is worthless (listening limit plus turn budget); ``budget_ms`` counts from the end of speech.
+    ``gateway_id`` is the media gateway that holds the call's WebSocket and takes the reply's audio.
+    """
+
+    turn_id: str
+    call_uuid: str
+    turn: int
+    epoch: int
+    bridge_id: str
+    gateway_id: str
+    flow_slug: str
+    flow_version: int
+    language: str
+    expect: str
+    slots: dict[str, str]
+    history: tuple[Exchange, ...]
+    listen_ms: int
+    budget_ms: int
+    remaining_ms: int
+
+
+class AudioChunk(msgspec.Struct, frozen=True, array_like=True):
+    """Up to 100 ms of one turn's audio. ``end`` marks the end of speech by the gateway's voice activity, or of listening."""
+
+    turn: int
+    seq: int
+    pcm: bytes
+    end: bool = False
+
+
+class StageTiming(msgspec.Struct, frozen=True):
+    """What one engine did for one stage of one turn. Times in milliseconds; ``kind`` is empty when it succeeded."""
+
+    stage: str
+    engine: str
+    attempts: int
+    total_ms: float
+    first_byte_ms: float | None = None
+    kind: str = ""
+    probe: bool = False
+
+
+class MediaConnected(msgspec.Struct, frozen=True, tag=True):
+    call_uuid: str
+    gateway_id: str
+
+
+class MediaClosed(msgspec.Struct, frozen=True, tag=True):
+    call_uuid: str
+    gateway_id: str
+
+
+class MediaReport(msgspec.Struct, frozen=True, tag=True):
+    """Sent by the gateway every 250 ms while a call listens: proof that audio still arrives."""
+
+    call_uuid: str
+    turn: int
+    frames: int
+
+
+class SpeechStarted(msgspec.Struct, frozen=True, tag=True):
+    call_uuid: str
+    turn: int
+
+
+class SpeechEnded(msgspec.Struct, frozen=True, tag=True):
+    """The caller has stopped speaking: the turn's budget runs from here. ``source`` is ``vad`` or ``engine``."""
+
+    call_uuid: str
+    turn: int
+    source: str
+
+
+class TurnTaken(msgspec.Struct, frozen=True, tag=True):
+    call_uuid: str
+    turn: int
+    worker_id: str
+    queue_ms: float
+
+
+class TurnPartial(msgspec.Struct, frozen=True, tag=True):
+    call_uuid: str
+    turn: int
+    transcript: str
+
+
+class TurnDone(msgspec.Struct, frozen=True, tag=True):
+    """A turn's result. ``intent`` names an intent of the flow or is empty (not understood); ``slots`` only the flow's own.
+
+    ``reply_audio`` says that the reply's audio was handed to the gateway; its file is announced by the switch.
+    """
+
+    call_uuid: str
+    turn: int
+    transcript: str
+    intent: str
+    confidence: float
+    slots: dict[str, str]
+    reply: str
+    reply_audio: bool
+    stages: tuple[StageTiming, ...]
+    worker_id: str = ""
+
+
+class TurnFailed(msgspec.Struct, frozen=True, tag=True):
+    """No engine of ``stage`` answered in time. What was understood before the failure is kept."""
+
+    call_uuid: str
+    turn: int
+    stage: str
+    kind: str
+    attempts: int
+    stages: tuple[StageTiming, ...]
+    transcript: str = ""
+    intent: str = ""
+    slots: dict[str, str] = {}
+    worker_id: str = ""
+
+
+BridgeMessage = (
+    MediaConnected
+    | MediaClosed
+    | MediaReport
+    | SpeechStarted
+    | SpeechEnded
+    | TurnTaken
+    | TurnPartial
+    | TurnDone
+    | TurnFailed
+)
+
+
+class SpeakReply(msgspec.Struct, frozen=True, tag=True):
+    """A worker hands a reply's audio to the gateway that holds the call."""
+
+    call_uuid: str
+    turn: int
+    pcm: bytes
+
+
+_encoder = msgspec.msgpack.Encoder()
+_request = msgspec.msgpack.Decoder(TurnRequest)
+_chunk = msgspec.msgpack.Decoder(AudioChunk)
+_bridge = msgspec.msgpack.Decoder(BridgeMessage)
+_media = msgspec.msgpack.Decoder(SpeakReply)
+
+
+def encode(message: TurnRequest | AudioChunk | SpeakReply | BridgeMessage) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode_request(data: bytes) -> TurnRequest:
+    """Raises ``msgspec.DecodeError`` or ``msgspec.ValidationError``, as do the others of this family."""
+    return _request.decode(data)
+
+
+def decode_chunk(data: bytes) -> AudioChunk:
+    return _chunk.decode(data)
+
+
+def decode_bridge_message(data: bytes) -> BridgeMessage:
+    return _bridge.decode(data)
+
+
+def decode_media_message(data: bytes) -> SpeakReply:
+    return _media.decode(data)

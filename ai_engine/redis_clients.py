@@ -1,0 +1,43 @@
+"""The one place where Redis clients are built, with every time-out said (redis-py's defaults are traps).
+
+Owns nothing else: no keys, no scripts. ``durable`` holds the journal, circuits and Celery; ``volatile`` turns and audio.
+"""
+
+from __future__ import annotations
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+# A local socket answers in well under a millisecond; a second of silence means the server is gone or frozen.
+CONNECT_TIMEOUT_S = 1.0
+REPLY_TIMEOUT_S = 1.0
+# A blocking read waits at most 50 ms in the server (a blocked XREAD ignores streams added meanwhile), see TRAPS.md.
+BLOCK_MS = 50
+POOL_CONNECTIONS = 64
+
+
+def connect_async(url: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S) -> redis.asyncio.Redis:
+    """A client that never repeats a command: a lost reply raises, and the caller decides (an XADD would be stored twice)."""
+    return redis.asyncio.Redis.from_url(
+        url,
+        socket_timeout=reply_timeout_s,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        max_connections=POOL_CONNECTIONS,
+        retry=AsyncRetry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+
+
+def connect(url: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S) -> redis.Redis:
+    """The blocking twin, for management commands, Celery and views."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=reply_timeout_s,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        max_connections=POOL_CONNECTIONS,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )

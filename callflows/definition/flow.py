@@ -1,0 +1,167 @@
+"""A published flow as pure values: what a call to one number should do.
+
+Owns the shape of a version and the look-ups in it. Knows nothing of Django, files or audio bytes; anyone may import it.
+A value of this module is immutable and travels as JSON (:func:`encode_snapshot`, :func:`decode_snapshot`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from callflows.definition.errors import BadSnapshot
+
+SNAPSHOT_FORMAT = 1
+
+
+class Policy(StrEnum):
+    AUTOMATE = "automate"
+    HUMAN = "human"
+
+
+class SlotKind(StrEnum):
+    DIGITS = "digits"
+    CHOICE = "choice"
+
+
+class Phrase(msgspec.Struct, frozen=True):
+    """One piece of audio. ``file`` is the name in the prompt folder (``<content hash>.wav``), ``text`` its words."""
+
+    text: str
+    file: str
+    duration_ms: int = 0
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One value of a slot of kind ``choice``: the digit that picks it and how it is spoken."""
+
+    value: str
+    digit: str
+    words: str
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """A value a call needs. ``ask`` invites the caller to say it, ``ask_keypad`` names the keys."""
+
+    name: str
+    kind: SlotKind
+    label: str
+    ask: Phrase
+    ask_keypad: Phrase
+    min_length: int = 1
+    max_length: int = 12
+    sensitive: bool = False
+    choices: tuple[Choice, ...] = ()
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """Something a caller wants.
+
+    ``menu`` is the phrase of its keypad mapping (``For your balance, press 1.``), ``digit`` the key.
+    ``outcomes`` maps an action's outcome name to a template of words and typed places
+    (``Your balance is {balance:amount}.``), spoken from fragments: see ``ivr_fallback.spoken``.
+    """
+
+    name: str
+    label: str
+    policy: Policy
+    utterances: tuple[str, ...]
+    digit: str
+    menu: Phrase
+    slots: tuple[str, ...] = ()
+    action: str = ""
+    outcomes: dict[str, str] = {}
+    destination: str = ""
+
+
+class SystemPhrases(msgspec.Struct, frozen=True):
+    """What every flow must be able to say, with any engine dead."""
+
+    greeting: Phrase
+    not_understood: Phrase
+    transfer_to_team: Phrase
+    menu_intro: Phrase
+    menu_hint: Phrase
+    """Names the key that leads back to the menu (``*``); played first when the menu itself can be skipped."""
+    invalid_choice: Phrase
+    anything_else: Phrase
+    anything_else_menu: Phrase
+    connecting: Phrase
+    no_agent: Phrase
+    action_failed: Phrase
+    goodbye: Phrase
+
+
+class FlowVersion(msgspec.Struct, frozen=True):
+    """One immutable version of a flow.
+
+    ``phrases`` maps every fragment's words (lower case, as ``ivr_fallback.spoken`` names them) to its file, so that
+    numbers, dates and amounts can be spoken without an engine. Durations are in milliseconds.
+    """
+
+    slug: str
+    number: int
+    name: str
+    destination_number: str
+    language: str
+    voice: str
+    system: SystemPhrases
+    intents: tuple[Intent, ...]
+    slots: tuple[Slot, ...]
+    phrases: dict[str, Phrase]
+    human_destination: str
+    turn_budget_ms: int = 4000
+    listen_limit_ms: int = 8000
+
+    def intent(self, name: str) -> Intent | None:
+        return next((intent for intent in self.intents if intent.name == name), None)
+
+    def intent_for_digit(self, digit: str) -> Intent | None:
+        return next((intent for intent in self.intents if intent.digit == digit), None)
+
+    def slot(self, name: str) -> Slot | None:
+        return next((slot for slot in self.slots if slot.name == name), None)
+
+    def phrase(self, words: str) -> Phrase | None:
+        return self.phrases.get(words.strip().lower())
+
+    def files(self) -> frozenset[str]:
+        """Every audio file that a call of this version may play."""
+        system = (getattr(self.system, name) for name in SystemPhrases.__struct_fields__)
+        owned = [phrase.file for phrase in system]
+        owned += [intent.menu.file for intent in self.intents]
+        owned += [phrase.file for slot in self.slots for phrase in (slot.ask, slot.ask_keypad)]
+        owned += [phrase.file for phrase in self.phrases.values()]
+        return frozenset(owned)
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Every published flow, newest version of each first, with earlier versions that live calls may still use."""
+
+    flows: tuple[FlowVersion, ...]
+    format: int = SNAPSHOT_FORMAT
+
+    def for_number(self, destination_number: str) -> FlowVersion | None:
+        """The newest version for a dialled number; a flow for ``*`` takes every other number."""
+        exact = [flow for flow in self.flows if flow.destination_number == destination_number]
+        wild = [flow for flow in self.flows if flow.destination_number == "*"]
+        return max(exact or wild, key=lambda flow: flow.number, default=None)
+
+    def version(self, slug: str, number: int) -> FlowVersion | None:
+        return next((flow for flow in self.flows if flow.slug == slug and flow.number == number), None)
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(snapshot), indent=1)
+
+
+def decode_snapshot(data: bytes) -> Snapshot:
+    """Bytes of a snapshot file. Raises :class:`BadSnapshot` with the place of the first fault."""
+    try:
+        snapshot = msgspec.json.decode(data, type=Snapshot)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise BadSnapshot(str(error)) from error
+    if snapshot.format != SNAPSHOT_FORMAT:
+        raise BadSnapshot(f"snapshot format {snapshot.format}, this program reads {SNAPSHOT_FORMAT}")
+    return snapshot

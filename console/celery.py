@@ -1,0 +1,13 @@
+"""The Celery application: prompt rendering, roll-ups, probes of the switch. Its tasks live in ``console/tasks.py``."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+
+app = Celery("lifeline")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["console"])

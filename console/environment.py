@@ -1,0 +1,91 @@
+"""Typed reading of settings: the environment first, then the running stack's state file, then the default.
+
+Owns how a value is found and how a wrong one is refused (:class:`ImproperlyConfigured` with its name and the fix).
+The state file is written by the launcher, so that a command run beside ``make run`` finds the running stack by itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+STATE_FILE = "state.json"
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off", ""}
+
+
+class Environment:
+    """Looks settings up and remembers which names exist, so that a misspelt ``LIFELINE_…`` variable is refused."""
+
+    def __init__(self, data_dir: Path, environ: dict[str, str] | None = None) -> None:
+        self._environ = dict(os.environ if environ is None else environ)
+        self._state = _read_state(data_dir / STATE_FILE)
+        self._asked: set[str] = set()
+
+    def text(self, name: str, default: str) -> str:
+        self._asked.add(name)
+        return self._environ.get(name, self._state.get(name, default))
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        value = self.text(name, str(default)).strip().lower()
+        if value in TRUE:
+            return True
+        if value in FALSE:
+            return False
+        raise ImproperlyConfigured(f"{name} is {value!r}: use true or false.")
+
+    def number(self, name: str, default: int, *, least: int = 0, most: int = 2**31) -> int:
+        value = self.text(name, str(default))
+        try:
+            number = int(value)
+        except ValueError:
+            raise ImproperlyConfigured(f"{name} is {value!r}: use a whole number from {least} to {most}.") from None
+        if not least <= number <= most:
+            raise ImproperlyConfigured(f"{name} is {number}: use a whole number from {least} to {most}.")
+        return number
+
+    def port(self, name: str, default: int) -> int:
+        return self.number(name, default, least=1, most=65535)
+
+    def names(self, name: str, default: str = "") -> list[str]:
+        return [part.strip() for part in self.text(name, default).split(",") if part.strip()]
+
+    def networks(self, name: str, default: str) -> list[str]:
+        """A list of addresses and networks, checked here so that a typo stops the start."""
+        networks = self.names(name, default)
+        for network in networks:
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                raise ImproperlyConfigured(
+                    f"{name} holds {network!r}: use addresses or networks such as 127.0.0.1 or 10.0.0.0/8, with commas between."
+                ) from None
+        return networks
+
+    def refuse_unknown(self, prefix: str, known_elsewhere: tuple[str, ...]) -> None:
+        """Raises for a variable that begins with ``prefix`` and that nobody reads: most likely a typing error."""
+        for name in sorted(self._environ):
+            if not name.startswith(prefix) or name in self._asked or name.startswith(known_elsewhere):
+                continue
+            raise ImproperlyConfigured(f"{name} is not a setting of Lifeline: correct its name or take it out (docs/settings.md).")
+
+
+def _read_state(path: Path) -> dict[str, str]:
+    """The running stack's settings, or nothing when no stack runs. A stack whose launcher is gone is no stack."""
+    try:
+        state = json.loads(path.read_text())
+        launcher_pid = int(state["pid"])
+        settings = {str(name): str(value) for name, value in state["env"].items()}
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    try:
+        os.kill(launcher_pid, 0)
+    except ProcessLookupError:
+        return {}
+    except PermissionError:
+        pass
+    return settings

@@ -1,0 +1,164 @@
+"""Settings of every Lifeline process, in one file, read through typed helpers. ``docs/settings.md`` explains each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from console.environment import Environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+LIFELINE_DATA_DIR = Path(os.environ.get("LIFELINE_DATA_DIR", BASE_DIR / ".lifeline")).resolve()
+env = Environment(LIFELINE_DATA_DIR)
+
+# --- Safety ---------------------------------------------------------------------------------------------------------
+DEBUG = env.flag("LIFELINE_DEBUG")
+LIFELINE_DEMO = env.flag("LIFELINE_DEMO")
+SECRET_KEY = env.text("LIFELINE_SECRET_KEY", "")
+if not SECRET_KEY:
+    if not (DEBUG or LIFELINE_DEMO or "test" in sys.argv[:1]):
+        raise ImproperlyConfigured(
+            "LIFELINE_SECRET_KEY is not set: give a long random text (or start with `make run`, which makes one)."
+        )
+    SECRET_KEY = "only-for-development-" + "0" * 40
+ALLOWED_HOSTS = env.names("LIFELINE_ALLOWED_HOSTS", "127.0.0.1,localhost")
+CSRF_TRUSTED_ORIGINS = env.names("LIFELINE_TRUSTED_ORIGINS")
+LIFELINE_HTTPS = env.flag("LIFELINE_HTTPS")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LIFELINE_HTTPS
+SECURE_SSL_REDIRECT = LIFELINE_HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if LIFELINE_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = LIFELINE_HTTPS
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+
+# --- Django ---------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "daphne",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "django_prometheus",
+    "channels",
+    "callflows",
+    "ivr_fallback",
+    "esl_bridge",
+    "ai_engine",
+    "simulator",
+    "console",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "console.urls"
+ASGI_APPLICATION = "console.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = env.text("LIFELINE_TIME_ZONE", "UTC")
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = LIFELINE_DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "live"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# --- Where things are kept -----------------------------------------------------------------------------------------
+DATABASES = {"default": environ.Env.db_url_config(env.text("DATABASE_URL", f"sqlite:///{LIFELINE_DATA_DIR}/lifeline.sqlite3"))}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Measured: with these three, five writers never see "database is locked".
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+LIFELINE_REDIS_DURABLE_URL = env.text("LIFELINE_REDIS_DURABLE_URL", "redis://127.0.0.1:6379/0")
+LIFELINE_REDIS_VOLATILE_URL = env.text("LIFELINE_REDIS_VOLATILE_URL", "redis://127.0.0.1:6380/0")
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [LIFELINE_REDIS_VOLATILE_URL], "prefix": "channels"},
+    }
+}
+CELERY_BROKER_URL = env.text("LIFELINE_CELERY_BROKER_URL", LIFELINE_REDIS_DURABLE_URL)
+LIFELINE_FLOW_SNAPSHOT = Path(env.text("LIFELINE_FLOW_SNAPSHOT", str(LIFELINE_DATA_DIR / "flows.json")))
+LIFELINE_SPOOL_DIR = Path(env.text("LIFELINE_SPOOL_DIR", str(LIFELINE_DATA_DIR / "spool")))
+
+# --- The bridge and the media gateway ------------------------------------------------------------------------------
+LIFELINE_ESL_HOST = env.text("LIFELINE_ESL_HOST", "127.0.0.1")
+LIFELINE_ESL_PORT = env.port("LIFELINE_ESL_PORT", 8084)
+LIFELINE_ESL_ALLOW = env.networks("LIFELINE_ESL_ALLOW", "127.0.0.0/8,::1")
+LIFELINE_MEDIA_HOST = env.text("LIFELINE_MEDIA_HOST", "127.0.0.1")
+LIFELINE_MEDIA_PORT = env.port("LIFELINE_MEDIA_PORT", 8765)
+LIFELINE_MEDIA_ALLOW = env.networks("LIFELINE_MEDIA_ALLOW", "127.0.0.0/8,::1")
+LIFELINE_MEDIA_URL = env.text("LIFELINE_MEDIA_URL", f"ws://{LIFELINE_MEDIA_HOST}:{LIFELINE_MEDIA_PORT}/stream")
+LIFELINE_MEDIA_SECRET = env.text("LIFELINE_MEDIA_SECRET", SECRET_KEY)
+LIFELINE_BRIDGE_ID = env.text("LIFELINE_BRIDGE_ID", "bridge-1")
+LIFELINE_CHAIN_EXTENSION = env.text("LIFELINE_CHAIN_EXTENSION", "9200")
+LIFELINE_CHAIN_CONTEXT = env.text("LIFELINE_CHAIN_CONTEXT", "lifeline")
+LIFELINE_PROMPT_DIR = Path(env.text("LIFELINE_PROMPT_DIR", str(LIFELINE_DATA_DIR / "prompts")))
+LIFELINE_MAX_CALLS = env.number("LIFELINE_MAX_CALLS", 1000, least=1, most=100_000)
+
+# --- The switch (control port) and the simulator ---------------------------------------------------------------------
+LIFELINE_SWITCH_HOST = env.text("LIFELINE_SWITCH_HOST", "127.0.0.1")
+LIFELINE_SWITCH_PORT = env.port("LIFELINE_SWITCH_PORT", 8021)
+LIFELINE_SWITCH_PASSWORD = env.text("LIFELINE_SECRET_SWITCH_PASSWORD", "ClueCon")
+LIFELINE_DIALPLAN = Path(env.text("LIFELINE_DIALPLAN", str(BASE_DIR / "deploy/freeswitch/dialplan/lifeline.xml")))
+LIFELINE_SIMULATE_RATE = env.text("LIFELINE_SIMULATE_RATE", "0.25")
+
+# --- AI --------------------------------------------------------------------------------------------------------------
+LIFELINE_ENGINE_HOST = env.text("LIFELINE_ENGINE_HOST", "127.0.0.1")
+LIFELINE_ENGINE_STT_PORT = env.port("LIFELINE_ENGINE_STT_PORT", 2700)
+LIFELINE_ENGINE_HTTP_PORT = env.port("LIFELINE_ENGINE_HTTP_PORT", 2701)
+LIFELINE_ENGINE_CONTROL = env.text("LIFELINE_ENGINE_CONTROL", "127.0.0.1:2702")
+# JSON list of {"name", "stage", "kind", "url", "model", "voice", "secret"}; empty: the local engine for every stage.
+LIFELINE_ENGINES = env.text("LIFELINE_ENGINES", "")
+LIFELINE_WORKER_TURNS = env.number("LIFELINE_WORKER_TURNS", 16, least=1, most=1000)
+LIFELINE_WORKER_ID = env.text("LIFELINE_WORKER_ID", "")
+LIFELINE_CIRCUIT_FAILURES = env.number("LIFELINE_CIRCUIT_FAILURES", 3, least=3, most=5)
+LIFELINE_CIRCUIT_OPEN_S = env.number("LIFELINE_CIRCUIT_OPEN_S", 15, least=1, most=3600)
+LIFELINE_PII_IN_LOGS = env.flag("LIFELINE_PII_IN_LOGS")
+LIFELINE_LOG_LEVEL = env.text("LIFELINE_LOG_LEVEL", "INFO").upper()
+
+# Secrets are read by name where they are used; the console's port and the launcher's names belong to the launcher.
+env.refuse_unknown("LIFELINE_", known_elsewhere=("LIFELINE_SECRET_", "LIFELINE_DATA_DIR", "LIFELINE_CONSOLE_", "LIFELINE_RUN_", "LIFELINE_TEST_"))
+LOGGING_CONFIG = None

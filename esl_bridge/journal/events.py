@@ -1,0 +1,220 @@
+"""The journal's events: everything that happened in every call, as values with a stable encoding.
+
+Owns the shapes and the encoding; the spool and the sending are its neighbours, the recorder reads them.
+Order within a call is (epoch, seq of its producer), never arrival. Times are wall clock, microseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from ai_engine.messages import StageTiming
+
+JOURNAL_STREAM = "journal"
+FIELD = b"m"
+
+
+class Mode(StrEnum):
+    AI = "ai"
+    FALLBACK = "fallback"
+    AGENT = "agent"
+
+
+class Cause(StrEnum):
+    AI = "ai"
+    QUEUE = "queue"
+    MEDIA = "media"
+    BRIDGE = "bridge"
+
+
+class Outcome(StrEnum):
+    RECOVERED = "recovered"
+    FAILED_OVER = "failed_over"
+    DROPPED = "dropped"
+
+
+class TurnOutcome(StrEnum):
+    UNDERSTOOD = "understood"
+    NOT_UNDERSTOOD = "not_understood"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+    """The caller pressed a key, or went: nothing is said about the AI."""
+
+
+class FallbackReason(StrEnum):
+    INCIDENT = "incident"
+    NO_ENGINE = "no_engine"
+    """No usable engine at the start of a turn: circuit open."""
+    FORCED = "forced"
+    """No usable engine because an operator holds a circuit open."""
+    TURNS_OPEN = "turns_open"
+    SHED = "shed"
+
+
+class CallStarted(msgspec.Struct, frozen=True, tag="call_started"):
+    """A bridge took the call: the first time, or (``resumed``) again after another owner."""
+
+    caller: str
+    destination: str
+    flow_slug: str
+    flow_version: int
+    language: str
+    bridge_id: str
+    resumed: bool = False
+
+
+class StepEntered(msgspec.Struct, frozen=True, tag="step_entered"):
+    step: str
+    mode: Mode
+
+
+class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started"):
+    turn: int
+    expect: str
+
+
+class TurnFinished(msgspec.Struct, frozen=True, tag="turn_finished"):
+    """``answer_ms``: end of speech to result, None when speech never ended. Slots never hold a sensitive value."""
+
+    turn: int
+    outcome: TurnOutcome
+    transcript: str
+    intent: str
+    confidence: float
+    slots: dict[str, str]
+    stages: tuple[StageTiming, ...]
+    answer_ms: float | None
+    worker_id: str = ""
+
+
+class SlotCollected(msgspec.Struct, frozen=True, tag="slot_collected"):
+    """``value`` is empty for a sensitive slot. ``by`` is ``voice`` or ``keypad``."""
+
+    name: str
+    value: str
+    by: str
+
+
+class ActionStarted(msgspec.Struct, frozen=True, tag="action_started"):
+    action: str
+    key: str
+
+
+class ActionFinished(msgspec.Struct, frozen=True, tag="action_finished"):
+    action: str
+    key: str
+    outcome: str
+    took_ms: float
+
+
+class IntentServed(msgspec.Struct, frozen=True, tag="intent_served"):
+    """The caller heard the outcome of what they asked for, to its end."""
+
+    intent: str
+    mode: Mode
+
+
+class IncidentOpened(msgspec.Struct, frozen=True, tag="incident_opened"):
+    incident_id: str
+    cause: Cause
+    stage: str
+    kind: str
+    attempts: int
+    turn: int
+
+
+class IncidentClosed(msgspec.Struct, frozen=True, tag="incident_closed"):
+    """``proof`` names the switch's own event that shows the outcome (``PLAYBACK_START <file>``, ``DTMF``, ``CHANNEL_BRIDGE``)."""
+
+    incident_id: str
+    outcome: Outcome
+    proof: str
+
+
+class FellBack(msgspec.Struct, frozen=True, tag="fell_back"):
+    reason: FallbackReason
+    detail: str = ""
+
+
+class AgentRequested(msgspec.Struct, frozen=True, tag="agent_requested"):
+    destination: str
+
+
+class AgentJoined(msgspec.Struct, frozen=True, tag="agent_joined"):
+    pass
+
+
+class CallEnded(msgspec.Struct, frozen=True, tag="call_ended"):
+    """``ended_by``: ``caller``, ``lifeline``, ``switch`` or ``unknown`` (found gone afterwards)."""
+
+    hangup_cause: str
+    ended_by: str
+
+
+class CircuitChanged(msgspec.Struct, frozen=True, tag="circuit_changed"):
+    """Of no call: ``Entry.call_uuid`` is empty."""
+
+    engine: str
+    before: str
+    after: str
+    why: str
+
+
+JournalEvent = (
+    CallStarted
+    | StepEntered
+    | TurnStarted
+    | TurnFinished
+    | SlotCollected
+    | ActionStarted
+    | ActionFinished
+    | IntentServed
+    | IncidentOpened
+    | IncidentClosed
+    | FellBack
+    | AgentRequested
+    | AgentJoined
+    | CallEnded
+    | CircuitChanged
+)
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One journal line. (boot_id, seq) is unique; seq rises by one within a producer's boot."""
+
+    boot_id: str
+    seq: int
+    call_uuid: str
+    epoch: int
+    at_us: int
+    event: JournalEvent
+
+
+def watermark_key(boot_id: str) -> str:
+    """Durable Redis key: highest seq of that boot which the recorder has committed."""
+    return f"journal:stored:{boot_id}"
+
+
+_encoder = msgspec.msgpack.Encoder()
+_entry = msgspec.msgpack.Decoder(Entry)
+_batch = msgspec.msgpack.Decoder(tuple[Entry, ...])
+
+
+def encode_entry(entry: Entry) -> bytes:
+    return _encoder.encode(entry)
+
+
+def decode_entry(data: bytes) -> Entry:
+    """Raises ``msgspec.DecodeError`` or ``msgspec.ValidationError``."""
+    return _entry.decode(data)
+
+
+def encode_batch(entries: tuple[Entry, ...]) -> bytes:
+    """One stream entry holds one batch, in the order of seq, of one boot."""
+    return _encoder.encode(entries)
+
+
+def decode_batch(data: bytes) -> tuple[Entry, ...]:
+    return _batch.decode(data)

@@ -1,0 +1,16 @@
+"""Settings of the test run: the product's own, with a data folder of the run's and no stack of the developer's machine."""
+
+import os
+import tempfile
+
+os.environ["LIFELINE_DATA_DIR"] = tempfile.mkdtemp(prefix="lifeline-test-")
+os.environ["LIFELINE_DEMO"] = "true"
+
+from console.settings import *  # noqa: E402, F403 — a settings module is the one place where this is Django's own way
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
