@@ -51,6 +51,9 @@ class FallbackReason(StrEnum):
     """No usable engine because an operator holds a circuit open."""
     TURNS_OPEN = "turns_open"
     SHED = "shed"
+    NOT_UNDERSTOOD = "not_understood"
+    """The AI worked and the caller was not understood three times: no failure, and not sent straight to the menu."""
+    CALLER_CHOICE = "caller_choice"
 
 
 class CallStarted(msgspec.Struct, frozen=True, tag="call_started"):

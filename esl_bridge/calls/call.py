@@ -1,0 +1,382 @@
+"""One live call, decided: ``handle(input, now) -> orders``. The same function runs under the socket and in every test.
+
+Owns how a call begins, who is spoken to (the AI's dialogue or the keypad menu), and every passage between them.
+Pure: no clock, socket or identifier of its own. What the AI's turn does is in ``turns.py``, sound in ``speaker.py``.
+"""
+
+from __future__ import annotations
+
+from ai_engine.messages import MediaClosed, MediaConnected
+from callflows.definition.flow import FlowVersion, Phrase
+from esl_bridge.calls import inputs as told
+from esl_bridge.calls.actions_taken import ActionsTaken
+from esl_bridge.calls.dialogue import Dialogue, DialogueStep, HearReply, Listen, UseMenu
+from esl_bridge.calls.incidents import OPEN_VARIABLE, Incidents
+from esl_bridge.calls.inputs import AiUse
+from esl_bridge.calls.listening import TurnFailure
+from esl_bridge.calls.orders import (
+    AnswerCall,
+    HangUp,
+    Order,
+    Record,
+    SetVariables,
+    StartAudio,
+    StopAudio,
+    TransferToAgent,
+    TransferToLastResort,
+)
+from esl_bridge.calls.ownership import Ownership
+from esl_bridge.calls.speaker import Said, Speaker
+from esl_bridge.calls.turns import DialogueResult, Turns
+from esl_bridge.journal.events import (
+    AgentJoined,
+    AgentRequested,
+    CallEnded,
+    CallStarted,
+    Cause,
+    FallbackReason,
+    FellBack,
+    IntentServed,
+    Mode,
+    Outcome,
+    SlotCollected,
+    StepEntered,
+)
+from ivr_fallback import steps as menu_steps
+from ivr_fallback.menu import Menu
+
+AFTER_AGENT = "after_agent"
+SLOT_PREFIX = "slot_"
+
+
+class Call:
+    """A call of one owner. ``epoch`` rises with each owner; orders of an older one are mute from :class:`OwnerChanged` on."""
+
+    def __init__(self, bridge_id: str) -> None:
+        self._bridge_id = bridge_id
+        self._talker: Dialogue | Menu | None = None
+        self._mode = Mode.AI
+        self._step = ""
+        self._slots: dict[str, str] = {}
+        self._intent = ""
+        self._use = AiUse.USABLE
+        self._key_deadline: float | None = None
+        self._released = False
+        self._hanging_up = False
+        self._well = False
+        self._audio_due = False
+        self.ended = False
+        self.epoch = 0
+        self.owner = ""
+
+    # --- From outside ---
+
+    def handle(self, event: told.Input, now: float) -> list[Order]:
+        """Everything that follows from ``event``. After the end, or when another owns the call, nothing does."""
+        if isinstance(event, told.Connected):
+            return self._connected(event, now)
+        if self.ended or not self.owner:
+            return []
+        if isinstance(event, told.HungUp | told.SocketClosed | told.OwnerChanged):
+            return self._leave(event)
+        if isinstance(event, told.AgentBridged):
+            return self._agent_joined()
+        if self._released:
+            return []
+        return self._live(event, now)
+
+    def wake_at(self) -> float | None:
+        """When :class:`TimePassed` should come, if nothing else does before."""
+        if self.ended or self._released or not self.owner:
+            return None
+        moments = (self._speaker.deadline, self._key_deadline, self._ownership.due, self._turns.deadline)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    # --- Beginning ---
+
+    def _connected(self, event: told.Connected, now: float) -> list[Order]:
+        kept = event.kept
+        _, _, before = kept.get("owner", "").rpartition(":")
+        self.epoch = int(before) + 1 if before.isdecimal() else 1
+        self.owner = f"{self._bridge_id}:{self.epoch}"
+        self.call_uuid = event.call_uuid
+        self._use = event.ai_use
+        self._ownership = Ownership(event.call_uuid)
+        self._speaker = Speaker(f"{self.epoch:04x}-{event.call_uuid}")
+        self._incidents = Incidents(event.call_uuid, self.epoch, kept.get(OPEN_VARIABLE, ""))
+        self._actions = ActionsTaken(event.call_uuid, kept.get("visit", ""))
+        self._turns = Turns(event.flow, first_turn=self.epoch * 1000) if event.flow else Turns(None, first_turn=0)
+        if event.flow is None:
+            return self._without_flow(event, now)
+        self._flow: FlowVersion = event.flow
+        mine = {"owner": self.owner, "flow": f"{event.flow.slug}:{event.flow.number}", "lang": event.flow.language}
+        started = CallStarted(
+            event.caller, event.destination, event.flow.slug, event.flow.number, event.flow.language, self._bridge_id,
+            resumed=self.epoch > 1,
+        )  # fmt: skip
+        orders: list[Order] = [Record(started), SetVariables(mine), *self._ownership.arm(now)]
+        if not event.answered:
+            self._audio_due = True
+            orders.append(AnswerCall())
+        self._slots = {name.removeprefix(SLOT_PREFIX): value for name, value in kept.items() if name.startswith(SLOT_PREFIX)}
+        self._intent = kept.get("intent", "")
+        if self.epoch > 1:
+            return orders + self._resume(event, now)
+        return orders + self._start(now)
+
+    def _start(self, now: float) -> list[Order]:
+        if self._use is not AiUse.USABLE:
+            opening = (self._flow.system.greeting,)
+            return self._fall_back(FallbackReason(self._use.value), opening, now, detail="at the start of the call")
+        self._talker = Dialogue(self._flow, slots=self._slots)
+        return [*self._start_audio(), *self._carry_out(self._talker.begin(), now)]
+
+    def _start_audio(self) -> list[Order]:
+        """After the answer: before it there may be no media to copy."""
+        return [] if self._audio_due else [StartAudio()]
+
+    def _resume(self, event: told.Connected, now: float) -> list[Order]:
+        step = event.kept.get("step", "")
+        if step == AFTER_AGENT:
+            met = event.agent_disposition == "SUCCESS"
+            opening: tuple[Phrase, ...] = () if met else (self._flow.system.no_agent,)
+            self._mode = Mode.FALLBACK
+            menu = Menu(self._flow, slots=self._slots)
+            self._talker = menu
+            return self._carry_out(menu.begin_after_agent(opening), now)
+        orders = self._incidents.open(TurnFailure(Cause.BRIDGE, "bridge", "resumed"), attempts=1, turn=0)
+        if event.kept.get("mode") == Mode.FALLBACK.value:
+            self._mode = Mode.FALLBACK
+            menu = Menu(self._flow, slots=self._slots, intent=self._intent)
+            self._talker = menu
+            return orders + self._carry_out(menu.begin(()), now)
+        if self._use is not AiUse.USABLE:
+            return orders + self._fall_back(FallbackReason(self._use.value), self._transfer_words(), now, detail="at a resume")
+        dialogue = Dialogue(self._flow, slots=self._slots, intent=self._intent)
+        self._talker = dialogue
+        return [*orders, StopAudio(), *self._start_audio(), *self._carry_out(dialogue.resume(step), now)]
+
+    def _without_flow(self, event: told.Connected, now: float) -> list[Order]:
+        """No published flow takes this number: the last resort is better than silence."""
+        started = CallStarted(event.caller, event.destination, "", 0, "", self._bridge_id, resumed=self.epoch > 1)
+        self._released = True
+        return [Record(started), SetVariables({"owner": self.owner}), TransferToLastResort()]
+
+    # --- While it lives ---
+
+    def _live(self, event: told.Input, now: float) -> list[Order]:
+        match event:
+            case told.PlaybackStarted():
+                return self._playback_started(event)
+            case told.PlaybackEnded():
+                said, orders = self._speaker.on_ended(event.play_id, event.response, now)
+                return orders + self._after_sound(said, now)
+            case told.KeyPressed():
+                return self._key(event.key, now)
+            case told.TimerArmed():
+                return self._ownership.on_armed(event.task_id)
+            case told.ReplyFileReady():
+                return self._speaker.on_reply_file(event.path, now) if self._turns.wants_reply(event.path) else []
+            case told.AiUseChanged():
+                self._use = event.use
+                return []
+            case told.ActionDone() | told.ActionFailed():
+                return self._action_ended(event, now)
+            case told.TimePassed():
+                return self._time(now)
+            case MediaConnected() | MediaClosed() | told.AudioFailed() | told.QueueLost():
+                return self._turn_news(event, now)
+            case told.Answered():
+                due, self._audio_due = self._audio_due and self._mode is Mode.AI, False
+                return [StartAudio()] if due else []
+            case _:
+                return self._turn_news(event, now)
+
+    def _turn_news(self, event: told.Input, now: float) -> list[Order]:
+        orders, news = self._turns.hear(event, now)
+        return orders + self._after_turn(news, now)
+
+    def _after_turn(self, news: TurnFailure | DialogueResult | None, now: float) -> list[Order]:
+        if news is None:
+            return []
+        if isinstance(news, TurnFailure):
+            return self._fail_over(news, now)
+        if not isinstance(self._talker, Dialogue):
+            return []
+        steps = self._talker.on_nothing_said() if news.done is None else self._talker.on_understood(news.done)
+        return self._carry_out(steps, now)
+
+    def _playback_started(self, event: told.PlaybackStarted) -> list[Order]:
+        heard = self._speaker.on_started(event.file)
+        return self._incidents.on_heard(heard, f"PLAYBACK_START {event.file}", in_menu=self._mode is Mode.FALLBACK)
+
+    def _after_sound(self, said: Said, now: float) -> list[Order]:
+        if said is Said.ALL and self._talker is not None:
+            return self._carry_out(self._talker.on_said(), now)
+        if said is Said.REPLY_LOST:
+            return self._fail_over(TurnFailure(Cause.MEDIA, "reply", "reply_lost"), now)
+        if said is Said.MISSING:
+            if isinstance(self._talker, Menu):
+                return self._carry_out(self._talker.on_prompt_missing(), now)
+            return self._fail_over(TurnFailure(Cause.MEDIA, "prompt", "prompt_missing"), now)
+        return []
+
+    def _key(self, key: str, now: float) -> list[Order]:
+        if self._talker is None:
+            return []
+        proof: list[Order] = []
+        if self._mode is Mode.FALLBACK:
+            proof = self._incidents.close(Outcome.FAILED_OVER, "DTMF")
+        steps = self._talker.on_key(key)
+        if not steps:
+            return proof
+        self._key_deadline = None
+        return [*proof, *self._turns.abandon(now), *self._speaker.stop(now), *self._carry_out(steps, now)]
+
+    def _action_ended(self, event: told.ActionDone | told.ActionFailed, now: float) -> list[Order]:
+        orders, wanted = self._actions.ended(event, now)
+        if not wanted or self._talker is None:
+            return orders
+        if isinstance(event, told.ActionDone):
+            return orders + self._carry_out(self._talker.on_action(event.outcome, event.values), now)
+        return orders + self._carry_out(self._talker.on_action_failed(), now)
+
+    def _time(self, now: float) -> list[Order]:
+        orders = self._ownership.on_time(now)
+        if orders and not self._well:
+            # The dialplan counts visits; an owner that has lived until its first re-arming is well and empties the counter.
+            self._well = True
+            orders.append(SetVariables({"hops": ""}))
+        said, more = self._speaker.on_time(now)
+        orders += more + self._after_sound(said, now)
+        if self._key_deadline is not None and now >= self._key_deadline and self._talker is not None:
+            self._key_deadline = None
+            orders += self._carry_out(self._talker.on_silence(), now)
+        turn_orders, news = self._turns.on_time(now)
+        return orders + turn_orders + self._after_turn(news, now)
+
+    # --- Passages ---
+
+    def _transfer_words(self) -> tuple[Phrase, ...]:
+        return (self._flow.system.transfer_to_team,)
+
+    def _fail_over(self, failure: TurnFailure, now: float) -> list[Order]:
+        """The AI side failed in this call: it is in the menu from here on, with everything already said kept."""
+        if self._mode is not Mode.AI:
+            return []
+        orders = self._incidents.open(failure, attempts=self._turns.attempts, turn=self._turns.turn)
+        detail = f"{failure.cause.value}/{failure.stage}/{failure.kind}"
+        return orders + self._fall_back(FallbackReason.INCIDENT, self._transfer_words(), now, detail=detail)
+
+    def _fall_back(self, reason: FallbackReason, opening: tuple[Phrase, ...], now: float, *, detail: str) -> list[Order]:
+        self._mode = Mode.FALLBACK
+        intent, salvaged = self._turns.salvage(self._flow, self._slots)
+        self._intent = intent or self._intent
+        orders: list[Order] = []
+        for name, value in salvaged.items():
+            orders += self._keep_slot(menu_steps.KeepSlot(name, value))
+        orders += [Record(FellBack(reason, detail)), *self._turns.abandon(now), *self._speaker.stop(now)]
+        orders += [SetVariables({"mode": self._mode.value, "intent": self._intent}), StopAudio()]
+        self._key_deadline = None
+        menu = Menu(self._flow, slots=self._slots, intent=self._intent)
+        self._talker = menu
+        return orders + self._carry_out(menu.begin(opening), now)
+
+    def _carry_out(self, steps: list[DialogueStep] | list[menu_steps.MenuStep], now: float) -> list[Order]:
+        orders: list[Order] = []
+        for step in steps:
+            orders += self._carry_out_one(step, now)
+        return orders
+
+    def _carry_out_one(self, step: DialogueStep, now: float) -> list[Order]:
+        match step:
+            case menu_steps.Say():
+                return self._speaker.say(step.phrases, now, names_keys=step.names_keys)
+            case menu_steps.AwaitKey():
+                self._key_deadline = now + step.timeout_ms / 1000
+                return []
+            case menu_steps.EnterStep():
+                self._step = step.step
+                return [Record(StepEntered(step.step, self._mode)), SetVariables({"step": step.step, "mode": self._mode.value})]
+            case menu_steps.ChooseIntent():
+                self._intent = step.intent
+                visit = self._actions.new_visit()
+                return [SetVariables({"intent": step.intent, "visit": visit})]
+            case menu_steps.KeepSlot():
+                return self._keep_slot(step)
+            case menu_steps.ForgetSlots():
+                for name in step.names:
+                    self._slots.pop(name, None)
+                visit = self._actions.new_visit()
+                return [SetVariables({**{SLOT_PREFIX + name: "" for name in step.names}, "visit": visit})]
+            case menu_steps.Act():
+                return self._act(step, now)
+            case menu_steps.Served():
+                self._intent = ""
+                return [Record(IntentServed(step.intent, self._mode)), SetVariables({"intent": ""})]
+            case menu_steps.ToPerson():
+                return self._to_person(step.destination)
+            case menu_steps.End():
+                self._hanging_up = True
+                return [*self._ownership.disarm(), HangUp()]
+            case HearReply():
+                return self._speaker.await_reply(self._turns.reply_path(), now)
+            case Listen():
+                return self._listen(step.expect, now)
+            case UseMenu():
+                return self._fall_back(FallbackReason(step.why), (), now, detail="")
+
+    def _keep_slot(self, step: menu_steps.KeepSlot) -> list[Order]:
+        self._slots[step.name] = step.value
+        slot = self._flow.slot(step.name)
+        by = "voice" if self._turns.just_understood else "keypad"
+        if slot is None or slot.sensitive:
+            return [Record(SlotCollected(step.name, "", by))]
+        return [Record(SlotCollected(step.name, step.value, by)), SetVariables({SLOT_PREFIX + step.name: step.value})]
+
+    def _act(self, step: menu_steps.Act, now: float) -> list[Order]:
+        intent = self._flow.intent(step.intent)
+        if intent is None or self._talker is None:
+            return []
+        orders, known = self._actions.begin(intent.name, intent.action, step.slots, now)
+        if known is None:
+            return orders
+        if isinstance(known, told.ActionFailed):
+            return orders + self._carry_out(self._talker.on_action_failed(), now)
+        return orders + self._carry_out(self._talker.on_action(known.outcome, known.values), now)
+
+    def _listen(self, expect: str, now: float) -> list[Order]:
+        if self._use is not AiUse.USABLE:
+            return self._fall_back(FallbackReason(self._use.value), self._transfer_words(), now, detail="before a turn")
+        orders, failure = self._turns.begin(expect, self._slots, now)
+        return orders if failure is None else orders + self._fail_over(failure, now)
+
+    def _to_person(self, destination: str) -> list[Order]:
+        self._released = True
+        self._mode = Mode.AGENT
+        self._intent = ""
+        return [
+            Record(AgentRequested(destination)),
+            Record(StepEntered("person", Mode.AGENT)),
+            SetVariables({"step": AFTER_AGENT, "intent": ""}),
+            StopAudio(),
+            *self._ownership.disarm(),
+            TransferToAgent(destination),
+        ]
+
+    def _agent_joined(self) -> list[Order]:
+        return [Record(AgentJoined()), *self._incidents.close(Outcome.FAILED_OVER, "CHANNEL_BRIDGE")]
+
+    # --- The end ---
+
+    def _leave(self, event: told.HungUp | told.SocketClosed | told.OwnerChanged) -> list[Order]:
+        self.ended = True
+        orders = self._turns.forget() if self.owner and not self._released else []
+        if not isinstance(event, told.HungUp):
+            # Somebody else has the call, or its end was not seen: no outcome of ours.
+            return orders
+        by = "lifeline" if self._hanging_up else "caller"
+        orders += self._incidents.close(Outcome.DROPPED, f"CHANNEL_HANGUP {event.cause}", call_is_up=False)
+        return [*orders, Record(CallEnded(event.cause, by))]
+
+

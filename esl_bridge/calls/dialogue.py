@@ -1,0 +1,257 @@
+"""The conversation with AI: what to ask, what follows from what was understood, when to leave it to the keypad.
+
+Owns the AI side's decisions, in the same steps as the keypad menu (``ivr_fallback.steps``) and a few of its own. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ai_engine.messages import TurnDone
+from callflows.definition.flow import FlowVersion, Intent, Phrase, Policy, Slot, SlotKind
+from esl_bridge.calls.slots import fits
+from ivr_fallback.menu import DIGIT_TIMEOUT_MS, END_KEY, MENU_KEY, PERSON_KEY
+from ivr_fallback.outcomes import outcome_phrases
+from ivr_fallback.steps import (
+    Act,
+    ActionValues,
+    AwaitKey,
+    ChooseIntent,
+    End,
+    EnterStep,
+    ForgetSlots,
+    KeepSlot,
+    MenuStep,
+    Say,
+    Served,
+    ToPerson,
+)
+
+# Twice misunderstood is bad luck, three times is a caller whom the keypad serves better.
+MAX_TRIES = 3
+INTENT = "intent"
+FAREWELLS = {"no", "no thanks", "no thank you", "goodbye", "bye", "that is all", "that's all", "nothing else", "nothing"}
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Let the caller speak; ``expect`` is ``intent`` or a slot's name."""
+
+    expect: str
+
+
+@dataclass(frozen=True, slots=True)
+class HearReply:
+    """Play the turn's own reply, before what follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class UseMenu:
+    """The keypad serves this caller better: they were not understood, or asked for it."""
+
+    why: str
+
+
+DialogueStep = MenuStep | Listen | HearReply | UseMenu
+
+
+class State(StrEnum):
+    ASKING = "asking"
+    MORE = "more"
+    KEYING = "keying"
+    ACTING = "acting"
+    TELLING = "telling"
+    TO_PERSON = "to_person"
+    ENDING = "ending"
+
+
+class Dialogue:
+    """One caller talking to AI."""
+
+    def __init__(self, flow: FlowVersion, *, slots: Mapping[str, str], intent: str = "") -> None:
+        self._flow = flow
+        self._slots = dict(slots)
+        self._intent = flow.intent(intent)
+        self._slot: Slot | None = None
+        self._digits = ""
+        self._tries = 0
+        self._refused = 0
+        self.state = State.ASKING
+
+    def begin(self) -> list[DialogueStep]:
+        return [EnterStep("greeting"), Say((self._flow.system.greeting,))]
+
+    def resume(self, step: str) -> list[DialogueStep]:
+        """Go on where another bridge left the caller; never at the greeting."""
+        if self._intent is not None and not step.startswith("anything_else"):
+            return self._proceed(self._intent, ())
+        return self._ask_again()
+
+    def on_said(self) -> list[DialogueStep]:
+        match self.state:
+            case State.ASKING | State.MORE:
+                return [EnterStep(self._listening_step()), Listen(self._slot.name if self._slot else INTENT)]
+            case State.KEYING:
+                return [AwaitKey(DIGIT_TIMEOUT_MS)]
+            case State.TELLING:
+                served = [Served(self._intent.name)] if self._intent else []
+                return [*served, *self._anything_else()]
+            case State.TO_PERSON:
+                return [ToPerson(self._destination())]
+            case State.ENDING:
+                return [End()]
+            case State.ACTING:
+                return []
+
+    def on_understood(self, done: TurnDone) -> list[DialogueStep]:
+        """A turn's result: only the flow's own names count; what is not asked for is kept, never acted on."""
+        kept = self._keep(done.slots)
+        if self._slot is not None:
+            if self._slot.name not in self._slots:
+                return [*kept, *self._not_understood()]
+            self._slot = None
+            self._tries = 0
+            return [*kept, *(self._proceed(self._intent, ()) if self._intent else self._ask_again())]
+        intent = self._flow.intent(done.intent)
+        if intent is None:
+            if self.state is State.MORE and (not done.transcript or _is_farewell(done.transcript)):
+                return self._goodbye()
+            return [*kept, *self._not_understood()]
+        self._tries = 0
+        self._intent = intent
+        reply: list[DialogueStep] = [HearReply()] if done.reply_audio else []
+        return [*kept, ChooseIntent(intent.name), *reply, *self._proceed(intent, ())]
+
+    def on_nothing_said(self) -> list[DialogueStep]:
+        if self.state is State.MORE:
+            return self._goodbye()
+        return self._not_understood()
+
+    def on_key(self, key: str) -> list[DialogueStep]:
+        if self.state in (State.TO_PERSON, State.ENDING, State.ACTING):
+            return []
+        if self._slot is not None and self._slot.kind is SlotKind.DIGITS and (key.isdecimal() or key == END_KEY):
+            return self._digit(self._slot, key)
+        if key == MENU_KEY:
+            return [UseMenu("caller_choice")]
+        if self._slot is not None:
+            return []
+        if key == PERSON_KEY:
+            return self._to_person((self._flow.system.connecting,))
+        intent = self._flow.intent_for_digit(key)
+        if intent is None or self.state is State.TELLING:
+            return []
+        self._tries = 0
+        self._intent = intent
+        return [ChooseIntent(intent.name), *self._proceed(intent, ())]
+
+    def on_silence(self) -> list[DialogueStep]:
+        """No further digit came."""
+        if self.state is State.KEYING and self._slot is not None:
+            return self._number_ended(self._slot)
+        return []
+
+    def on_action(self, outcome: str, values: ActionValues) -> list[DialogueStep]:
+        intent = self._intent
+        phrases = None if intent is None else outcome_phrases(self._flow, intent, outcome, values)
+        if intent is None or phrases is None:
+            return self.on_action_failed()
+        if outcome.startswith("unknown_"):
+            self._refused += 1
+            for name in intent.slots:
+                self._slots.pop(name, None)
+            if self._refused >= MAX_TRIES:
+                return [ForgetSlots(intent.slots), *self._to_person(phrases)]
+            return [ForgetSlots(intent.slots), *self._proceed(intent, phrases)]
+        self.state = State.TELLING
+        return [EnterStep(f"outcome:{intent.name}"), Say(phrases)]
+
+    def on_action_failed(self) -> list[DialogueStep]:
+        return self._to_person((self._flow.system.action_failed,))
+
+    # --- What follows ---
+
+    def _proceed(self, intent: Intent, opening: tuple[Phrase, ...]) -> list[DialogueStep]:
+        if intent.policy is Policy.HUMAN:
+            return self._to_person((self._flow.system.connecting,))
+        for name in intent.slots:
+            slot = self._flow.slot(name)
+            if slot is not None and name not in self._slots:
+                self._slot = slot
+                self._digits = ""
+                self.state = State.ASKING
+                return [EnterStep(f"slot:{name}"), Say((*opening, slot.ask))]
+        self.state = State.ACTING
+        return [EnterStep(f"action:{intent.name}"), Act(intent.name, {name: self._slots[name] for name in intent.slots})]
+
+    def _keep(self, heard: Mapping[str, str]) -> list[DialogueStep]:
+        """Values that the flow asks for and that are in its form; anything else a model returns is left out."""
+        kept: list[DialogueStep] = []
+        for name, value in heard.items():
+            slot = self._flow.slot(name)
+            if slot is not None and fits(slot, value) and self._slots.get(name) != value:
+                self._slots[name] = value
+                kept.append(KeepSlot(name, value))
+        return kept
+
+    def _not_understood(self) -> list[DialogueStep]:
+        self._tries += 1
+        if self._tries >= MAX_TRIES:
+            return [UseMenu("not_understood")]
+        if self._slot is not None:
+            self.state = State.ASKING
+            # The second time the keys are offered as well; both are taken.
+            ask = self._slot.ask_keypad if self._tries > 1 else self._slot.ask
+            return [Say((self._flow.system.not_understood, ask))]
+        return self._ask_again()
+
+    def _ask_again(self) -> list[DialogueStep]:
+        self.state = State.ASKING
+        self._slot = None
+        return [Say((self._flow.system.not_understood,))]
+
+    def _anything_else(self) -> list[DialogueStep]:
+        self.state = State.MORE
+        self._intent = None
+        self._tries = 0
+        return [EnterStep("anything_else"), Say((self._flow.system.anything_else,))]
+
+    def _listening_step(self) -> str:
+        if self._slot is not None:
+            return f"slot:{self._slot.name}"
+        return "anything_else" if self.state is State.MORE else "listening"
+
+    def _digit(self, slot: Slot, key: str) -> list[DialogueStep]:
+        self.state = State.KEYING
+        if key == END_KEY:
+            return self._number_ended(slot)
+        self._digits += key
+        return self._number_ended(slot) if len(self._digits) >= slot.max_length else [AwaitKey(DIGIT_TIMEOUT_MS)]
+
+    def _number_ended(self, slot: Slot) -> list[DialogueStep]:
+        digits, self._digits = self._digits, ""
+        if not fits(slot, digits):
+            return self._not_understood()
+        self._slots[slot.name] = digits
+        self._slot = None
+        self._tries = 0
+        following = self._proceed(self._intent, ()) if self._intent else self._ask_again()
+        return [KeepSlot(slot.name, digits), *following]
+
+    def _to_person(self, opening: tuple[Phrase, ...]) -> list[DialogueStep]:
+        self.state = State.TO_PERSON
+        return [EnterStep("person"), Say(opening)]
+
+    def _destination(self) -> str:
+        own = self._intent.destination if self._intent else ""
+        return own or self._flow.human_destination
+
+    def _goodbye(self) -> list[DialogueStep]:
+        self.state = State.ENDING
+        return [EnterStep("goodbye"), Say((self._flow.system.goodbye,))]
+
+
+def _is_farewell(transcript: str) -> bool:
+    return transcript.strip().lower().rstrip(".!") in FAREWELLS

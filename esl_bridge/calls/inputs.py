@@ -1,0 +1,175 @@
+"""What a call is told: by the switch, by the AI side, by actions and by time. Values only; see ``call.py`` for what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ai_engine.messages import (
+    MediaClosed,
+    MediaConnected,
+    MediaReport,
+    SpeechEnded,
+    SpeechStarted,
+    TurnDone,
+    TurnFailed,
+    TurnPartial,
+    TurnTaken,
+)
+from callflows.definition.flow import FlowVersion
+from ivr_fallback.steps import ActionValues
+
+
+class AiUse(StrEnum):
+    """Whether a call may use the AI now, and if not, why: some stage has no usable engine, or ``turns`` is open."""
+
+    USABLE = "usable"
+    NO_ENGINE = "no_engine"
+    FORCED = "forced"
+    TURNS_OPEN = "turns_open"
+    SHED = "shed"
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The switch has handed the call over. ``kept`` are the ``ll_…`` variables an earlier owner left, without the prefix.
+
+    ``flow`` is the version the call began with, or the newest for its number; None when there is none.
+    """
+
+    call_uuid: str
+    caller: str
+    destination: str
+    answered: bool
+    kept: Mapping[str, str]
+    agent_disposition: str
+    flow: FlowVersion | None
+    ai_use: AiUse
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackStarted:
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackEnded:
+    """``response`` is FreeSWITCH's own: ``FILE PLAYED`` also for a broken-off one, ``FILE NOT FOUND``, or an error."""
+
+    play_id: str
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentBridged:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class TimerArmed:
+    """The switch's answer to arming the dead man's timer; ``task_id`` is empty when it refused."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFailed:
+    """mod_audio_stream could not connect, or its connection ended."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFileReady:
+    """mod_audio_stream has put a reply's audio on the switch's disk."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerChanged:
+    """Another bridge has this call now: say nothing more on this socket, and do not close it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketClosed:
+    """The switch is gone, or closed the socket; without a hang-up seen, the call's end is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class AiUseChanged:
+    use: AiUse
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLost:
+    """The queue cannot be reached: a turn could not be published, or results cannot be read."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionDone:
+    key: str
+    outcome: str
+    values: ActionValues
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFailed:
+    key: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    pass
+
+
+AiMessage = (
+    MediaConnected
+    | MediaClosed
+    | MediaReport
+    | SpeechStarted
+    | SpeechEnded
+    | TurnTaken
+    | TurnPartial
+    | TurnDone
+    | TurnFailed
+)
+Input = (
+    Connected
+    | Answered
+    | PlaybackStarted
+    | PlaybackEnded
+    | KeyPressed
+    | AgentBridged
+    | TimerArmed
+    | AudioFailed
+    | ReplyFileReady
+    | HungUp
+    | OwnerChanged
+    | SocketClosed
+    | AiUseChanged
+    | QueueLost
+    | ActionDone
+    | ActionFailed
+    | TimePassed
+    | AiMessage
+)

@@ -1,0 +1,90 @@
+"""One turn as the bridge sees it: what has been heard from whom, and when its patience ends.
+
+Owns every deadline of a turn, by the monotonic clock passed in. Pure. Whoever stays silent fails: the gateway (no frames
+reported), the workers (nobody takes the turn), the engines (no result within the budget after the end of speech).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callflows.definition.flow import FlowVersion
+from esl_bridge.journal.events import Cause
+
+# The gateway reports every 250 ms; six missed reports are no jitter.
+MEDIA_SILENCE_S = 1.5
+# A worker claims within one blocking read (50 ms); a lease of a dead worker is taken over after 1 s.
+TAKEN_WITHIN_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFailure:
+    cause: Cause
+    stage: str
+    kind: str
+
+
+class Listening:
+    """The turn that runs. ``expect`` is ``intent`` or a slot's name."""
+
+    def __init__(self, turn: int, expect: str, flow: FlowVersion, now: float) -> None:
+        self.turn = turn
+        self.expect = expect
+        self.began_at = now
+        self.taken = False
+        self.worker_id = ""
+        self.speech_began = False
+        self.speech_ended_at: float | None = None
+        self.hearing = True
+        self._listen_s = flow.listen_limit_ms / 1000
+        self._budget_s = flow.turn_budget_ms / 1000
+        self._reported_at = now
+
+    def on_report(self, now: float) -> None:
+        self._reported_at = now
+
+    def on_taken(self, worker_id: str) -> None:
+        self.taken = True
+        self.worker_id = worker_id
+
+    def on_speech_began(self) -> None:
+        self.speech_began = True
+
+    def on_speech_ended(self, now: float) -> None:
+        """The earlier of the engine's final and our own voice activity; later words of it change nothing."""
+        if self.speech_ended_at is None:
+            self.speech_began = True
+            self.speech_ended_at = now
+            self.hearing = False
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`expired` may have something to say."""
+        moments = [self.began_at + self._listen_s]
+        if self.hearing:
+            moments.append(self._reported_at + MEDIA_SILENCE_S)
+        if not self.taken:
+            moments.append(self.began_at + TAKEN_WITHIN_S)
+        if self.speech_ended_at is not None:
+            moments[0] = self.speech_ended_at + self._budget_s
+        return min(moments)
+
+    def expired(self, now: float) -> TurnFailure | None:
+        if not self.taken and now >= self.began_at + TAKEN_WITHIN_S:
+            return TurnFailure(Cause.QUEUE, "queue", "not_taken")
+        if self.hearing and now >= self._reported_at + MEDIA_SILENCE_S:
+            return TurnFailure(Cause.MEDIA, "gateway", "no_frames")
+        if self.speech_ended_at is not None and now >= self.speech_ended_at + self._budget_s:
+            return TurnFailure(Cause.AI, "turn", "deadline")
+        return None
+
+    def nothing_said(self, now: float) -> bool:
+        """The listening limit has passed without a word of the caller's."""
+        return not self.speech_began and now >= self.began_at + self._listen_s
+
+    def still_speaking(self, now: float) -> bool:
+        """The limit has passed and the caller speaks on: their turn is cut here, and the budget runs."""
+        return self.speech_began and self.speech_ended_at is None and now >= self.began_at + self._listen_s
+
+    def answer_ms(self, now: float) -> float | None:
+        return None if self.speech_ended_at is None else (now - self.speech_ended_at) * 1000

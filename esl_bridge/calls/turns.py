@@ -1,0 +1,240 @@
+"""The AI turns of one call: begun, heard about, settled. Owns what a turn's end says about the AI and about the queue.
+
+Pure. A turn ends once: understood, not understood, failed, or abandoned (the caller pressed a key or went).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ai_engine.messages import (
+    Exchange,
+    MediaClosed,
+    MediaConnected,
+    MediaReport,
+    SpeechEnded,
+    SpeechStarted,
+    TurnDone,
+    TurnFailed,
+    TurnTaken,
+)
+from callflows.definition.flow import FlowVersion
+from esl_bridge.calls.inputs import AudioFailed, Input, QueueLost
+from esl_bridge.calls.listening import Listening, TurnFailure
+from esl_bridge.calls.orders import ListenTo, Order, PublishTurn, Record, SettleTurn, StopListening, TurnVerdict
+from esl_bridge.calls.slots import fits
+from esl_bridge.journal.events import Cause, TurnFinished, TurnOutcome, TurnStarted
+
+# The model needs the last few exchanges; more would not fit what a channel can carry through a resume either.
+HISTORY_LENGTH = 6
+# The stream connects while the greeting plays (milliseconds); a caller who skips it by key still gives it this long.
+STREAM_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueResult:
+    """What the dialogue goes on with: a result, or (None) a caller who said nothing."""
+
+    done: TurnDone | None
+
+
+News = TurnFailure | DialogueResult | None
+
+
+class Turns:
+    def __init__(self, flow: FlowVersion | None, *, first_turn: int) -> None:
+        self._flow = flow
+        self.turn = first_turn
+        self._running: Listening | None = None
+        self._gateway_id = ""
+        self._stream_failure = ""
+        self._waiting: tuple[str, dict[str, str], float] | None = None
+        self._history: list[Exchange] = []
+        self._reply_turn = 0
+        self._reply_path = ""
+        self._failed: TurnFailed | None = None
+        self.attempts = 0
+        self.just_understood = False
+
+    @property
+    def deadline(self) -> float | None:
+        if self._running is not None:
+            return self._running.deadline
+        return None if self._waiting is None else self._waiting[2]
+
+    # --- Beginning ---
+
+    def begin(self, expect: str, slots: Mapping[str, str], now: float) -> tuple[list[Order], TurnFailure | None]:
+        if self._stream_failure:
+            return [], TurnFailure(Cause.MEDIA, "stream", self._stream_failure)
+        if not self._gateway_id:
+            self._waiting = (expect, dict(slots), now + STREAM_TIMEOUT_S)
+            return [], None
+        return self._start(expect, slots, now), None
+
+    def _start(self, expect: str, slots: Mapping[str, str], now: float) -> list[Order]:
+        assert self._flow is not None
+        self._waiting = None
+        self.turn += 1
+        self.attempts = 0
+        self.just_understood = False
+        self._reply_path = ""
+        self._failed = None
+        self._running = Listening(self.turn, expect, self._flow, now)
+        public = {
+            name: value for name, value in slots.items() if (slot := self._flow.slot(name)) is not None and not slot.sensitive
+        }
+        request = PublishTurn(
+            self.turn, expect, self._gateway_id, public, tuple(self._history[-HISTORY_LENGTH:]),
+            self._flow.listen_limit_ms, self._flow.turn_budget_ms,
+        )  # fmt: skip
+        return [Record(TurnStarted(self.turn, expect)), request, ListenTo(self.turn)]
+
+    # --- Hearing ---
+
+    def hear(self, event: Input, now: float) -> tuple[list[Order], News]:
+        match event:
+            case MediaConnected():
+                self._gateway_id = event.gateway_id
+                self._stream_failure = ""
+                if self._waiting is not None:
+                    expect, slots, _ = self._waiting
+                    return self._start(expect, slots, now), None
+                return [], None
+            case MediaClosed() | AudioFailed():
+                return self._stream_lost("closed" if isinstance(event, MediaClosed) else event.kind, now)
+            case QueueLost():
+                return self._fail(TurnFailure(Cause.QUEUE, "queue", event.kind), now) if self._running else ([], None)
+        running = self._running
+        if running is None or getattr(event, "turn", None) != running.turn:
+            return [], None
+        return self._hear_of(running, event, now)
+
+    def _hear_of(self, running: Listening, event: Input, now: float) -> tuple[list[Order], News]:
+        match event:
+            case MediaReport():
+                running.on_report(now)
+            case TurnTaken():
+                running.on_taken(event.worker_id)
+            case SpeechStarted():
+                running.on_speech_began()
+            case SpeechEnded():
+                was_hearing = running.hearing
+                running.on_speech_ended(now)
+                return ([StopListening(running.turn)] if was_hearing else []), None
+            case TurnDone():
+                return self._done(running, event, now)
+            case TurnFailed():
+                self._failed = event
+                self.attempts = event.attempts
+                return self._fail(TurnFailure(Cause.AI, event.stage, event.kind), now)
+            case _:
+                pass
+        return [], None
+
+    def on_time(self, now: float) -> tuple[list[Order], News]:
+        if self._waiting is not None and now >= self._waiting[2]:
+            self._waiting = None
+            return [], TurnFailure(Cause.MEDIA, "stream", "not_connected")
+        running = self._running
+        if running is None or now < running.deadline:
+            return [], None
+        if running.nothing_said(now):
+            orders = self._end(running, TurnOutcome.ABANDONED, TurnVerdict.ABANDONED, now)
+            return orders, DialogueResult(None)
+        if running.still_speaking(now):
+            running.on_speech_ended(now)
+            return [StopListening(running.turn)], None
+        failure = running.expired(now)
+        return ([], None) if failure is None else self._fail(failure, now)
+
+    # --- Ending ---
+
+    def _done(self, running: Listening, done: TurnDone, now: float) -> tuple[list[Order], News]:
+        outcome = TurnOutcome.UNDERSTOOD if done.intent or done.slots else TurnOutcome.NOT_UNDERSTOOD
+        self.just_understood = True
+        if done.transcript:
+            self._history.append(Exchange("caller", done.transcript))
+        if done.reply:
+            self._history.append(Exchange("lifeline", done.reply))
+        self._reply_turn = running.turn if done.reply_audio else 0
+        return self._end(running, outcome, TurnVerdict.OK, now, done), DialogueResult(done)
+
+    def _fail(self, failure: TurnFailure, now: float) -> tuple[list[Order], News]:
+        running = self._running
+        assert running is not None
+        # An engine's failure that a worker reports says that queue and workers are well.
+        reported = failure.cause is Cause.AI and failure.kind != "deadline"
+        verdict = TurnVerdict.OK if reported else TurnVerdict.FAIL
+        return self._end(running, TurnOutcome.FAILED, verdict, now, self._failed, kind=failure.kind), failure
+
+    def _stream_lost(self, kind: str, now: float) -> tuple[list[Order], News]:
+        self._gateway_id = ""
+        self._stream_failure = kind
+        failure = TurnFailure(Cause.MEDIA, "stream", kind)
+        if self._running is not None and self._running.hearing:
+            return self._fail(failure, now)
+        if self._waiting is not None:
+            self._waiting = None
+            return [], failure
+        return [], None
+
+    def _end(
+        self, running: Listening, outcome: TurnOutcome, verdict: TurnVerdict, now: float,
+        result: TurnDone | TurnFailed | None = None, *, kind: str = "",
+    ) -> list[Order]:  # fmt: skip
+        self._running = None
+        assert self._flow is not None
+        secret = {slot.name for slot in self._flow.slots if slot.sensitive}
+        finished = TurnFinished(
+            turn=running.turn,
+            outcome=outcome,
+            # What answers a sensitive question is itself sensitive.
+            transcript="" if result is None or running.expect in secret else result.transcript,
+            intent="" if result is None else result.intent,
+            confidence=result.confidence if isinstance(result, TurnDone) else 0.0,
+            slots={} if result is None else {name: value for name, value in result.slots.items() if name not in secret},
+            stages=() if result is None else result.stages,
+            answer_ms=running.answer_ms(now),
+            worker_id=running.worker_id,
+        )
+        hush: list[Order] = [StopListening(running.turn)] if running.hearing else []
+        return [*hush, SettleTurn(running.turn, verdict, kind), Record(finished)]
+
+    def abandon(self, now: float) -> list[Order]:
+        """The caller pressed a key, or the call moved on: what this turn brings is not wanted any more."""
+        self._waiting = None
+        if self._running is None:
+            return []
+        return self._end(self._running, TurnOutcome.ABANDONED, TurnVerdict.ABANDONED, now)
+
+    def forget(self) -> list[Order]:
+        """The call is over for us; nothing can be sent on it any more."""
+        self._waiting = None
+        running, self._running = self._running, None
+        return [] if running is None else [SettleTurn(running.turn, TurnVerdict.ABANDONED)]
+
+    # --- What a turn leaves behind ---
+
+    def wants_reply(self, path: str) -> bool:
+        """Note a file that the module announced; it belongs to the last turn, whose result may still be on its way."""
+        self._reply_path = path
+        return True
+
+    def reply_path(self) -> str:
+        path, self._reply_path = self._reply_path, ""
+        return path
+
+    def salvage(self, flow: FlowVersion, known: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        """What was understood before a stage failed: the intent (or nothing) and the slots not known yet."""
+        failed, self._failed = self._failed, None
+        if failed is None:
+            return "", {}
+        self.just_understood = True
+        slots = {
+            name: value
+            for name, value in failed.slots.items()
+            if name not in known and (slot := flow.slot(name)) is not None and fits(slot, value)
+        }
+        return (failed.intent if flow.intent(failed.intent) is not None else ""), slots
