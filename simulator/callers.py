@@ -1,0 +1,292 @@
+"""A person on the telephone: hears, thinks, speaks or presses keys, loses patience, hangs up.
+
+Owns one caller's timing and their record. What to do is decided by :mod:`simulator.mind`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import structlog
+
+from simulator.hearing import PromptTexts
+from simulator.media import Part
+from simulator.mind import Action, Kind, Mind
+from simulator.records import CallRecord, Outcome, SilenceMeter
+from simulator.scenarios import Goal, Scenario
+from simulator.session import Session
+from simulator.voices import VOICES, Voices
+
+log = structlog.get_logger(__name__)
+
+_HEARD_SHARE: Final = 0.6  # of a prompt, after which its words are understood
+_KEY_GAP_S: Final = 0.25  # between keys, as a quick thumb presses them
+_BARGE_IN_AFTER_S: Final = 1.0
+_AGENT_VOICE: Final = "agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds. ``silence_s`` of nothing audible, or ``total_s`` altogether, and the caller hangs up."""
+
+    silence_s: float = 12.0
+    total_s: float = 180.0
+    think_s: tuple[float, float] = (0.3, 0.8)
+    leave_s: float = 2.5  # after the answer, with nothing more being said
+    answer_s: float = 30.0  # of ringing
+
+
+class _Turn(StrEnum):
+    THEIRS_IS_OVER = "theirs_is_over"
+    SILENCE = "silence"
+    NOTHING_MORE = "nothing_more"
+    CALL_IS_OVER = "call_is_over"
+
+
+class Caller:
+    """The far end of one session. ``on_end`` gets the record once, when the call is over."""
+
+    def __init__(
+        self,
+        session: Session,
+        scenario: Scenario,
+        goal: Goal,
+        account: str,
+        texts: PromptTexts,
+        voices: Voices,
+        on_end: Callable[[CallRecord], None],
+        random_source: random.Random,
+        patience: Patience = Patience(),
+    ) -> None:
+        self._session = session
+        self._clock = session.switch.clock
+        self._scenario = scenario
+        self._patience = patience
+        self._random = random_source
+        self._texts, self._voices = texts, voices
+        self._voice, self._rate_wpm = random_source.choice(VOICES)
+        self._mind = Mind(goal, account, random_source)
+        self._on_end = on_end
+        self.record = CallRecord(scenario.name, session.channel.uuid)
+        self._silence = SilenceMeter()
+        self._began_s = self._quiet_since_s = self._clock.now_s()
+        self._changed = asyncio.Event()
+        self._answered = False
+        self._audible: list[Part] = []
+        self._words: list[str] = []
+        self._unknown_speech = False
+        self._is_bridged = False
+        self._hung_up_because = ""
+        self._over = False
+        self._task = session.switch.spawn(self._live())
+
+    # --- what the switch tells ----------------------------------------------------------------------------------------
+    def on_answered(self) -> None:
+        self._pick_up()
+
+    def on_audio_started(self, part: Part) -> None:
+        self._pick_up()
+        if part.audible:
+            self._silence.sound(self._clock.now_s())
+            self._audible.append(part)
+            self._changed.set()
+
+    def on_audio_ended(self, part: Part, heard_s: float) -> None:
+        if not part.audible or part not in self._audible:
+            return
+        now_s = self._clock.now_s()
+        self._audible.remove(part)
+        if heard_s >= part.duration_s * _HEARD_SHARE:
+            self._take_in(part, now_s)
+        if not self._audible:
+            self._quiet_since_s = now_s
+            self._silence.quiet_from(now_s)
+        self._changed.set()
+
+    def on_bridged(self, agent: str) -> None:
+        self._is_bridged = True
+        self.record.talked_to_person = True
+        self.record.heard.append((self._now_in_call_s(), f"({agent} answers)"))
+        self._changed.set()
+
+    def on_unbridged(self) -> None:
+        self._is_bridged = False
+        if not self._over:
+            self._mind.helped_by_person = True
+            self._words.clear()
+        self._changed.set()
+
+    def on_hung_up(self, cause: str) -> None:
+        """Whoever did it."""
+        if self._over:
+            return
+        self._over = True
+        now_s = self._clock.now_s()
+        if not self._hung_up_because:
+            self._hung_up_because = f"switch:{cause}"
+            if self._is_bridged:
+                self._mind.helped_by_person = True  # the agent ended the conversation and the call with it
+        if not self._mind.satisfied and not self._audible:
+            self._silence.sound(now_s)  # the silence they were left in counts
+        self._conclude(now_s)
+        self._changed.set()
+
+    def _conclude(self, now_s: float) -> None:
+        record, mind = self.record, self._mind
+        record.ended_because = self._hung_up_because
+        record.duration_s = now_s - self._began_s
+        record.longest_silence_s = self._silence.longest_s
+        record.in_fallback = mind.in_fallback
+        record.understood = not mind.in_fallback and (
+            mind.helped_by_person if mind.goal.name == "person" else mind.answered
+        )
+        if self._hung_up_because == "gave_up":
+            record.outcome = Outcome.GAVE_UP
+        elif mind.satisfied:
+            record.outcome = Outcome.FINISHED
+        self._on_end(record)
+
+    def _pick_up(self) -> None:
+        if not self._answered:
+            self._answered = True
+            self._quiet_since_s = self._clock.now_s()
+            self._silence.quiet_from(self._quiet_since_s)
+            self._changed.set()
+
+    def _take_in(self, part: Part, now_s: float) -> None:
+        if part.file == _AGENT_VOICE:
+            return
+        text = self._texts.text_of(part)
+        if text:
+            self._words.append(text)
+        elif part.file:
+            self._unknown_speech = True
+        else:
+            return  # a tone says nothing
+        self.record.heard.append((now_s - self._began_s, text or "(speech)"))
+
+    # --- living through the call --------------------------------------------------------------------------------------
+    async def _live(self) -> None:
+        try:
+            async with asyncio.timeout(self._clock.wall_s(self._patience.answer_s)):
+                while not self._answered and not self._over:
+                    await self._change()
+        except TimeoutError:
+            self._hang_up("no_answer")
+        limit_s = self._patience.total_s
+        because = "out_of_time"
+        if self._scenario.hangs_up_after_s is not None:
+            limit_s, because = self._random.uniform(*self._scenario.hangs_up_after_s), "gave_up"
+        try:
+            async with asyncio.timeout(self._clock.wall_s(limit_s)):
+                await self._converse()
+        except TimeoutError:
+            self._hang_up(because)
+
+    async def _converse(self) -> None:
+        if self._scenario.types_ahead:
+            await self._clock.sleep(0.5)
+            await self._press("1")
+        while not self._over:
+            turn = await self._listen()
+            if turn is _Turn.SILENCE:
+                self._hang_up("silence")
+            elif turn is _Turn.NOTHING_MORE:
+                self._hang_up("satisfied")
+            elif turn is _Turn.THEIRS_IS_OVER:
+                text, unknown = " ".join(self._words), self._unknown_speech
+                self._words, self._unknown_speech = [], False
+                await self._act(self._mind.decide(text, unknown_speech=unknown))
+
+    async def _listen(self) -> _Turn:
+        """Until somebody has spoken and then paused, or there is nothing more to wait for."""
+        think_s = self._random.uniform(*self._patience.think_s)
+        while not self._over:
+            if self._audible or self._is_bridged:
+                if await self._barge_in():
+                    think_s = self._random.uniform(*self._patience.think_s)
+                    continue
+                await self._change()
+                continue
+            news = bool(self._words) or self._unknown_speech
+            if news:
+                limit_s, turn = think_s, _Turn.THEIRS_IS_OVER
+            elif self._mind.satisfied:
+                limit_s, turn = self._patience.leave_s, _Turn.NOTHING_MORE
+            else:
+                limit_s, turn = self._patience.silence_s, _Turn.SILENCE
+            left_s = self._quiet_since_s + limit_s - self._clock.now_s()
+            if left_s <= 0 or not await self._change(left_s):
+                if self._audible:
+                    continue
+                return turn
+        return _Turn.CALL_IS_OVER
+
+    async def _change(self, within_s: float | None = None) -> bool:
+        """Wait until something happens; False when ``within_s`` went by first."""
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(None if within_s is None else self._clock.wall_s(within_s)):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _barge_in(self) -> bool:
+        """A caller who knows the menu presses the key while the prompt still plays."""
+        if not self._scenario.barges_in or not self._audible:
+            return False
+        option = self._mind.option_for_goal(" ".join([*self._words, self._texts.text_of(self._audible[-1])]))
+        if option is None:
+            return False
+        await self._clock.sleep(_BARGE_IN_AFTER_S)
+        if self._over:
+            return True
+        self._words, self._unknown_speech = [], False
+        await self._act(self._mind.decide(f"for {option.what}, press {option.key}", unknown_speech=False))
+        await self._change(1.0)
+        return True
+
+    async def _act(self, action: Action) -> None:
+        if action.kind is Kind.SAY:
+            await self._speak(action.text)
+        elif action.kind is Kind.PRESS:
+            await self._press(action.text)
+        elif action.kind is Kind.HANG_UP:
+            self._hang_up("satisfied")
+
+    async def _speak(self, text: str) -> None:
+        pcm = await self._voices.speech(text, self._voice, self._rate_wpm)
+        if self._over:
+            return
+        self._silence.own_turn()
+        self.record.said.append((self._now_in_call_s(), text))
+        await self._clock.sleep(self._session.microphone.say(pcm, self._clock.now_s()))
+        self._own_turn_over()
+
+    async def _press(self, keys: str) -> None:
+        self._silence.own_turn()
+        self.record.said.append((self._now_in_call_s(), f"[{keys}]"))
+        for number, key in enumerate(keys):
+            if number:
+                await self._clock.sleep(_KEY_GAP_S)
+            self._session.press(key)
+        self._own_turn_over()
+
+    def _own_turn_over(self) -> None:
+        self._quiet_since_s = self._clock.now_s()
+        if not self._audible and not self._over:
+            self._silence.quiet_from(self._quiet_since_s)
+
+    def _hang_up(self, because: str) -> None:
+        if not self._over:
+            self._hung_up_because = because
+            self._session.hang_up("NORMAL_CLEARING")
+
+    def _now_in_call_s(self) -> float:
+        return self._clock.now_s() - self._began_s

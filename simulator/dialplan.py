@@ -1,0 +1,198 @@
+"""An XML dialplan file as FreeSWITCH reads it: globals, extensions, conditions, and the actions a call gets. Pure.
+
+Owns parsing and matching. Conditions are evaluated before any action runs, as on the real switch.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from simulator.errors import DialplanError
+from simulator.expand import expand, expand_captures
+
+_MAX_FILE_BYTES: Final = 4 * 1024 * 1024  # a last resort of a large flow is some 100 KB
+_TIME_FIELDS: Final = ("year", "mon", "mday", "wday", "hour", "minute", "time-of-day")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    application: str
+    data: str
+    inline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``field`` and ``expression``, or ``times`` of the wall clock, or neither (always true)."""
+
+    field: str
+    expression: re.Pattern[str] | None
+    times: tuple[tuple[str, str], ...]
+    breaks: str
+    actions: tuple[Action, ...]
+    anti_actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    name: str
+    goes_on: bool
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialplan:
+    contexts: Mapping[str, tuple[Extension, ...]]
+
+    def route(
+        self, context: str, lookup: Callable[[str], str], now: datetime, on_inline: Callable[[Action], None]
+    ) -> list[Action] | None:
+        """The actions for a call, captures filled in; None when no extension of the context takes it.
+
+        ``lookup`` answers caller fields and channel variables; ``now`` is local to the call's ``timezone``.
+        """
+        found: list[Action] = []
+        matched = False
+        for extension in self.contexts.get(context, ()):
+            if _match(extension, lookup, now, found, on_inline):
+                matched = True
+                if not extension.goes_on:
+                    break
+        return found if matched and found else None
+
+
+def _match(
+    extension: Extension,
+    lookup: Callable[[str], str],
+    now: datetime,
+    found: list[Action],
+    on_inline: Callable[[Action], None],
+) -> bool:
+    matched = False
+    for condition in extension.conditions:
+        groups = _evaluate(condition, lookup, now)
+        chosen = condition.anti_actions if groups is None else condition.actions
+        for action in chosen:
+            filled = Action(action.application, expand_captures(action.data, groups or ("",)), action.inline)
+            if filled.inline:
+                on_inline(filled)
+            else:
+                found.append(filled)
+        matched = matched or bool(chosen)
+        passed = groups is not None
+        if condition.breaks == "always" or (condition.breaks == "on-true" and passed):
+            break
+        if condition.breaks == "on-false" and not passed:
+            break
+    return matched
+
+
+def _evaluate(condition: Condition, lookup: Callable[[str], str], now: datetime) -> tuple[str, ...] | None:
+    """The expression's groups when it holds, else None."""
+    if not all(_time_holds(name, wanted, now) for name, wanted in condition.times):
+        return None
+    if condition.expression is None:
+        return ("",)
+    value = expand(condition.field, lookup) if "$" in condition.field else lookup(condition.field)
+    match = condition.expression.search(value)
+    return (match[0], *(group or "" for group in match.groups())) if match else None
+
+
+def _time_holds(name: str, wanted: str, now: datetime) -> bool:
+    if name == "time-of-day":
+        minute = now.hour * 3600 + now.minute * 60 + now.second
+        return any(_clock_range(part, minute) for part in wanted.split(","))
+    actual = {
+        "year": now.year, "mon": now.month, "mday": now.day, "wday": now.isoweekday() % 7 + 1,
+        "hour": now.hour, "minute": now.minute,
+    }[name]  # fmt: skip
+    return any(_in_range(part, actual) for part in wanted.split(","))
+
+
+def _in_range(text: str, actual: int) -> bool:
+    low, _, high = text.strip().partition("-")
+    return int(low) <= actual <= int(high or low)
+
+
+def _clock_range(text: str, second: int) -> bool:
+    low, _, high = text.strip().partition("-")
+    start, end = _seconds(low), _seconds(high or low)
+    return start <= second <= end if start <= end else second >= start or second <= end
+
+
+def _seconds(text: str) -> int:
+    hours, minutes, *rest = (int(part) for part in text.split(":"))
+    return hours * 3600 + minutes * 60 + (rest[0] if rest else 0)
+
+
+def load_dialplan(path: Path, variables: Mapping[str, str]) -> Dialplan:
+    """``variables`` are the switch's globals, for ``$${name}``; the file's own ``X-PRE-PROCESS set`` come after them.
+
+    Raises :class:`DialplanError` naming the file and the fault.
+    """
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise DialplanError(f"{path}: larger than {_MAX_FILE_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DialplanError(f"{path}: {error.strerror}") from error
+    try:
+        return parse_dialplan(text, variables)
+    except DialplanError as error:
+        raise DialplanError(f"{path}: {error}") from error
+
+
+def parse_dialplan(text: str, variables: Mapping[str, str]) -> Dialplan:
+    known = dict(variables)
+    for data in re.findall(r'<X-PRE-PROCESS\s+cmd="set"\s+data="([^"]*)"\s*/>', text):
+        name, _, value = data.partition("=")
+        known.setdefault(name.strip(), value)
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise DialplanError("a document type is not allowed")
+    filled = re.sub(r"\$\$\{([^}]+)\}", lambda found: known.get(found[1], ""), text)
+    try:
+        root = ElementTree.fromstring(filled)  # a local file of ours, entities refused above
+    except ElementTree.ParseError as error:
+        raise DialplanError(str(error)) from error
+    contexts = {
+        context.get("name", ""): tuple(_extension(element) for element in context.iter("extension"))
+        for context in root.iter("context")
+    }
+    if not contexts:
+        raise DialplanError("no <context> in it")
+    return Dialplan(contexts)
+
+
+def _extension(element: ElementTree.Element) -> Extension:
+    conditions = tuple(_condition(child) for child in element.findall("condition"))
+    return Extension(element.get("name", ""), element.get("continue") == "true", conditions)
+
+
+def _condition(element: ElementTree.Element) -> Condition:
+    expression = element.get("expression")
+    try:
+        pattern = None if expression is None else re.compile(expression)
+    except re.error as error:
+        raise DialplanError(f"expression {expression!r}: {error}") from error
+    times = tuple((name, value) for name in _TIME_FIELDS if (value := element.get(name)))
+    return Condition(
+        element.get("field", ""),
+        pattern,
+        times,
+        element.get("break", "on-false"),
+        tuple(_action(child) for child in element.findall("action")),
+        tuple(_action(child) for child in element.findall("anti-action")),
+    )
+
+
+def _action(element: ElementTree.Element) -> Action:
+    return Action(
+        element.get("application", ""), element.get("data", "") or (element.text or "").strip(),
+        element.get("inline") == "true",
+    )  # fmt: skip

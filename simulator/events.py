@@ -1,0 +1,69 @@
+"""An event of the switch as a value: ordered, decoded headers and a body. Knows nothing of its form on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+
+class Origin(NamedTuple):
+    """Where in FreeSWITCH's source the event is fired; the real switch says so in every event."""
+
+    file: str
+    function: str
+    line: int
+
+
+_EXEC: Final = "switch_core_session_exec"
+ORIGINS: Final[dict[str, Origin]] = {
+    "CHANNEL_DATA": Origin("mod_event_socket.c", "parse_command", 2029),
+    "CHANNEL_CREATE": Origin("switch_core_state_machine.c", "switch_core_session_run", 626),
+    "CHANNEL_ANSWER": Origin("switch_channel.c", "switch_channel_perform_mark_answered", 3873),
+    "CHANNEL_EXECUTE": Origin("switch_core_session.c", _EXEC, 2949),
+    "CHANNEL_EXECUTE_COMPLETE": Origin("switch_core_session.c", _EXEC, 2972),
+    "CHANNEL_PARK": Origin("switch_ivr.c", "switch_ivr_park", 970),
+    "CHANNEL_UNPARK": Origin("switch_ivr.c", "switch_ivr_park", 1181),
+    "CHANNEL_STATE": Origin("switch_channel.c", "switch_channel_perform_set_running_state", 2409),
+    "CHANNEL_CALLSTATE": Origin("switch_channel.c", "switch_channel_perform_set_callstate", 305),
+    "CHANNEL_HANGUP": Origin("switch_channel.c", "switch_channel_perform_hangup", 3409),
+    "CHANNEL_HANGUP_COMPLETE": Origin("switch_core_state_machine.c", "switch_core_session_reporting_state", 943),
+    "CHANNEL_BRIDGE": Origin("switch_ivr_bridge.c", "switch_ivr_multi_threaded_bridge", 1862),
+    "CHANNEL_UNBRIDGE": Origin("switch_ivr_bridge.c", "switch_ivr_multi_threaded_bridge", 1996),
+    "PLAYBACK_START": Origin("switch_ivr_play_say.c", "switch_ivr_play_file", 1670),
+    "PLAYBACK_STOP": Origin("switch_ivr_play_say.c", "switch_ivr_play_file", 2049),
+    "DTMF": Origin("switch_channel.c", "switch_channel_dequeue_dtmf", 688),
+    "PRIVATE_COMMAND": Origin("switch_ivr.c", "switch_ivr_parse_next_event", 895),
+    "BACKGROUND_JOB": Origin("mod_event_socket.c", "api_exec", 1580),
+    "CUSTOM": Origin("mod_audio_stream.c", "responseHandler", 16),
+    "HEARTBEAT": Origin("switch_core.c", "send_heartbeat", 95),
+}
+
+# Events whose recordings carry no channel variables.
+WITHOUT_VARIABLES: Final = frozenset({"DTMF", "CHANNEL_STATE", "CHANNEL_CALLSTATE", "PRIVATE_COMMAND"})
+
+EVENT_NAMES: Final = frozenset(ORIGINS) | frozenset(
+    {
+        "API", "CALL_UPDATE", "CHANNEL_APPLICATION", "CHANNEL_DESTROY", "CHANNEL_GLOBAL", "CHANNEL_HOLD",
+        "CHANNEL_ORIGINATE", "CHANNEL_OUTGOING", "CHANNEL_PROGRESS", "CHANNEL_PROGRESS_MEDIA", "CHANNEL_UNHOLD",
+        "CHANNEL_UUID", "CODEC", "DETECTED_SPEECH", "DETECTED_TONE", "ALL", "LOG", "MESSAGE", "MODULE_LOAD",
+        "NOTALK", "PRESENCE_IN", "RECORD_START", "RECORD_STOP", "RELOADXML", "RE_SCHEDULE", "SHUTDOWN", "STARTUP",
+        "TALK", "TRAP", "ADD_SCHEDULE", "DEL_SCHEDULE", "EXE_SCHEDULE",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """``headers`` in the order FreeSWITCH would send them, values decoded; ``subclass`` only for CUSTOM."""
+
+    name: str
+    headers: tuple[tuple[str, str], ...]
+    body: str = ""
+    subclass: str = ""
+
+    def get(self, header: str) -> str | None:
+        wanted = header.lower()
+        for name, value in self.headers:
+            if name.lower() == wanted:
+                return value
+        return None

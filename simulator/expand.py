@@ -1,0 +1,70 @@
+"""`${variable}` and `$1` as FreeSWITCH expands them in application arguments and conditions. Pure.
+
+Owns the syntax. What a name or an API call yields is asked of the caller.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+_DEPTH: Final = 8  # a variable that names itself would go on for ever; FreeSWITCH's stack is no deeper in practice
+_CALL: Final = re.compile(r"^([A-Za-z0-9_]+)\s?\((.*)\)$|^([a-z][a-z0-9_]*) (.+)$", re.DOTALL)
+_SLICE: Final = re.compile(r"^(.+?):(-?\d+)(?::(\d+))?$", re.DOTALL)
+
+Lookup = Callable[[str], str]
+ApiCall = Callable[[str, str], str]
+
+
+def expand(text: str, lookup: Lookup, call: ApiCall | None = None, depth: int = 0) -> str:
+    """``text`` with every ``${…}`` replaced, values included: that is why a stored ``${system(…)}`` runs once used.
+
+    ``call`` runs ``${api(arguments)}``; None leaves such a place empty, as ``api-expansion=false`` does.
+    """
+    if "$" not in text or depth > _DEPTH:
+        return text
+    out: list[str] = []
+    at = 0
+    while at < len(text):
+        if text.startswith("\\$", at):
+            out.append("$")
+            at += 2
+        elif text.startswith("${", at) and (end := _closing(text, at + 2)) >= 0:
+            out.append(_value(text[at + 2 : end], lookup, call, depth))
+            at = end + 1
+        else:
+            out.append(text[at])
+            at += 1
+    return "".join(out)
+
+
+def _closing(text: str, at: int) -> int:
+    open_braces = 1
+    for position in range(at, len(text)):
+        if text[position] == "{":
+            open_braces += 1
+        elif text[position] == "}":
+            open_braces -= 1
+            if open_braces == 0:
+                return position
+    return -1
+
+
+def _value(inner: str, lookup: Lookup, call: ApiCall | None, depth: int) -> str:
+    name = expand(inner, lookup, call, depth + 1)
+    found = _CALL.match(name)
+    if found:
+        if call is None:
+            return ""
+        return call(found[1] or found[3], found[2] if found[1] else found[4])
+    sliced = _SLICE.match(name)
+    if sliced is None:
+        return expand(lookup(name), lookup, call, depth + 1)
+    value = expand(lookup(sliced[1]), lookup, call, depth + 1)[int(sliced[2]) :]
+    return value[: int(sliced[3])] if sliced[3] else value
+
+
+def expand_captures(text: str, groups: tuple[str, ...]) -> str:
+    """``$1`` … ``$9`` (``$0`` the whole match) from the condition's expression."""
+    return re.sub(r"\$(\d)", lambda found: groups[int(found[1])] if int(found[1]) < len(groups) else "", text)

@@ -1,0 +1,69 @@
+"""The line between a switch's channel and the person at its far end.
+
+Owns what the person says as audio, and the interface by which the switch tells them what can be heard. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import numpy as np
+
+from simulator.media import RATE_HZ, Part
+
+FRAME_S: Final = 0.02
+FRAME_BYTES: Final = int(RATE_HZ * FRAME_S) * 2  # 320 bytes of int16 little-endian mono
+_NOISE_LSB: Final = 3  # an idle analogue line; digital silence would be unlike any telephone
+_NOISE_FRAMES: Final = 251  # prime, so that the loop does not line up with anything
+
+
+def _line_noise() -> bytes:
+    count = FRAME_BYTES // 2 * _NOISE_FRAMES
+    samples = np.random.default_rng(8021).integers(-_NOISE_LSB, _NOISE_LSB, size=count, endpoint=True)
+    return samples.astype("<i2").tobytes()
+
+
+_NOISE: Final = _line_noise()
+
+
+class FarEnd(Protocol):
+    """What the switch tells the person on a channel. Calls return at once; they run on the switch's loop."""
+
+    def on_answered(self) -> None: ...
+
+    def on_audio_started(self, part: Part) -> None: ...
+
+    def on_audio_ended(self, part: Part, heard_s: float) -> None: ...
+
+    def on_bridged(self, agent: str) -> None: ...
+
+    def on_unbridged(self) -> None: ...
+
+    def on_hung_up(self, cause: str) -> None: ...
+
+
+class Microphone:
+    """What the person says, on the switch's clock: speech where they spoke, a few LSB of line noise elsewhere."""
+
+    def __init__(self) -> None:
+        self._speech = b""
+        self._speech_from_frame = 0
+
+    def say(self, pcm: bytes, at_s: float) -> float:
+        """Begin to speak ``pcm`` (int16 little-endian, 8 kHz) now; what was being said stops. How long it takes."""
+        self._speech = pcm
+        self._speech_from_frame = round(at_s / FRAME_S)
+        return len(pcm) / 2 / RATE_HZ
+
+    def stop(self) -> None:
+        self._speech = b""
+
+    def frame(self, number: int) -> bytes:
+        """The 20 ms that begin ``number`` frames after the epoch of the switch's clock."""
+        offset = (number - self._speech_from_frame) * FRAME_BYTES
+        noise_at = (number % _NOISE_FRAMES) * FRAME_BYTES
+        noise = _NOISE[noise_at : noise_at + FRAME_BYTES]
+        if not 0 <= offset < len(self._speech):
+            return noise
+        spoken = self._speech[offset : offset + FRAME_BYTES]
+        return spoken + noise[len(spoken) :]

@@ -1,0 +1,237 @@
+"""One Event Socket connection, in either direction, from the switch's side.
+
+Owns the commands' meaning and the connection's end (linger, notices). Framing is :mod:`simulator.wire`, the choice of
+events :mod:`simulator.subscriptions`; what an API command does is :mod:`simulator.api_commands`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from simulator import wire
+from simulator.errors import WireError
+from simulator.events import Event
+from simulator.session import Message, Session
+from simulator.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from simulator.switch import Switch
+
+log = structlog.get_logger(__name__)
+
+# FreeSWITCH drops a deaf listener's events at 100,000 queued; at 6 KB an event that would be 600 MB here.
+MAX_UNSENT_BYTES: Final = 16 * 1024 * 1024
+_LINGER_CHECK_S: Final = 0.6  # recorded: `linger 5` ended 5.4 to 5.8 s after the call
+_READ_BYTES: Final = 65_536
+
+
+class Listener:
+    """``session`` is the call of an outbound connection; without one the peer must say ``auth`` first."""
+
+    def __init__(
+        self,
+        switch: Switch,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        session: Session | None = None,
+        mode: str = "async",
+    ) -> None:
+        self.switch = switch
+        self.session = session
+        self.own_uuid = session.channel.uuid if session else ""
+        self.subscriptions = Subscriptions(self.own_uuid)
+        self.has_connected = False
+        self.resumes = False
+        self._mode = mode
+        self._reader, self._writer = reader, writer
+        self._authorised = session is not None
+        self._linger_s: int | None = None  # None: no linger; 0: until the app closes
+        self._held: list[Event] | None = None  # while an `api` runs, events wait behind its answer
+        self._call_over = asyncio.Event()
+        self._dropped_events = 0
+
+    # --- events -----------------------------------------------------------------------------------------------------
+    def deliver(self, event: Event) -> None:
+        """Send ``event`` if it is subscribed to; behind the answer of an `api` that is still running."""
+        if not self._authorised or not self.subscriptions.wants(event):
+            return
+        if self._held is not None:
+            self._held.append(event)
+            return
+        transport = self._writer.transport
+        if transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self._dropped_events += 1
+            return
+        encode = wire.encode_json if self.subscriptions.as_json else wire.encode_plain
+        self._writer.write(encode(event))
+
+    def on_call_over(self) -> None:
+        self._call_over.set()
+
+    # --- the connection ---------------------------------------------------------------------------------------------
+    async def serve(self) -> None:
+        """Until either side closes. Never raises for what the peer does."""
+        self.switch.attach(self)
+        parser = wire.CommandParser()
+        ending = asyncio.create_task(self._end_with_call()) if self.session else None
+        try:
+            if not self._authorised:
+                self._writer.write(wire.AUTH_REQUEST)
+            while data := await self._reader.read(_READ_BYTES):
+                for command in parser.feed(data):
+                    await self._obey(command)
+                    if self._writer.is_closing():
+                        return
+        except WireError as error:
+            log.warning("event_socket_peer_broke_framing", error=str(error))
+        except OSError:
+            pass  # a reset is an end like any other
+        finally:
+            if ending is not None:
+                ending.cancel()
+            self.switch.detach(self)
+            self._writer.close()
+            if self._dropped_events:
+                log.warning("event_socket_peer_too_slow", dropped_events=self._dropped_events)
+
+    async def _end_with_call(self) -> None:
+        await self._call_over.wait()
+        session = self.session
+        if session is None:
+            return
+        if self._linger_s is not None:
+            self._writer.write(wire.encode_linger_notice(self.own_uuid, session.channel.name, self._linger_s))
+            if self._linger_s == 0:
+                return  # recorded: a bare `linger` had not ended after 15 s
+            await self.switch.clock.sleep(self._linger_s + _LINGER_CHECK_S)
+        self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(wire.encode_disconnect_notice(self.own_uuid))
+            self._writer.close()
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+    async def _obey(self, command: wire.Command) -> None:
+        verb, _, argument = command.line.partition(" ")
+        verb, argument = verb.lower(), argument.strip()
+        if not self._authorised and verb not in ("auth", "exit"):
+            self._reply("-ERR command not found")
+        elif verb == "api":
+            await self._api(argument)
+        elif verb == "bgapi":
+            self._bgapi(argument, command.get("Job-UUID"))
+        elif verb == "sendmsg":
+            self._reply(self._sendmsg(argument, command))
+        elif verb == "connect" and self.session is not None:
+            self._connect(self.session)
+        elif verb == "exit":
+            self._reply("+OK bye")
+            self._say_goodbye()
+        elif verb == "auth":
+            self._authenticate(argument)
+        elif self.session is not None and (answer := self._call_command(verb, argument, self.session)):
+            self._reply(answer)
+        else:
+            self._reply(self._listen_command(verb, argument) or "-ERR command not found")
+
+    def _reply(self, text: str, **headers: str) -> None:
+        self._writer.write(wire.encode_reply(text, **headers))
+
+    def _authenticate(self, password: str) -> None:
+        if password == self.switch.config.password:
+            self._authorised = True
+            self._reply("+OK accepted")
+        else:
+            self._reply("-ERR invalid")
+            self._say_goodbye()
+
+    def _connect(self, session: Session) -> None:
+        self.has_connected = True
+        event = self.switch.channel_data(session.channel)
+        self._writer.write(wire.encode_connect_reply(event, mode=self._mode, control="full"))
+
+    def _call_command(self, verb: str, argument: str, session: Session) -> str | None:
+        """Commands that only an outbound connection has; None for any other."""
+        if verb == "linger":
+            self._linger_s = int(argument) if argument.isdecimal() else 0
+            return f"+OK will linger {argument} seconds" if argument.isdecimal() else "+OK will linger"
+        if verb == "nolinger":
+            self._linger_s = None
+            return "+OK will not linger"
+        if verb == "resume":
+            self.resumes = True
+            return "+OK"
+        if verb == "getvar":
+            return session.channel.get(argument) or "-ERR command not found"
+        if verb == "divert_events":
+            return "+OK events diverted" if argument.lower() == "on" else "+OK events not diverted"
+        return None
+
+    def _listen_command(self, verb: str, argument: str) -> str | None:
+        subscriptions = self.subscriptions
+        if verb == "myevents":
+            if self.session is None and argument:
+                self.own_uuid = argument.split()[0]
+                subscriptions.own_uuid = self.own_uuid
+            answer = subscriptions.my_events(argument)
+        elif verb == "event":
+            answer = subscriptions.add(argument)
+        elif verb == "nixevent":
+            answer = subscriptions.remove(argument)
+        elif verb == "noevents":
+            answer = subscriptions.clear()
+        elif verb == "filter":
+            answer = subscriptions.filter(argument)
+        elif verb in ("log", "nolog"):
+            return "+OK log level  0"
+        else:
+            return None
+        self.switch.reindex(self)
+        return answer
+
+    def _sendmsg(self, argument: str, command: wire.Command) -> str:
+        session = self.switch.sessions.get(argument) if argument else self.session
+        if session is None:
+            return f"-ERR invalid session id [{argument}]"
+        loops = command.get("loops")
+        session.post(
+            Message(
+                command=command.get("call-command").lower(),
+                application=command.get("execute-app-name"),
+                argument=command.body or command.get("execute-app-arg"),
+                event_uuid=command.get("Event-UUID"),
+                lock=command.get("event-lock").lower() == "true",
+                loops=int(loops) if loops.isdecimal() else 1,
+                cause=command.get("hangup-cause"),
+                raw=(("Command", _raw(command)), *command.headers),
+            )
+        )
+        return "+OK"
+
+    async def _api(self, argument: str) -> None:
+        """Blocks this connection, its events included, until the answer is written."""
+        self._held = []
+        try:
+            answer = await self.switch.api(argument, self.session)
+        finally:
+            held, self._held = self._held, None
+        if not self._writer.is_closing():
+            self._writer.write(wire.encode_api_response(answer))
+        for event in held:
+            self.deliver(event)
+
+    def _bgapi(self, argument: str, job_uuid: str) -> None:
+        job = job_uuid or str(uuid.uuid4())
+        self._reply(f"+OK Job-UUID: {job}", Job_UUID=job)
+        self.switch.spawn(self.switch.background_job(job, argument, self.session))
+
+
+def _raw(command: wire.Command) -> str:
+    return command.line + "\n" + "".join(f"{name}: {value}\n" for name, value in command.headers) + "\n"

@@ -1,0 +1,77 @@
+"""`manage.py run_simulator`: a FreeSWITCH's stand-in that stays up, with callers arriving."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from typing import Any
+
+import structlog
+import uvloop
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from simulator.errors import SimulatorError
+from simulator.from_settings import switch_config, traffic_config
+from simulator.logs import configure_logging
+from simulator.management.commands.simulate_calls import add_call_options
+from simulator.scenarios import SCENARIOS, choose
+from simulator.switch import Person, Switch
+from simulator.traffic import Traffic
+
+log = structlog.get_logger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Run the simulated switch: Event Socket like FreeSWITCH's, and callers arriving at a rate."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--rate", type=float, default=None, help="calls a second, 0 for none")
+        parser.add_argument("--port", type=int, default=None, help="port of the switch's own Event Socket")
+        add_call_options(parser)
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        configure_logging(settings.LIFELINE_LOG_LEVEL, show_pii=settings.LIFELINE_PII_IN_LOGS)
+        if options["rate"] is None:
+            try:
+                options["rate"] = float(settings.LIFELINE_SIMULATE_RATE)
+            except ValueError:
+                found = settings.LIFELINE_SIMULATE_RATE
+                raise CommandError(f"LIFELINE_SIMULATE_RATE is {found!r}: not a number") from None
+        options |= {"limit": None, "duration": None}
+        try:
+            uvloop.run(self._run(options))
+        except SimulatorError as error:
+            raise CommandError(str(error)) from error
+
+    async def _run(self, options: dict[str, Any]) -> None:
+        port = options["port"] if options["port"] is not None else settings.LIFELINE_SWITCH_PORT
+        people: dict[str, Traffic] = {}
+
+        def answering(name: str) -> Person:
+            """Who picks up when the switch places a call: a caller of that scenario, or of the mix."""
+            scenario = SCENARIOS.get(name) or choose(options["scenario"], random.Random())
+            return lambda session: people["traffic"].person(session, scenario)
+
+        switch = Switch(switch_config(options, inbound_port=port), answering)
+        traffic = people["traffic"] = Traffic(switch, traffic_config(options))
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        await switch.start()
+        log.info("switch_ready", inbound_port=switch.inbound_port, bridges=switch.config.bridges, rate=options["rate"])
+        arriving = asyncio.create_task(self._arrive(traffic, options["rate"]))
+        try:
+            await stopping.wait()
+        finally:
+            arriving.cancel()
+            await asyncio.gather(arriving, return_exceptions=True)
+            await switch.stop()
+            log.info("switch_stopped", **traffic.totals.counts())
+
+    async def _arrive(self, traffic: Traffic, rate: float) -> None:
+        await traffic.prepare()
+        if rate > 0:
+            await traffic.run()

@@ -1,0 +1,141 @@
+"""What a caller decides once the other side has stopped talking. Pure: words in, one action out.
+
+Owns a caller's understanding of where they are in their errand. Hearing and speaking are :mod:`simulator.callers`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from simulator.hearing import Heard, Option, understand
+from simulator.scenarios import GOODBYE, YES, Goal, digits_spoken
+
+# An option that leads round in a circle is nobody's goal.
+_CIRCULAR = re.compile(r"\b(?:repeat|again|main menu|the menu|go back|start over|hear)\b")
+_LEAVING = re.compile(r"\b(?:end|finish|hang up|goodbye|person|someone|agent|team|anything else|something else)\b")
+
+
+class Kind(StrEnum):
+    WAIT = "wait"
+    SAY = "say"
+    PRESS = "press"
+    HANG_UP = "hang_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    kind: Kind
+    text: str = ""  # what to say, or the keys to press
+
+
+WAIT = Action(Kind.WAIT)
+HANG_UP = Action(Kind.HANG_UP)
+
+
+@dataclass(slots=True)
+class Mind:
+    goal: Goal
+    account: str
+    random_source: random.Random
+    answered: bool = False  # the goal's answer was heard
+    helped_by_person: bool = False
+    in_fallback: bool = False
+    _chose_in_menu: bool = False
+    _said: list[str] = field(default_factory=list)
+    _script: list[str] = field(default_factory=list)
+    _spoken_goals: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._script = list(self.goal.script)
+
+    @property
+    def satisfied(self) -> bool:
+        return self.answered or self.helped_by_person
+
+    def decide(self, text: str, *, unknown_speech: bool) -> Action:
+        """``text`` was heard since the last action; ``unknown_speech``: a voice without known words spoke too."""
+        heard = understand(text)
+        self._take_in(heard)
+        if self.satisfied:
+            return HANG_UP if heard.anything_else or heard.goodbye or heard.options else WAIT
+        if heard.options or heard.wants_digits:
+            return self._press(heard)
+        if self.in_fallback or heard.please_wait or (heard.goodbye and not heard.open_question):
+            return WAIT  # a menu takes keys only
+        if not text:
+            return self._guess() if unknown_speech else WAIT
+        return self._answer(heard)
+
+    def option_for_goal(self, text: str) -> Option | None:
+        """The menu line that names the goal, for a caller who does not wait for the menu's end."""
+        return next((option for option in understand(text).options if self._is_goal(option)), None)
+
+    def _take_in(self, heard: Heard) -> None:
+        if re.search(self.goal.answer, heard.text):
+            self.answered = True
+        if heard.to_team or len(heard.options) > 1 or any(self._is_goal(option) for option in heard.options):
+            self.in_fallback = True
+
+    def _is_goal(self, option: Option) -> bool:
+        return any(word in option.what for word in self.goal.keywords)
+
+    def _press(self, heard: Heard) -> Action:
+        wanted = None if self._chose_in_menu else next((o for o in heard.options if self._is_goal(o)), None)
+        if wanted is not None:
+            self._chose_in_menu = True
+            return Action(Kind.PRESS, wanted.key)
+        if heard.wants_digits:
+            return Action(Kind.PRESS, self.account + "#")
+        useful = [o for o in heard.options if not _CIRCULAR.search(o.what) and not _LEAVING.search(o.what)]
+        if useful:
+            # Offered times, or "to confirm, press 1". The menu heard anew after an error has the goal in it again.
+            again = next((option for option in useful if self._is_goal(option)), None)
+            return Action(Kind.PRESS, (again or useful[0]).key)
+        return WAIT
+
+    def _answer(self, heard: Heard) -> Action:
+        if heard.again and self._said:
+            return self._say(self._said[-1])
+        if heard.account and "account" in self.goal.script:
+            return self._say("account")
+        if heard.confirm and "goal" in self._said:
+            return self._say("yes")
+        if self._is_offer(heard):
+            return self._say("choice")
+        if heard.anything_else or heard.open_question or "goal" not in self._said:
+            return self._say("goal")
+        return self._guess() if heard.text.endswith("?") else WAIT
+
+    def _is_offer(self, heard: Heard) -> bool:
+        if "choice" not in self.goal.script or "goal" not in self._said:
+            return False
+        return heard.offer or any(choice.lower() in heard.text for choice in self.goal.choices)
+
+    def _guess(self) -> Action:
+        """A voice whose words are not known: what a person who follows their own errand would say next."""
+        if "goal" not in self._said:
+            return self._say("goal")
+        if self._script:
+            return self._say(self._script[0])
+        self.answered = True  # everything was said, so this was the answer
+        return WAIT
+
+    def _say(self, what: str) -> Action:
+        self._said.append(what)
+        if what in self._script:
+            self._script.remove(what)
+        if what == "goal":
+            return Action(Kind.SAY, self._another_utterance())
+        if what == "account":
+            return Action(Kind.SAY, digits_spoken(self.account))
+        words = {"yes": YES, "choice": self.goal.choices or ("the first one please",), "goodbye": GOODBYE}[what]
+        return Action(Kind.SAY, self.random_source.choice(words))
+
+    def _another_utterance(self) -> str:
+        fresh = [words for words in self.goal.utterances if words not in self._spoken_goals] or self.goal.utterances
+        chosen = self.random_source.choice(fresh)
+        self._spoken_goals.append(chosen)
+        return chosen

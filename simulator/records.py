@@ -1,0 +1,96 @@
+"""What each caller saw of their call, and the totals over many. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    FINISHED = "finished"
+    DISCONNECTED = "disconnected"
+    GAVE_UP = "gave_up"  # a caller whose scenario is to hang up midway
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One call as its caller saw it. ``heard`` and ``said`` are (seconds into the call, words)."""
+
+    scenario: str
+    call_uuid: str
+    outcome: Outcome = Outcome.DISCONNECTED
+    ended_because: str = ""
+    understood: bool = False
+    in_fallback: bool = False
+    talked_to_person: bool = False
+    duration_s: float = 0.0
+    longest_silence_s: float = 0.0
+    heard: list[tuple[float, str]] = field(default_factory=list)
+    said: list[tuple[float, str]] = field(default_factory=list)
+
+
+class SilenceMeter:
+    """The longest time in which the caller heard nothing and was not about to speak themselves.
+
+    It runs from the end of audio, of their own speech or of a key, to the next audio; what they spend thinking and
+    speaking takes the time before it back.
+    """
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self._since_s: float | None = None
+
+    def quiet_from(self, at_s: float) -> None:
+        self._since_s = at_s
+
+    def sound(self, at_s: float) -> None:
+        if self._since_s is not None:
+            self.longest_s = max(self.longest_s, at_s - self._since_s)
+        self._since_s = None
+
+    def own_turn(self) -> None:
+        self._since_s = None
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The smallest value that at least ``share`` of all do not exceed; 0 for none."""
+    if not values:
+        return 0.0
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+@dataclass(slots=True)
+class Totals:
+    records: list[CallRecord] = field(default_factory=list)
+
+    def add(self, record: CallRecord) -> None:
+        self.records.append(record)
+
+    def counts(self) -> dict[str, int]:
+        return _counts(self.records)
+
+    def as_dict(self) -> dict[str, object]:
+        """The figures programs read: see ``simulate_calls --json``."""
+        silences_ms = [record.longest_silence_s * 1000 for record in self.records]
+        names = sorted({record.scenario for record in self.records})
+        return {**_counts(self.records)} | {
+            "silence_ms": {
+                "p50": round(percentile(silences_ms, 0.50)),
+                "p99": round(percentile(silences_ms, 0.99)),
+                "max": round(max(silences_ms, default=0.0)),
+            },
+            "by_scenario": {name: _counts([r for r in self.records if r.scenario == name]) for name in names},
+        }
+
+
+def _counts(records: list[CallRecord]) -> dict[str, int]:
+    return {
+        "calls": len(records),
+        "finished": sum(record.outcome is Outcome.FINISHED for record in records),
+        "disconnected": sum(record.outcome is Outcome.DISCONNECTED for record in records),
+        "gave_up": sum(record.outcome is Outcome.GAVE_UP for record in records),
+        "understood": sum(record.understood for record in records),
+        "in_fallback": sum(record.in_fallback for record in records),
+    }

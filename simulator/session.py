@@ -1,0 +1,310 @@
+"""One call's thread of execution on the switch: its dialplan, the application that runs, and what interrupts it.
+
+Owns FreeSWITCH's rules of order: messages are taken between 20 ms frames of whatever runs (so an unlocked second
+`execute` runs *inside* the first), a transfer or a lost owner ends what runs, a break ends only the innermost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from simulator.channel import Channel, ChannelState, record_variables
+from simulator.dialplan import Action
+from simulator.line import FRAME_S, FarEnd, Microphone
+
+if TYPE_CHECKING:
+    from simulator.audio_stream import AudioStream
+    from simulator.switch import Switch
+
+_DTMF_SAMPLES: Final = "2000"  # as recorded: 250 ms at 8 kHz
+
+
+class Waited(StrEnum):
+    """Why :meth:`Session.wait` returned."""
+
+    ELAPSED = "elapsed"
+    BROKEN = "broken"
+    DIGIT = "digit"
+    OVER = "over"  # hung up, transferred or handed on: the application must return
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A `sendmsg` for this call, waiting for the next frame."""
+
+    command: str
+    application: str = ""
+    argument: str = ""
+    event_uuid: str = ""
+    lock: bool = False
+    loops: int = 1
+    cause: str = ""
+    raw: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """The dialplan is to be entered anew, or (``destination`` empty) to go on with its next action."""
+
+    destination: str = ""
+    dialplan: str = "XML"
+    context: str = "default"
+
+
+class Session:
+    """``only``: instead of the dialplan, this one application (``originate … &park``)."""
+
+    def __init__(
+        self, switch: Switch, channel: Channel, far_end: FarEnd, microphone: Microphone, only: Action | None = None
+    ) -> None:
+        self.switch = switch
+        self.channel = channel
+        self.far_end = far_end
+        self.microphone = microphone
+        self.audio_stream: AudioStream | None = None
+        self.files_received = 0  # audio replies, numbered through the whole call
+        self.on_over: list[Callable[[], None]] = []
+        self._wake = asyncio.Event()
+        self._messages: deque[Message] = deque()
+        self._digits: deque[str] = deque()
+        self._locked = False
+        self._broken = False
+        self._move: _Move | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._only = only
+        self._last = Action("", "")
+
+    # --- what others may do to it -----------------------------------------------------------------------------------
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def ready(self) -> bool:
+        """False once the running application has to return."""
+        return not self.channel.is_hung_up and self._move is None
+
+    @property
+    def has_ended(self) -> bool:
+        return self._task is not None and self._task.done()
+
+    def post(self, message: Message) -> None:
+        self._messages.append(message)
+        self._wake.set()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def press(self, digit: str) -> None:
+        """A key of the caller. It waits in the channel until an application that reads keys takes it."""
+        if not self.channel.is_hung_up:
+            self._digits.append(digit)
+            self._wake.set()
+
+    def break_application(self, *, everything: bool) -> None:
+        self._broken = True
+        if everything:
+            self._messages.clear()
+        self._wake.set()
+
+    def transfer(self, destination: str, dialplan: str, context: str) -> None:
+        self._move = _Move(destination, dialplan, context or self.channel.identity.context)
+        self._profile_for(self._move)
+        self._wake.set()
+
+    def eject(self) -> None:
+        """The owner's socket closed under `socket_resume`: what runs is cut, the next action follows."""
+        if self._move is None and not self.channel.is_hung_up:
+            self._move = _Move()
+            self._wake.set()
+
+    def hang_up(self, cause: str) -> None:
+        channel = self.channel
+        if channel.is_hung_up:
+            return
+        channel.hangup_cause = cause
+        channel.state = ChannelState.HANGUP
+        self.switch.fire("CHANNEL_HANGUP", channel)
+        channel.hangup_s = self.switch.clock.now_s()
+        self.far_end.on_hung_up(cause)
+        self._wake.set()
+
+    # --- running ----------------------------------------------------------------------------------------------------
+    async def _run(self) -> None:
+        try:
+            await self._dialplan()
+        finally:
+            self._finish()
+
+    async def _dialplan(self) -> None:
+        while not self.channel.is_hung_up:
+            self._move = None
+            self._enter(ChannelState.ROUTING)
+            actions = self.switch.route(self) if self._only is None else [self._only]
+            self._only = None
+            if actions is None:
+                self.hang_up("NO_ROUTE_DESTINATION")
+                return
+            self._enter(ChannelState.EXECUTE)
+            await self._actions(actions)
+            if self._move is None:
+                self.hang_up("NORMAL_CLEARING")  # the dialplan ran out
+
+    async def _actions(self, actions: list[Action]) -> None:
+        for action in actions:
+            await self.execute(action.application, action.data)
+            if self._move is not None and not self._move.destination:
+                self._move = None  # handed on: the next action
+            if not self.ready():
+                return
+
+    def _enter(self, state: ChannelState) -> None:
+        channel = self.channel
+        channel.state = channel.running_state = state
+        channel.call_state = "RINGING" if state is ChannelState.ROUTING else "ACTIVE"
+        self.switch.fire("CHANNEL_STATE", channel)
+
+    async def execute(self, application: str, argument: str, *, event_uuid: str = "", loops: int = 1) -> None:
+        """Run one application, with its two events. An unknown one hangs the call up, and has no events."""
+        runner = self.switch.application(application)
+        if runner is None:
+            self.hang_up("DESTINATION_OUT_OF_ORDER")
+            return
+        channel = self.channel
+        argument = self.switch.expand(self, argument)
+        extra = [("Application", application)]
+        if argument:
+            extra.append(("Application-Data", argument))
+        application_uuid = event_uuid or str(uuid.uuid4())
+        channel.set("current_application_response", None)
+        channel.set("current_application_data", argument)
+        channel.set("current_application", application)
+        self._last = Action(application, argument)
+        self._broken = False
+        self.switch.fire("CHANNEL_EXECUTE", channel, (*extra, ("Application-UUID", application_uuid)))
+        for _ in range(max(1, loops)):
+            await runner(self, argument)
+        response = channel.variables.get("current_application_response", "_none_")
+        tail = (("Application-Response", response), ("Application-UUID", application_uuid))
+        self.switch.fire("CHANNEL_EXECUTE_COMPLETE", channel, (*extra, *tail))
+
+    async def wait(
+        self, duration_s: float | None, *, on_digit: Callable[[str], bool] | None = None
+    ) -> tuple[Waited, float]:
+        """Read frames for ``duration_s`` (None: until interrupted), running messages in between.
+
+        Returns why it ended and how much time is left: time spent in nested applications does not count.
+        ``on_digit`` takes keys off the line and says whether to stop; without it they stay for the next reader.
+        """
+        left_s = duration_s
+        while self.ready():
+            if self._broken:
+                self._broken = False
+                return Waited.BROKEN, left_s or 0.0
+            if on_digit is not None and self._digits:
+                if on_digit(self._take_digit()):
+                    return Waited.DIGIT, left_s or 0.0
+                continue
+            if self._messages and not self._locked:
+                await self._obey(self._messages.popleft())
+                continue
+            if left_s is not None and left_s <= 0:
+                return Waited.ELAPSED, 0.0
+            left_s = await self._sleep(left_s)
+        return Waited.OVER, left_s or 0.0
+
+    async def wait_until(self, over: asyncio.Event) -> None:
+        """Park: take keys and messages until the call moves or ``over`` is set (whoever sets it calls :meth:`wake`)."""
+        while self.ready() and not over.is_set():
+            if self._digits:
+                self._take_digit()
+            elif self._messages and not self._locked:
+                await self._obey(self._messages.popleft())
+            else:
+                await self._sleep(None)
+
+    async def _sleep(self, left_s: float | None) -> float | None:
+        """Until the time is up or something happened, then to the end of the 20 ms frame, as a media thread would."""
+        clock = self.switch.clock
+        self._wake.clear()
+        began_s = clock.now_s()
+        try:
+            async with asyncio.timeout(None if left_s is None else clock.wall_s(left_s)):
+                await self._wake.wait()
+        except TimeoutError:
+            return 0.0
+        if not self.channel.is_hung_up:
+            elapsed_s = clock.now_s() - began_s
+            rest_s = FRAME_S - elapsed_s % FRAME_S
+            await clock.sleep(rest_s if left_s is None else min(rest_s, max(0.0, left_s - elapsed_s)))
+        return None if left_s is None else max(0.0, left_s - (clock.now_s() - began_s))
+
+    async def _obey(self, message: Message) -> None:
+        self.switch.fire("PRIVATE_COMMAND", self.channel, message.raw, body=message.argument)
+        if message.command == "execute":
+            locked, self._locked = self._locked, self._locked or message.lock
+            try:
+                self.channel.set("current_loop", "1")
+                self.channel.set("total_loops", str(message.loops))
+                await self.execute(
+                    message.application, message.argument, event_uuid=message.event_uuid, loops=message.loops
+                )
+            finally:
+                self._locked = locked
+                self.channel.set("current_loop", None)
+                self.channel.set("total_loops", None)
+        elif message.command == "hangup":
+            self.hang_up(message.cause or "NORMAL_CLEARING")
+
+    def _take_digit(self) -> str:
+        digit = self._digits.popleft()
+        self.channel.digits_dialed += digit
+        extra = (("DTMF-Digit", digit), ("DTMF-Duration", _DTMF_SAMPLES), ("DTMF-Source", "APP"))
+        self.switch.fire("DTMF", self.channel, extra)
+        return digit
+
+    def respond(self, response: str) -> None:
+        self.channel.set("current_application_response", response)
+
+    def _profile_for(self, move: _Move) -> None:
+        channel, now_s = self.channel, self.switch.clock.now_s()
+        who = channel.identity
+        source = f"{int(now_s)}:{uuid.uuid4()}:bl_xfer:{move.destination}/{move.context}/{move.dialplan}"
+        who.rdnis = who.destination
+        who.destination, who.dialplan, who.context = move.destination, move.dialplan, move.context
+        who.transfer_source = source
+        who.profile_index += 1
+        channel.profile_created_s = now_s
+        channel.state = ChannelState.ROUTING
+        channel.set("max_forwards", str(max(0, int(channel.variables.get("max_forwards", "70")) - 1)))
+        channel.set("transfer_history", source)
+        channel.set("transfer_source", source)
+
+    def _finish(self) -> None:
+        channel, fire = self.channel, self.switch.fire
+        if not channel.is_hung_up:
+            self.hang_up("MANAGER_REQUEST")  # the switch itself is stopping
+        channel.running_state = ChannelState.HANGUP
+        fire("CHANNEL_STATE", channel)
+        original, channel.call_state = channel.call_state, "HANGUP"
+        extra = (("Original-Channel-Call-State", original), ("Channel-Call-State-Number", "7"))
+        fire("CHANNEL_CALLSTATE", channel, extra)
+        channel.state = channel.running_state = ChannelState.REPORTING
+        fire("CHANNEL_STATE", channel)
+        channel.variables |= record_variables(channel, self._last.application, self._last.data)
+        fire("CHANNEL_HANGUP_COMPLETE", channel, lead=(("Hangup-Cause", channel.hangup_cause),))
+        self.switch.remove(self)
+        for callback in self.on_over:
+            callback()
+
+
+Application = Callable[[Session, str], Awaitable[None]]

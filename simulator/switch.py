@@ -1,0 +1,309 @@
+"""The simulated FreeSWITCH: its calls, its Event Socket peers, its globals, and the ways they meet.
+
+Owns what exists at a moment and who hears of an event. What a call does is :mod:`simulator.session`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+import zoneinfo
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, tzinfo
+from email.utils import formatdate
+from typing import Final
+
+import structlog
+
+from simulator.api_commands import API_COMMANDS
+from simulator.applications import APPLICATIONS
+from simulator.bridging import AgentLeg
+from simulator.channel import Channel, Identity, microseconds, stamp
+from simulator.clock import Clock
+from simulator.config import SwitchConfig
+from simulator.dialplan import Action, Dialplan, load_dialplan
+from simulator.errors import SimulatorError
+from simulator.events import ORIGINS, WITHOUT_VARIABLES, Event, Origin
+from simulator.expand import expand
+from simulator.line import FarEnd, Microphone
+from simulator.listener import Listener
+from simulator.scheduler import Scheduler
+from simulator.session import Application, Session
+
+log = structlog.get_logger(__name__)
+_Headers = tuple[tuple[str, str], ...]
+Person = Callable[[Session], FarEnd]
+
+
+class Switch:
+    def __init__(self, config: SwitchConfig, answering: Callable[[str], Person] | None = None) -> None:
+        self.config = config
+        self.clock = Clock(config.speed)
+        self.scheduler = Scheduler(self.clock)
+        self.sessions: dict[str, Session] = {}
+        self.agent_legs: dict[str, AgentLeg] = {}
+        self.system_commands: list[str] = []
+        self.started_s = self.clock.now_s()
+        self.sessions_since_startup = 0
+        self.peak_sessions = 0
+        self.core_uuid = str(uuid.uuid4())
+        self.variables = {"lifeline_bridges": config.bridges, "sounds_dir": str(config.sound_dir)}
+        self.variables |= dict(config.variables)
+        self.answering = answering or (lambda _name: _nobody)
+        self._dialplan: Dialplan = load_dialplan(config.dialplan, self.variables)
+        self._wide: set[Listener] = set()  # listeners whom other calls' events may reach
+        self._by_call: dict[str, set[Listener]] = {}
+        self._sequence = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    # --- life -------------------------------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Open the inbound Event Socket, if there is to be one. Raises :class:`SimulatorError` when it is taken."""
+        if self.config.inbound_port is None:
+            return
+        host, port = self.config.inbound_host, self.config.inbound_port
+        try:
+            self._server = await asyncio.start_server(self._accept, host, port)
+        except OSError as error:
+            place = f"{host}:{port}"
+            raise SimulatorError(f"the switch's Event Socket cannot listen on {place}: {error.strerror}") from error
+
+    @property
+    def inbound_port(self) -> int:
+        if self._server is None:
+            raise SimulatorError("the switch has no inbound Event Socket")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Hang up every call and end every task. Safe to call twice."""
+        if self._server is not None:
+            self._server.close()
+        for session in list(self.sessions.values()):
+            await session.close()
+        await self.scheduler.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """A task that :meth:`stop` ends; what it raises is logged, and ends nothing else."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned_over)
+        return task
+
+    def _spawned_over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("simulator_task_failed", exc_info=error)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.spawn(Listener(self, reader, writer).serve())
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+    @property
+    def session_count(self) -> int:
+        return len(self.sessions) + len(self.agent_legs)
+
+    def new_channel(self, identity: Identity) -> Channel:
+        self.sessions_since_startup += 1
+        return Channel(identity, self.clock.now_s(), self.sessions_since_startup)
+
+    def place_call(self, identity: Identity, person: Person, *, only: Action | None = None) -> Session:
+        """A call arrives; it enters the dialplan at once (or runs ``only`` one application)."""
+        channel = self.new_channel(identity)
+        session = Session(self, channel, _NOBODY, Microphone(), only)
+        session.far_end = person(session)
+        self.sessions[channel.uuid] = session
+        self.peak_sessions = max(self.peak_sessions, self.session_count)
+        self.fire("CHANNEL_CREATE", channel)
+        session.start()
+        return session
+
+    def remove(self, session: Session) -> None:
+        self.sessions.pop(session.channel.uuid, None)
+        self.scheduler.delete(session.channel.uuid)
+
+    def answer(self, session: Session) -> None:
+        channel = session.channel
+        if channel.answer_state == "answered":
+            return
+        channel.answer_state, channel.call_state = "answered", "ACTIVE"
+        channel.answered_s = channel.progress_s = self.clock.now_s()
+        channel.set("endpoint_disposition", "ANSWER")
+        self.fire("CHANNEL_ANSWER", channel)
+        session.far_end.on_answered()
+
+    def route(self, session: Session) -> list[Action] | None:
+        channel = session.channel
+
+        def lookup(name: str) -> str:
+            return channel.get(name) or self.variables.get(name, "")
+
+        def on_inline(action: Action) -> None:
+            name, _, value = self.expand(session, action.data).partition("=")
+            channel.set(name, value)
+
+        now = datetime.fromtimestamp(self.clock.now_s(), _zone(channel.get("timezone")))
+        return self._dialplan.route(channel.identity.context, lookup, now, on_inline)
+
+    def application(self, name: str) -> Application | None:
+        return APPLICATIONS.get(name)
+
+    def expand(self, session: Session, text: str) -> str:
+        """As switch_channel_expand_variables; API calls only under ``api_expansion``."""
+        channel = session.channel
+        return expand(
+            text,
+            lambda name: channel.get(name) or self.variables.get(name, ""),
+            self._call_in_expansion if self.config.api_expansion else None,
+        )
+
+    def _call_in_expansion(self, name: str, argument: str) -> str:
+        if name == "system":
+            self.system_commands.append(argument)
+        return ""
+
+    # --- API --------------------------------------------------------------------------------------------------------
+    async def api(self, line: str, _session: Session | None = None) -> str:
+        name, _, argument = line.strip().partition(" ")
+        command = API_COMMANDS.get(name.lower())
+        if command is None:
+            return f"-ERR {name} Command not found!\n"
+        return await command(self, argument.strip())
+
+    def schedule(self, when: str, group: str, command: str) -> int | None:
+        """``+N``, ``@N`` (every N seconds) or a time of the epoch; the task's id, None for anything else."""
+        digits = when.lstrip("+@")
+        if not digits.isdecimal():
+            return None
+        delay_s = int(digits) if when[0] in "+@" else int(digits) - int(self.clock.now_s())
+
+        async def run() -> None:
+            await self.api(command)
+
+        every_s = int(digits) if when.startswith("@") else 0
+        return self.scheduler.add(max(0, delay_s), group, run, every_s=every_s)
+
+    async def background_job(self, job_uuid: str, line: str, owner: Session | None) -> None:
+        answer = await self.api(line, owner)
+        name, _, argument = line.strip().partition(" ")
+        headers = [("Job-UUID", job_uuid)]
+        if owner is not None:
+            headers.append(("Job-Owner-UUID", owner.channel.uuid))
+        headers.append(("Job-Command", name))
+        if argument:
+            headers.append(("Job-Command-Arg", argument.strip()))
+        self._deliver(Event("BACKGROUND_JOB", (*self._head("BACKGROUND_JOB"), *headers), answer), "")
+
+    # --- events -----------------------------------------------------------------------------------------------------
+    def attach(self, listener: Listener) -> None:
+        self.reindex(listener)
+
+    def detach(self, listener: Listener) -> None:
+        self._wide.discard(listener)
+        mine = self._by_call.get(listener.own_uuid)
+        if mine is not None:
+            mine.discard(listener)
+            if not mine:
+                del self._by_call[listener.own_uuid]
+
+    def reindex(self, listener: Listener) -> None:
+        """Where to look for ``listener`` when an event fires; called when its subscriptions change."""
+        if listener.own_uuid:
+            self._by_call.setdefault(listener.own_uuid, set()).add(listener)
+        if listener.subscriptions.sees_other_calls:
+            self._wide.add(listener)
+        else:
+            self._wide.discard(listener)
+
+    def fire(
+        self,
+        name: str,
+        channel: Channel,
+        extra: _Headers = (),
+        *,
+        lead: _Headers = (),
+        body: str = "",
+        subclass: str = "",
+    ) -> None:
+        """``lead`` goes before the channel's own headers, ``extra`` after its variables, as recorded."""
+        mine = self._by_call.get(channel.uuid)
+        if not mine and not self._wide:
+            return
+        head = self._head(name, subclass)
+        variables = () if name in WITHOUT_VARIABLES else channel.variable_headers()
+        before = lead if name != "PRIVATE_COMMAND" else ()
+        if name == "PRIVATE_COMMAND":
+            head = (*lead, *extra, *head)
+            extra = ()
+        headers = (*head, *before, *channel.basic_headers(), *channel.profile_headers("Caller"), *variables, *extra)
+        self._deliver(Event(name, headers, body, subclass), channel.uuid)
+
+    def _deliver(self, event: Event, call_uuid: str) -> None:
+        for listener in list(self._by_call.get(call_uuid, ())) if call_uuid else []:
+            listener.deliver(event)
+        owner = event.get("Job-Owner-UUID") if not call_uuid else None
+        others = self._wide | self._by_call.get(owner, set()) if owner else self._wide
+        for listener in list(others):
+            if not call_uuid or listener.own_uuid != call_uuid:
+                listener.deliver(event)
+
+    def channel_data(self, channel: Channel, *, file: str = "", function: str = "") -> Event:
+        """The reply to ``connect``, and ``uuid_dump`` (which names another place and has no ``Channel-…`` profile)."""
+        if file:
+            head = self._head("CHANNEL_DATA", origin=Origin(file, function, 6495))
+            profile = []
+        else:
+            head = self._head("CHANNEL_DATA")
+            profile = list(channel.profile_headers("Channel"))
+        headers = (*head, *profile, *channel.basic_headers(), *channel.profile_headers("Caller"),
+                   *channel.variable_headers())  # fmt: skip
+        return Event("CHANNEL_DATA", headers)
+
+    def _head(self, name: str, subclass: str = "", origin: Origin | None = None) -> _Headers:
+        self._sequence += 1
+        now_s = self.clock.now_s()
+        place = origin or ORIGINS[name]
+        first = (("Event-Subclass", subclass),) if subclass else ()
+        return (
+            *first, ("Event-Name", name), ("Core-UUID", self.core_uuid), ("FreeSWITCH-Hostname", "vm"),
+            ("FreeSWITCH-Switchname", "fs-test"), ("FreeSWITCH-IPv4", "192.0.2.2"), ("FreeSWITCH-IPv6", "fd00::2"),
+            ("Event-Date-Local", stamp(now_s)), ("Event-Date-GMT", formatdate(now_s, usegmt=True)),
+            ("Event-Date-Timestamp", str(microseconds(now_s))), ("Event-Calling-File", place.file),
+            ("Event-Calling-Function", place.function), ("Event-Calling-Line-Number", str(place.line)),
+            ("Event-Sequence", str(self._sequence)),
+        )  # fmt: skip
+
+
+def _zone(name: str) -> tzinfo:
+    with contextlib.suppress(zoneinfo.ZoneInfoNotFoundError, ValueError):
+        if name:
+            return zoneinfo.ZoneInfo(name)
+    return UTC
+
+
+class _Nobody:
+    """A far end that hears nothing and does nothing: a channel before its person is there."""
+
+    def on_answered(self) -> None: ...
+
+    def on_audio_started(self, part: object) -> None: ...
+
+    def on_audio_ended(self, part: object, heard_s: float) -> None: ...
+
+    def on_bridged(self, agent: str) -> None: ...
+
+    def on_unbridged(self) -> None: ...
+
+    def on_hung_up(self, cause: str) -> None: ...
+
+
+_NOBODY: Final = _Nobody()
+
+
+def _nobody(_session: Session) -> FarEnd:
+    return _NOBODY
