@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 class Command(BaseCommand):
     help = "Run the simulated switch: Event Socket like FreeSWITCH's, and callers arriving at a rate."
+    requires_system_checks: list[str] = []  # neither pages nor models are needed
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--rate", type=float, default=None, help="calls a second, 0 for none")

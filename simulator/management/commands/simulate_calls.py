@@ -34,6 +34,7 @@ def add_call_options(parser: CommandParser) -> None:
 
 class Command(BaseCommand):
     help = "Place simulated calls to the bridge from a switch of their own."
+    requires_system_checks: list[str] = []  # neither pages nor models are needed to place calls
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--rate", type=float, default=1.0, help="calls a second (default 1)")
