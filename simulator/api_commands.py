@@ -229,7 +229,7 @@ async def sched_hangup(switch: Switch, argument: str) -> str:
 
 async def sched_del(switch: Switch, argument: str) -> str:
     count = switch.scheduler.delete(argument.strip())
-    return f"{'+OK' if count else '-ERR'} Deleted: {count}\n"
+    return f"+OK Deleted: {count}\n"
 
 
 async def global_getvar(switch: Switch, argument: str) -> str:
@@ -239,7 +239,7 @@ async def global_getvar(switch: Switch, argument: str) -> str:
 async def msleep(switch: Switch, argument: str) -> str:
     if argument.strip().isdecimal():
         await switch.clock.sleep(int(argument) / 1000)
-    return OK
+    return "+OK"
 
 
 async def system(switch: Switch, argument: str) -> str:

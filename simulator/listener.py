@@ -45,11 +45,12 @@ class Listener:
         self.own_uuid = session.channel.uuid if session else ""
         self.subscriptions = Subscriptions(self.own_uuid)
         self.has_connected = False
+        self.has_ended = False
         self.resumes = False
         self._mode = mode
         self._reader, self._writer = reader, writer
         self._authorised = session is not None
-        self._linger_s: int | None = None  # None: no linger; 0: until the app closes
+        self._linger_s: int | None = None  # None: no linger; -1: until the app closes
         self._held: list[Event] | None = None  # while an `api` runs, events wait behind its answer
         self._call_over = asyncio.Event()
         self._dropped_events = 0
@@ -95,6 +96,7 @@ class Listener:
         finally:
             if ending is not None:
                 ending.cancel()
+            self.has_ended = True
             self.switch.detach(self)
             self._writer.close()
             if self._dropped_events:
@@ -107,8 +109,8 @@ class Listener:
             return
         if self._linger_s is not None:
             self._writer.write(wire.encode_linger_notice(self.own_uuid, session.channel.name, self._linger_s))
-            if self._linger_s == 0:
-                return  # recorded: a bare `linger` had not ended after 15 s
+            if self._linger_s < 0:
+                return  # a bare `linger`: until the app closes
             await self.switch.clock.sleep(self._linger_s + _LINGER_CHECK_S)
         self._say_goodbye()
 
@@ -128,7 +130,7 @@ class Listener:
         elif verb == "bgapi":
             self._bgapi(argument, command.get("Job-UUID"))
         elif verb == "sendmsg":
-            self._reply(self._sendmsg(argument, command))
+            self._reply(await self._sendmsg(argument, command))
         elif verb == "connect" and self.session is not None:
             self._connect(self.session)
         elif verb == "exit":
@@ -154,24 +156,27 @@ class Listener:
 
     def _connect(self, session: Session) -> None:
         self.has_connected = True
+        session.wake()
         event = self.switch.channel_data(session.channel)
         self._writer.write(wire.encode_connect_reply(event, mode=self._mode, control="full"))
 
     def _call_command(self, verb: str, argument: str, session: Session) -> str | None:
         """Commands that only an outbound connection has; None for any other."""
         if verb == "linger":
-            self._linger_s = int(argument) if argument.isdecimal() else 0
+            self._linger_s = int(argument) if argument.isdecimal() else -1
             return f"+OK will linger {argument} seconds" if argument.isdecimal() else "+OK will linger"
         if verb == "nolinger":
             self._linger_s = None
             return "+OK will not linger"
         if verb == "resume":
             self.resumes = True
+            session.channel.set("socket_resume", "true")
             return "+OK"
         if verb == "getvar":
             return session.channel.get(argument) or "-ERR command not found"
         if verb == "divert_events":
-            return "+OK events diverted" if argument.lower() == "on" else "+OK events not diverted"
+            found = {"on": "+OK events diverted", "off": "+OK events not diverted"}
+            return found.get(argument.lower(), "-ERR missing value.")
         return None
 
     def _listen_command(self, verb: str, argument: str) -> str | None:
@@ -189,30 +194,29 @@ class Listener:
             answer = subscriptions.clear()
         elif verb == "filter":
             answer = subscriptions.filter(argument)
-        elif verb in ("log", "nolog"):
-            return "+OK log level  0"
+        elif verb == "nolog":
+            return "-ERR not loging"  # spelt as FreeSWITCH spells it
+        elif verb in ("linger", "nolinger"):
+            return "-ERR not controlling a session"
+        elif verb == "divert_events":
+            return "-ERR not controlling a session."
         else:
             return None
         self.switch.reindex(self)
         return answer
 
-    def _sendmsg(self, argument: str, command: wire.Command) -> str:
-        session = self.switch.sessions.get(argument) if argument else self.session
+    async def _sendmsg(self, argument: str, command: wire.Command) -> str:
+        """Queued for the call's next frame; in sync mode the own call obeys before the answer."""
+        call_uuid = argument or command.get("session-id")
+        session = self.session if call_uuid in ("", self.own_uuid) else None
+        session = session or self.switch.sessions.get(call_uuid)
         if session is None:
-            return f"-ERR invalid session id [{argument}]"
-        loops = command.get("loops")
-        session.post(
-            Message(
-                command=command.get("call-command").lower(),
-                application=command.get("execute-app-name"),
-                argument=command.body or command.get("execute-app-arg"),
-                event_uuid=command.get("Event-UUID"),
-                lock=command.get("event-lock").lower() == "true",
-                loops=int(loops) if loops.isdecimal() else 1,
-                cause=command.get("hangup-cause"),
-                raw=(("Command", _raw(command)), *command.headers),
-            )
-        )
+            return f"-ERR invalid session id [{call_uuid}]"
+        message = _message(command)
+        if self._mode == "async" or session is not self.session:
+            session.post(message)
+        else:
+            await session.obey(message)
         return "+OK"
 
     async def _api(self, argument: str) -> None:
@@ -231,6 +235,22 @@ class Listener:
         job = job_uuid or str(uuid.uuid4())
         self._reply(f"+OK Job-UUID: {job}", Job_UUID=job)
         self.switch.spawn(self.switch.background_job(job, argument, self.session))
+
+
+def _message(command: wire.Command) -> Message:
+    loops = command.get("loops")
+    as_body = command.body if command.get("content-type").lower() == "text/plain" else ""
+    return Message(
+        command=command.get("call-command").lower(),
+        application=command.get("execute-app-name"),
+        argument=command.get("execute-app-arg") or as_body,
+        event_uuid=command.get("Event-UUID"),
+        lock=command.get("event-lock").lower() == "true",
+        loops=int(loops) if loops.isdecimal() else 1,
+        cause=command.get("hangup-cause"),
+        raw=(("Command", _raw(command)), *command.headers),
+        body=command.body,
+    )
 
 
 def _raw(command: wire.Command) -> str:

@@ -1,4 +1,7 @@
-"""The `socket` application: the switch connects to an app and lets it drive the call."""
+"""The `socket` application: the switch connects to an app and lets it drive the call.
+
+The order of waiting, parking and going on is mod_event_socket.c's `socket_function`.
+"""
 
 from __future__ import annotations
 
@@ -16,51 +19,55 @@ _DEFAULT_PORT = 8084
 async def socket(session: Session, argument: str) -> None:
     """``host:port|host:port … [async] [full]``. With nobody listening the dialplan goes on at once.
 
-    In async mode the call is parked until it ends, moves, or its owner goes. Without ``socket_resume`` an owner that
-    leaves lets what runs come to its end first, and one that leaves before ``connect`` leaves the call parked.
+    In async mode the call stands still until the app says ``connect``, then is parked until it ends, moves, or a
+    socket of its closes. Without ``socket_resume`` what runs then comes to its end first, and an app that closes
+    before ``connect`` leaves the call parked. In sync mode with ``socket_resume`` the call is stranded.
     """
     words = argument.split()
-    if not words:
-        return
-    opened = await _connect(words[0].split("|"))
+    opened = await _connect(session, words[0].split("|")) if words else None
     if opened is None:
         return
-    reader, writer, host = opened
-    if not session.ready():
-        writer.close()
-        return
-    session.channel.set("socket_host", host)
-    listener = Listener(session.switch, reader, writer, session, "async" if "async" in words[1:] else "static")
-    owner_gone = asyncio.Event()
+    is_async = "async" in words[1:]
+    listener = Listener(session.switch, *opened, session, "async" if is_async else "static")
     session.on_over.append(listener.on_call_over)
-    session.switch.spawn(_serve(listener, owner_gone, session))
+    serving = session.switch.spawn(_serve(listener, session))
+    if is_async:
+        await session.hold(lambda: listener.has_connected or listener.has_ended)
+        await _park(session)
+        session.go_on()
+    else:
+        await session.hold(serving.done)
+
+
+async def _park(session: Session) -> None:
+    if not session.ready():
+        return
+    session.control_lost.clear()
     session.switch.fire("CHANNEL_PARK", session.channel)
-    await session.wait_until(owner_gone)
+    await session.wait_until(session.control_lost)
     session.switch.fire("CHANNEL_UNPARK", session.channel)
 
 
-async def _connect(places: list[str]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, str] | None:
+async def _connect(session: Session, places: list[str]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
     """The first that accepts. No time limit, as in FreeSWITCH: a listener with a full queue holds the call."""
     for place in places:
         host, _, port = place.strip().rpartition(":")
         if not host:
             host, port = place.strip(), str(_DEFAULT_PORT)
+        session.channel.set("socket_host", host)
         try:
-            reader, writer = await asyncio.open_connection(host, int(port))
+            return await asyncio.open_connection(host, int(port))
         except (OSError, ValueError) as error:
             log.info("socket_refused", place=place, error=str(error))
-            continue
-        return reader, writer, host
     return None
 
 
-async def _serve(listener: Listener, owner_gone: asyncio.Event, session: Session) -> None:
+async def _serve(listener: Listener, session: Session) -> None:
     try:
         await listener.serve()
     finally:
         session.on_over.remove(listener.on_call_over)
         if listener.resumes or session.channel.get("socket_resume") == "true":
             session.eject()
-        elif listener.has_connected:
-            owner_gone.set()
-            session.wake()
+        session.control_lost.set()
+        session.wake()

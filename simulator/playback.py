@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from simulator.line import FRAME_S
@@ -38,7 +39,7 @@ async def play(session: Session, name: str, *, stops_on: str | None) -> tuple[bo
 
     reason, played_s = await _play_parts(session, audio, None if stops_on is None else on_digit)
     _record(session, played_s)
-    status = "done" if reason is Waited.ELAPSED else "break"
+    status = "break" if reason in (Waited.BROKEN, Waited.DIGIT) else "done"  # "done" also when the call itself went
     session.switch.fire("PLAYBACK_STOP", channel, (*extra, ("Playback-Status", status)))
     return True, pressed[0] if pressed else ""
 
@@ -75,7 +76,7 @@ async def playback(session: Session, argument: str) -> None:
         session.respond("FILE PLAYED")
         return
     configured = session.channel.get("playback_terminators") or _DEFAULT_TERMINATORS
-    terminators = "" if configured == "none" else configured
+    terminators = {"none": "", "any": "any"}.get(configured.lower(), configured)
     session.channel.set("playback_terminator_used", None)
     opened, key = await play(session, argument, stops_on=terminators)
     if key:
@@ -116,30 +117,30 @@ def parse_digits_request(argument: str) -> DigitsRequest | None:
 
 
 async def play_and_get_digits(session: Session, argument: str) -> None:
+    """Tries until the digits match. Afterwards the variable holds them, or nothing after digits that did not match."""
     request = parse_digits_request(argument)
     if request is None:
         return
     channel = session.channel
-    for _ in range(max(1, request.tries)):
-        digits, terminator, timed_out = await _read(session, request)
+    channel.set(f"{request.variable}_invalid", None)
+    for _ in range(request.tries):
+        digits, result = await _read(session, request)
         if not session.ready():
             return
-        channel.set("read_terminator_used", terminator)
-        enough = len(digits) >= request.least
-        channel.set("read_result", "success" if enough else "timeout" if timed_out and not digits else "failure")
-        if enough and _matches(request.pattern, digits):
-            channel.set(request.variable, digits)
-            return
-        if digits:
+        if digits and (result is ReadResult.SUCCESS or len(digits) >= request.least):
+            if _matches(request.pattern, digits):
+                return
+            channel.set(request.variable, None)
             channel.set(f"{request.variable}_invalid", digits)
+        elif request.least == 0 and channel.get("read_terminator_used"):
+            return
         if request.invalid:
             await play(session, request.invalid, stops_on=None)
         if not session.ready():
             return
-    channel.set("read_result", "failure")
     if request.failure:
         words = request.failure.split()
-        session.transfer(words[0], *(words[1:3] if len(words) > 2 else ("XML", "")))
+        session.transfer(words[0], words[1] if len(words) > 1 else "XML", words[2] if len(words) > 2 else "")
 
 
 def _matches(pattern: str, digits: str) -> bool:
@@ -149,28 +150,51 @@ def _matches(pattern: str, digits: str) -> bool:
         return False
 
 
-async def _read(session: Session, request: DigitsRequest) -> tuple[str, str, bool]:
-    """One try: digits, the terminator that ended them, and whether time ran out. The first key stops the prompt."""
-    _opened, first = await play(session, request.prompt, stops_on="any")
+class ReadResult(StrEnum):
+    SUCCESS = "success"
+    TIMEOUT = "timeout"
+    FAILURE = "failure"
+
+
+async def _read(session: Session, request: DigitsRequest) -> tuple[str, ReadResult]:
+    """One try, as switch_ivr_read: the first key stops the prompt; a prompt that does not open ends the try at once."""
+    channel = session.channel
+    channel.set("read_result", None)
+    channel.set(request.variable, None)
+    opened, digits = True, ""
+    if request.prompt and request.prompt != "silence":
+        opened, digits = await play(session, request.prompt, stops_on="any")
+    if not opened or not session.ready():
+        return "", ReadResult.FAILURE
+    digits, terminator, timed_out = await _collect(session, request, digits)
+    if terminator:
+        channel.set("read_terminator_used", terminator)
+    result = ReadResult.TIMEOUT if timed_out else ReadResult.SUCCESS
+    if request.least and len(digits) < request.least:
+        result = ReadResult.FAILURE
+    channel.set("read_result", result.value)
+    channel.set(request.variable, digits)
+    return digits, result
+
+
+async def _collect(session: Session, request: DigitsRequest, first: str) -> tuple[str, str, bool]:
+    """Digits, the terminator that ended them, and whether time ran out. A break does not end it."""
     if first and first in request.terminators:
         return "", first, False
     digits = first
-    ended_by: list[str] = []
+    ended_by = ""
 
     def on_digit(digit: str) -> bool:
-        nonlocal digits
+        nonlocal digits, ended_by
         if digit in request.terminators:
-            ended_by.append(digit)
+            ended_by = digit
         else:
             digits += digit
         return True
 
-    while session.ready() and len(digits) < request.most and not ended_by:
-        reason, _left_s = await session.wait(
-            request.digit_timeout_s if digits else request.timeout_s, on_digit=on_digit
-        )
+    while session.ready() and len(digits) < max(request.most, request.least) and not ended_by:
+        timeout_s = request.digit_timeout_s if digits else request.timeout_s
+        reason, _left_s = await session.wait(timeout_s, on_digit=on_digit, breaks=False)
         if reason is Waited.ELAPSED:
             return digits, "", True
-        if reason is Waited.BROKEN:
-            break
-    return digits, ended_by[0] if ended_by else "", False
+    return digits, ended_by, False

@@ -46,6 +46,7 @@ class Message:
     loops: int = 1
     cause: str = ""
     raw: tuple[tuple[str, str], ...] = ()
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Session:
         self.audio_stream: AudioStream | None = None
         self.files_received = 0  # audio replies, numbered through the whole call
         self.on_over: list[Callable[[], None]] = []
+        self.control_lost = asyncio.Event()  # any of its sockets has closed since it was parked
         self._wake = asyncio.Event()
         self._messages: deque[Message] = deque()
         self._digits: deque[str] = deque()
@@ -122,7 +124,7 @@ class Session:
         self._wake.set()
 
     def eject(self) -> None:
-        """The owner's socket closed under `socket_resume`: what runs is cut, the next action follows."""
+        """A socket of the call closed under `socket_resume`: what runs is cut, whoever owns the call by now."""
         if self._move is None and not self.channel.is_hung_up:
             self._move = _Move()
             self._wake.set()
@@ -163,9 +165,24 @@ class Session:
         for action in actions:
             await self.execute(action.application, action.data)
             if self._move is not None and not self._move.destination:
-                self._move = None  # handed on: the next action
+                await self.hold(lambda: self._move is not None and bool(self._move.destination), stranded=True)
             if not self.ready():
                 return
+
+    async def hold(self, over: Callable[[], bool], *, stranded: bool = False) -> None:
+        """Stand still, obeying nothing, until ``over``, a hang-up or (unless ``stranded``) a move.
+
+        Stranded is what becomes of a call whose socket's owner went (CS_RESET) while no async `socket` ran that would
+        take it on: only a transfer or a hang-up frees it.
+        """
+        while not over() and not self.channel.is_hung_up and (stranded or self._move is None):
+            self._wake.clear()
+            await self._wake.wait()
+
+    def go_on(self) -> None:
+        """An async `socket` that is left takes a call whose owner went to the next action of its dialplan."""
+        if self._move is not None and not self._move.destination:
+            self._move = None
 
     def _enter(self, state: ChannelState) -> None:
         channel = self.channel
@@ -198,7 +215,7 @@ class Session:
         self.switch.fire("CHANNEL_EXECUTE_COMPLETE", channel, (*extra, *tail))
 
     async def wait(
-        self, duration_s: float | None, *, on_digit: Callable[[str], bool] | None = None
+        self, duration_s: float | None, *, on_digit: Callable[[str], bool] | None = None, breaks: bool = True
     ) -> tuple[Waited, float]:
         """Read frames for ``duration_s`` (None: until interrupted), running messages in between.
 
@@ -207,7 +224,7 @@ class Session:
         """
         left_s = duration_s
         while self.ready():
-            if self._broken:
+            if self._broken and breaks:
                 self._broken = False
                 return Waited.BROKEN, left_s or 0.0
             if on_digit is not None and self._digits:
@@ -215,7 +232,7 @@ class Session:
                     return Waited.DIGIT, left_s or 0.0
                 continue
             if self._messages and not self._locked:
-                await self._obey(self._messages.popleft())
+                await self.obey(self._messages.popleft())
                 continue
             if left_s is not None and left_s <= 0:
                 return Waited.ELAPSED, 0.0
@@ -228,7 +245,7 @@ class Session:
             if self._digits:
                 self._take_digit()
             elif self._messages and not self._locked:
-                await self._obey(self._messages.popleft())
+                await self.obey(self._messages.popleft())
             else:
                 await self._sleep(None)
 
@@ -248,8 +265,8 @@ class Session:
             await clock.sleep(rest_s if left_s is None else min(rest_s, max(0.0, left_s - elapsed_s)))
         return None if left_s is None else max(0.0, left_s - (clock.now_s() - began_s))
 
-    async def _obey(self, message: Message) -> None:
-        self.switch.fire("PRIVATE_COMMAND", self.channel, message.raw, body=message.argument)
+    async def obey(self, message: Message) -> None:
+        """Do what a `sendmsg` says, on the call's own thread."""
         if message.command == "execute":
             locked, self._locked = self._locked, self._locked or message.lock
             try:
@@ -264,6 +281,7 @@ class Session:
                 self.channel.set("total_loops", None)
         elif message.command == "hangup":
             self.hang_up(message.cause or "NORMAL_CLEARING")
+        self.switch.fire("PRIVATE_COMMAND", self.channel, lead=message.raw, body=message.body)
 
     def _take_digit(self) -> str:
         digit = self._digits.popleft()

@@ -1,7 +1,11 @@
-"""Which events one Event Socket connection gets: its event list, its filters, ``myevents``. Pure."""
+"""Which events one Event Socket connection gets: its event list, its filters, ``myevents``. Pure.
+
+The rules are mod_event_socket.c's `event_handler`.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from simulator.events import EVENT_NAMES, Event
@@ -9,17 +13,18 @@ from simulator.events import EVENT_NAMES, Event
 # mod_event_socket.c, `myevents`: no PLAYBACK_START, PLAYBACK_STOP, BACKGROUND_JOB or CUSTOM.
 MY_EVENTS: Final = frozenset(
     {
-        "CALL_UPDATE", "CHANNEL_ANSWER", "CHANNEL_APPLICATION", "CHANNEL_BRIDGE", "CHANNEL_CREATE", "CHANNEL_DATA",
+        "CHANNEL_ANSWER", "CHANNEL_APPLICATION", "CHANNEL_BRIDGE", "CHANNEL_CREATE", "CHANNEL_DATA",
         "CHANNEL_DESTROY", "CHANNEL_EXECUTE", "CHANNEL_EXECUTE_COMPLETE", "CHANNEL_HANGUP",
         "CHANNEL_HANGUP_COMPLETE", "CHANNEL_ORIGINATE", "CHANNEL_OUTGOING", "CHANNEL_PARK", "CHANNEL_PROGRESS",
         "CHANNEL_PROGRESS_MEDIA", "CHANNEL_STATE", "CHANNEL_UNBRIDGE", "CHANNEL_UNPARK", "CHANNEL_UUID",
         "DETECTED_SPEECH", "DTMF", "NOTALK", "TALK",
     }
 )  # fmt: skip
+_NO_KEYWORDS: Final = "-ERR no keywords supplied"
 
 
 class Subscriptions:
-    """``own_uuid`` is the call of an outbound connection; ``myevents`` narrows everything to it."""
+    """``own_uuid`` is the call of an outbound connection; ``myevents`` narrows everything to it, for good."""
 
     def __init__(self, own_uuid: str = "") -> None:
         self.as_json = False
@@ -27,22 +32,26 @@ class Subscriptions:
         self._names: set[str] = set()
         self._subclasses: set[str] = set()
         self._all = False
-        self._all_custom = False
         self._only_mine = False
         self._filters: list[tuple[str, str]] = []
 
     def wants(self, event: Event) -> bool:
-        if event.name == "CUSTOM":
-            if not (self._all or self._all_custom or event.subclass in self._subclasses):
-                return False
-        elif not (self._all or event.name in self._names):
+        if not self._is_listed(event):
             return False
-        if self._only_mine and event.get("Unique-ID") != self.own_uuid:
-            return False
-        return self._passes_filters(event)
+        passes = self._passes_filters(event)
+        if not self._only_mine:
+            return passes
+        if event.get("Job-Owner-UUID") == self.own_uuid:
+            return True  # whatever the filters say
+        return passes and event.get("Unique-ID") == self.own_uuid
+
+    def _is_listed(self, event: Event) -> bool:
+        if self._all:
+            return True
+        return event.subclass in self._subclasses if event.name == "CUSTOM" else event.name in self._names
 
     def _passes_filters(self, event: Event) -> bool:
-        """With filters, an event passes when one of them matches; ``-value`` takes away again."""
+        """With filters, an event passes when one of them matches; a matching ``-value`` takes it away again."""
         if not self._filters:
             return True
         passes = False
@@ -50,9 +59,10 @@ class Subscriptions:
             value = event.get(header)
             if value is None:
                 continue
-            if wanted.startswith("-"):
-                passes = passes and wanted[1:] != value
-            elif wanted.removeprefix("+") == value:
+            negative = wanted.startswith("-")
+            if _matches(wanted, value):
+                if negative:
+                    return False
                 passes = True
         return passes
 
@@ -67,77 +77,90 @@ class Subscriptions:
         )
 
     def my_events(self, argument: str) -> str:
+        if self._only_mine:
+            return "-ERR aready enabled."  # spelt as FreeSWITCH spells it
         self._names |= MY_EVENTS
         self._only_mine = True
-        self.as_json = "json" in argument.lower()
+        self.as_json = self.as_json or "json" in argument.lower()
         return "+OK Events Enabled"
 
     def add(self, argument: str) -> str:
         """``event plain|json NAME … CUSTOM subclass …``"""
         words = argument.split()
-        form = "plain"
-        if words and words[0].lower() in ("plain", "json", "xml"):
-            form = words.pop(0).lower()
-        found = self._name_words(words)
-        if not found:
-            return "-ERR no keywords supplied"
+        form = words.pop(0).lower() if words and words[0].lower() in ("plain", "json", "xml") else "plain"
+        names, subclasses = _keywords(words)
+        if not names:
+            return _NO_KEYWORDS
+        self._all = self._all or "ALL" in names
+        self._names |= names
+        self._subclasses |= subclasses
         self.as_json = form == "json"
         return f"+OK event listener enabled {form}"
 
-    def _name_words(self, words: list[str]) -> bool:
-        found = custom = False
-        for word in words:
-            if custom:
-                self._subclasses.add(word)
-            elif word.upper() == "ALL":
-                self._all = found = True
-            elif word.upper() == "CUSTOM":
-                custom = found = True
-            elif word.upper() in EVENT_NAMES:
-                self._names.add(word.upper())
-                found = True
-        if custom and words[-1].upper() == "CUSTOM":
-            self._all_custom = True
-        return found
-
     def remove(self, argument: str) -> str:
         """``nixevent NAME … CUSTOM subclass …``"""
-        custom = False
-        for word in argument.split():
-            if custom:
-                self._subclasses.discard(word)
-            elif word.upper() == "CUSTOM":
-                custom = True
-            else:
-                self._names.discard(word.upper())
+        names, subclasses = _keywords(argument.split())
+        if not names:
+            return _NO_KEYWORDS
+        if "ALL" in names:
+            self._all = False
+            self._names.clear()
+        self._names -= names - ({"CUSTOM"} if subclasses else set())
+        self._subclasses -= subclasses
         return "+OK events nixed"
 
     def clear(self) -> str:
+        """``noevents``; filters and ``myevents``' narrowing stay."""
+        if not (self._all or self._names or self._subclasses):
+            return "-ERR not listening for events"
         self._names.clear()
         self._subclasses.clear()
-        self._all = self._all_custom = self._only_mine = False
+        self._all = False
         return "+OK no longer listening for events"
 
     def filter(self, argument: str) -> str:
-        words = argument.split(None, 1)
-        if not words:
+        header, _, value = argument.partition(" ")
+        if not header:
             return "-ERR command not found"
-        if words[0].lower() == "delete":
-            return self._filter_delete(words[1] if len(words) > 1 else "")
-        if len(words) < 2:
+        if header.lower() == "delete" and value:
+            return self._filter_delete(value)
+        if header.lower() == "add":
+            header, _, value = value.partition(" ")
+        if not value:
             return "-ERR invalid syntax"
-        self._filters.append((words[0], words[1]))
-        return f"+OK filter added. [{words[0]}]=[{words[1]}]"
+        self._filters.append((header, value))
+        return f"+OK filter added. [{header}]=[{value}]"
 
     def _filter_delete(self, argument: str) -> str:
         header, _, value = argument.partition(" ")
         if header.lower() == "all":
             self._filters.clear()
         else:
-            lowered = header.lower()
             self._filters = [
                 (name, wanted)
                 for name, wanted in self._filters
-                if name.lower() != lowered or (value and wanted != value)
+                if name.lower() != header.lower() or (value and wanted != value)
             ]
-        return f"+OK filter deleted. [{header}]=[{value}]"
+        return f"+OK filter deleted. [{header}][{value}]"
+
+
+def _keywords(words: list[str]) -> tuple[set[str], set[str]]:
+    """Event names (upper case) and, behind CUSTOM, subclasses."""
+    names: set[str] = set()
+    subclasses: set[str] = set()
+    for word in words:
+        if "CUSTOM" in names:
+            subclasses.add(word)
+        elif word.upper() in EVENT_NAMES:
+            names.add(word.upper())
+    return names, subclasses
+
+
+def _matches(wanted: str, value: str) -> bool:
+    bare = wanted.lstrip("+- ")
+    if wanted.startswith("/"):
+        try:
+            return re.search(bare.strip("/"), value) is not None
+        except re.error:
+            return False
+    return bare.lower() == value.lower()

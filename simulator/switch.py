@@ -236,11 +236,9 @@ class Switch:
             return
         head = self._head(name, subclass)
         variables = () if name in WITHOUT_VARIABLES else channel.variable_headers()
-        before = lead if name != "PRIVATE_COMMAND" else ()
         if name == "PRIVATE_COMMAND":
-            head = (*lead, *extra, *head)
-            extra = ()
-        headers = (*head, *before, *channel.basic_headers(), *channel.profile_headers("Caller"), *variables, *extra)
+            head, lead = (*lead, *head), ()
+        headers = (*head, *lead, *channel.basic_headers(), *channel.profile_headers("Caller"), *variables, *extra)
         self._deliver(Event(name, headers, body, subclass), channel.uuid)
 
     def _deliver(self, event: Event, call_uuid: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -71,24 +72,36 @@ class Listener:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self._noted = asyncio.Event()
+
+    def _note(self, note: str) -> None:
+        self.notes.append(note)
+        self._noted.set()
+
+    async def until(self, *notes: str) -> None:
+        """Wait until these are the latest notes."""
+        async with asyncio.timeout(20):
+            while self.notes[-len(notes) :] != list(notes):
+                self._noted.clear()
+                await self._noted.wait()
 
     def on_answered(self) -> None:
-        self.notes.append("answered")
+        self._note("answered")
 
     def on_audio_started(self, part: Part) -> None:
-        self.notes.append(f"start {part.file or 'tone'}")
+        self._note(f"start {part.file or 'tone'}")
 
     def on_audio_ended(self, part: Part, heard_s: float) -> None:
-        self.notes.append(f"end {part.file or 'tone'}")
+        self._note(f"end {part.file or 'tone'}")
 
     def on_bridged(self, agent: str) -> None:
-        self.notes.append(f"bridged {agent}")
+        self._note(f"bridged {agent}")
 
     def on_unbridged(self) -> None:
-        self.notes.append("unbridged")
+        self._note("unbridged")
 
     def on_hung_up(self, cause: str) -> None:
-        self.notes.append(f"hung up {cause}")
+        self._note(f"hung up {cause}")
 
 
 StartSwitch = Callable[..., Awaitable[Switch]]

@@ -154,10 +154,20 @@ class Peer:
 
     async def execute(self, application: str, argument: str = "", *, lock: bool = False) -> Received:
         """Run it to its CHANNEL_EXECUTE_COMPLETE."""
-        event_uuid = await self.post(application, argument, lock=lock)
+        return await self.executed(await self.post(application, argument, lock=lock))
+
+    async def started(self, event_uuid: str) -> Received:
+        return await self.until(
+            lambda m: m.event == "CHANNEL_EXECUTE" and m.headers["Application-UUID"] == event_uuid
+        )
+
+    async def executed(self, event_uuid: str) -> Received:
         return await self.until(
             lambda m: m.event == "CHANNEL_EXECUTE_COMPLETE" and m.headers["Application-UUID"] == event_uuid
         )
+
+    async def until_count(self, kind: str, count: int) -> None:
+        await self.until(lambda _message: self.kinds().count(kind) >= count)
 
     async def hang_up(self) -> None:
         await self.send("sendmsg\ncall-command: hangup\nhangup-cause: NORMAL_CLEARING")
