@@ -90,15 +90,18 @@ def understand(text: str) -> Heard:
 
 
 def menu_options(words: str) -> tuple[Option, ...]:
-    """``for your balance, press 1`` and ``press 1 for your balance``; lower-case text in, in the order heard."""
-    found = [(match.start(), Option(match[1].strip(), _key(match[2]))) for match in _KEY_LAST.finditer(words)]
-    taken = {option.key for _at, option in found}
-    found += [
-        (match.start(), Option(match[2].strip(), _key(match[1])))
-        for match in _KEY_FIRST.finditer(words)
-        if _key(match[1]) not in taken
-    ]
-    return tuple(option for _at, option in sorted(found, key=lambda pair: pair[0]))
+    """``for your balance, press 1`` and ``press 1 for your balance``; lower-case text in, in the order heard.
+
+    Within a sentence the order of the first one counts for all: "press 1 for sales, press 2 for support".
+    """
+    found: list[Option] = []
+    for sentence in re.split(r"[.;!?]", words):
+        key_last, key_first = _KEY_LAST.search(sentence), _KEY_FIRST.search(sentence)
+        if key_last and not (key_first and key_first.start() < key_last.start()):
+            found += [Option(match[1].strip(), _key(match[2])) for match in _KEY_LAST.finditer(sentence)]
+        elif key_first:
+            found += [Option(match[2].strip(), _key(match[1])) for match in _KEY_FIRST.finditer(sentence)]
+    return tuple(found)
 
 
 def _key(word: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 class Outcome(StrEnum):
@@ -61,36 +63,37 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-@dataclass(slots=True)
+_FIGURES: Final = ("calls", "finished", "disconnected", "gave_up", "understood", "in_fallback")
+
+
 class Totals:
-    records: list[CallRecord] = field(default_factory=list)
+    """Counts of every call; whole records only of the latest ``keep``, so that a switch may run for days."""
+
+    def __init__(self, keep: int = 100_000) -> None:
+        self.records: deque[CallRecord] = deque(maxlen=keep)
+        self._all = dict.fromkeys(_FIGURES, 0)
+        self._by_scenario: dict[str, dict[str, int]] = {}
 
     def add(self, record: CallRecord) -> None:
         self.records.append(record)
+        for counts in (self._all, self._by_scenario.setdefault(record.scenario, dict.fromkeys(_FIGURES, 0))):
+            counts["calls"] += 1
+            counts[record.outcome.value] += 1
+            counts["understood"] += record.understood
+            counts["in_fallback"] += record.in_fallback
 
     def counts(self) -> dict[str, int]:
-        return _counts(self.records)
+        return dict(self._all)
 
     def as_dict(self) -> dict[str, object]:
-        """The figures programs read: see ``simulate_calls --json``."""
+        """The figures programs read: see ``simulate_calls --json``. Silences are of the kept records."""
         silences_ms = [record.longest_silence_s * 1000 for record in self.records]
-        names = sorted({record.scenario for record in self.records})
-        return {**_counts(self.records)} | {
+        return {
+            **self._all,
             "silence_ms": {
                 "p50": round(percentile(silences_ms, 0.50)),
                 "p99": round(percentile(silences_ms, 0.99)),
                 "max": round(max(silences_ms, default=0.0)),
             },
-            "by_scenario": {name: _counts([r for r in self.records if r.scenario == name]) for name in names},
+            "by_scenario": {name: dict(self._by_scenario[name]) for name in sorted(self._by_scenario)},
         }
-
-
-def _counts(records: list[CallRecord]) -> dict[str, int]:
-    return {
-        "calls": len(records),
-        "finished": sum(record.outcome is Outcome.FINISHED for record in records),
-        "disconnected": sum(record.outcome is Outcome.DISCONNECTED for record in records),
-        "gave_up": sum(record.outcome is Outcome.GAVE_UP for record in records),
-        "understood": sum(record.understood for record in records),
-        "in_fallback": sum(record.in_fallback for record in records),
-    }

@@ -227,12 +227,12 @@ class Session:
             if self._broken and breaks:
                 self._broken = False
                 return Waited.BROKEN, left_s or 0.0
+            if self._messages and not self._locked:
+                await self.obey(self._messages.popleft())
+                continue
             if on_digit is not None and self._digits:
                 if on_digit(self._take_digit()):
                     return Waited.DIGIT, left_s or 0.0
-                continue
-            if self._messages and not self._locked:
-                await self.obey(self._messages.popleft())
                 continue
             if left_s is not None and left_s <= 0:
                 return Waited.ELAPSED, 0.0
@@ -242,10 +242,10 @@ class Session:
     async def wait_until(self, over: asyncio.Event) -> None:
         """Park: take keys and messages until the call moves or ``over`` is set (whoever sets it calls :meth:`wake`)."""
         while self.ready() and not over.is_set():
-            if self._digits:
-                self._take_digit()
-            elif self._messages and not self._locked:
+            if self._messages and not self._locked:
                 await self.obey(self._messages.popleft())
+            elif self._digits:
+                self._take_digit()
             else:
                 await self._sleep(None)
 

@@ -79,9 +79,13 @@ class Listener:
         self._noted.set()
 
     async def until(self, *notes: str) -> None:
-        """Wait until these are the latest notes."""
+        """Wait until these notes have come one after the other."""
+
+        def came() -> bool:
+            return any(tuple(self.notes[at : at + len(notes)]) == notes for at in range(len(self.notes)))
+
         async with asyncio.timeout(20):
-            while self.notes[-len(notes) :] != list(notes):
+            while not came():
                 self._noted.clear()
                 await self._noted.wait()
 

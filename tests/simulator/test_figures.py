@@ -1,0 +1,116 @@
+"""Records, silences, totals and how they are shown."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from simulator.errors import ScenarioError
+from simulator.records import CallRecord, Outcome, SilenceMeter, Totals, percentile
+from simulator.report import progress_line, table
+from simulator.scenarios import GOALS, SCENARIOS, choose, load_goals, parse_mix
+
+
+def test_the_longest_silence_leaves_out_the_callers_own_turns() -> None:
+    meter = SilenceMeter()
+    meter.quiet_from(0.0)
+    meter.sound(1.0)
+    meter.quiet_from(5.0)
+    meter.own_turn()  # thinking, then speaking until 20
+    meter.quiet_from(20.0)
+    meter.sound(22.5)
+    meter.sound(30.0)
+    assert meter.longest_s == 2.5
+
+
+def test_percentiles_are_values_that_happened() -> None:
+    values = [float(value) for value in range(1, 101)]
+    assert [percentile(values, share) for share in (0.5, 0.99, 1.0)] == [50.0, 99.0, 100.0]
+    assert percentile([7.0], 0.99) == 7.0
+    assert percentile([], 0.5) == 0.0
+
+
+def totals() -> Totals:
+    found = Totals()
+    for scenario, outcome, understood, fallback, silence_s in (
+        ("balance", Outcome.FINISHED, True, False, 1.0),
+        ("balance", Outcome.DISCONNECTED, False, False, 12.0),
+        ("person", Outcome.FINISHED, False, True, 2.0),
+        ("impatient", Outcome.GAVE_UP, False, False, 0.5),
+    ):
+        found.add(CallRecord(scenario, "u", outcome, "", understood, fallback, longest_silence_s=silence_s))
+    return found
+
+
+def test_totals_as_programs_read_them() -> None:
+    figures = json.loads(json.dumps(totals().as_dict()))
+    assert figures | {"by_scenario": None} == {
+        "calls": 4, "finished": 2, "disconnected": 1, "gave_up": 1, "understood": 1, "in_fallback": 1,
+        "silence_ms": {"p50": 1000, "p99": 12000, "max": 12000}, "by_scenario": None,
+    }  # fmt: skip
+    assert figures["by_scenario"]["balance"]["disconnected"] == 1
+    assert Totals().as_dict()["silence_ms"] == {"p50": 0, "p99": 0, "max": 0}
+
+
+def test_a_long_run_forgets_details_but_not_the_counts() -> None:
+    found = Totals(keep=2)
+    for _ in range(5):
+        found.add(CallRecord("balance", "u", Outcome.FINISHED))
+    assert found.counts()["calls"] == 5
+    assert len(found.records) == 2
+
+
+def test_the_table_has_a_row_a_scenario_and_the_silences() -> None:
+    shown = table(totals()).splitlines()
+    assert [line.split()[0] for line in shown if line[:1].isalpha()][:5] == [
+        "scenario", "balance", "impatient", "person", "all",
+    ]  # fmt: skip
+    assert shown[-1] == "longest silence of a call: P50 1000 ms, P99 12000 ms, max 12000 ms"
+
+
+def test_the_progress_line() -> None:
+    line = progress_line(totals(), started=6, live=2, limit=8, elapsed_s=12.3)
+    assert line.startswith("[##########----------] 4/8 calls, 2 live, 6 placed, 2 finished, 1 disconnected")
+    assert progress_line(Totals(), started=0, live=0, limit=None, elapsed_s=0).startswith("0 calls")
+
+
+def test_the_default_mix_leaves_out_those_who_give_up() -> None:
+    mix = {scenario.name: weight for scenario, weight in parse_mix("mix")}
+    assert set(mix) == {"balance", "order_status", "opening_hours", "appointment", "person"}
+    assert {choose("balance:1,person:0", random.Random(3)).name for _ in range(20)} == {"balance"}
+
+
+@pytest.mark.parametrize("names", ["nobody", "balance:x", "balance:0"])
+def test_a_wrong_mix_says_so(names: str) -> None:
+    with pytest.raises(ScenarioError):
+        parse_mix(names)
+
+
+def test_every_scenario_has_a_goal() -> None:
+    assert {scenario.goal for scenario in SCENARIOS.values()} <= set(GOALS)
+    assert all(len(goal.utterances) >= 4 for goal in GOALS.values())
+
+
+def test_a_snapshots_own_words_replace_the_built_in_ones(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("flows")
+    path = folder / "flows.json"
+    assert load_goals(path) == GOALS
+    flow = {
+        "number": 2,
+        "intents": [
+            {"name": "balance", "utterances": ["my balance"], "slots": ["account_number"]},
+            {"name": "appointment", "utterances": ["book me"], "slots": ["time"]},
+            {"name": "something_else", "utterances": ["x"]},
+        ],
+        "slots": [{"name": "time", "choices": [{"value": "a", "digit": "1", "words": "Monday at ten"}]}],
+    }
+    path.write_text(json.dumps({"flows": [flow]}))
+    goals = load_goals(path)
+    assert goals["balance"].utterances == ("my balance",)
+    assert goals["appointment"].choices == ("Monday at ten",)
+    assert goals["person"] == GOALS["person"]
+    path.write_text('{"flows": 1}')
+    with pytest.raises(ScenarioError, match="not a flow snapshot"):
+        load_goals(path)

@@ -1,0 +1,134 @@
+"""What callers decide."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from simulator.mind import HANG_UP, WAIT, Action, Kind, Mind
+from simulator.scenarios import GOALS
+
+ACCOUNT = "4217"
+
+
+def mind(goal: str) -> Mind:
+    return Mind(GOALS[goal], ACCOUNT, random.Random(1))
+
+
+def hear(someone: Mind, text: str) -> Action:
+    return someone.decide(text, unknown_speech=False)
+
+
+def hear_voice(someone: Mind) -> Action:
+    return someone.decide("", unknown_speech=True)
+
+
+def says(action: Action, *words: str) -> bool:
+    return action.kind is Kind.SAY and action.text in words
+
+
+GREETING = "Welcome. How can I help you?"
+
+
+def test_a_balance_in_words_the_caller_knows() -> None:
+    caller = mind("balance")
+    assert says(hear(caller, GREETING), *GOALS["balance"].utterances)
+    assert says(hear(caller, "What is your account number?"), "four two one seven")
+    assert hear(caller, "One moment please.") == WAIT
+    assert hear(caller, "Your balance is ten pounds.") == WAIT
+    assert caller.answered
+    assert hear(caller, "Is there anything else?") == HANG_UP
+
+
+def test_the_answer_and_the_next_question_may_come_in_one_breath() -> None:
+    assert hear(mind("opening_hours"), "We are open from nine to five. Is there anything else?") == HANG_UP
+
+
+def test_asked_again_they_say_it_in_other_words() -> None:
+    caller = mind("balance")
+    first = hear(caller, GREETING)
+    second = hear(caller, "Sorry, I did not understand. Please say that again.")
+    assert says(second, *GOALS["balance"].utterances)
+    assert second != first
+
+
+def test_asked_again_for_the_number_they_repeat_the_number() -> None:
+    caller = mind("balance")
+    hear(caller, GREETING)
+    hear(caller, "What is your account number?")
+    assert says(hear(caller, "Sorry, I did not catch that."), "four two one seven")
+
+
+def test_replies_without_known_words_follow_the_errand() -> None:
+    caller = mind("balance")
+    hear(caller, GREETING)
+    assert says(hear_voice(caller), "four two one seven")
+    assert hear_voice(caller) == WAIT
+    assert caller.answered
+
+
+def test_the_menu_by_keys() -> None:
+    caller = mind("order_status")
+    menu = "For your balance, press 1. For the status of an order, press 2. To speak to a person, press 0."
+    assert hear(caller, "Let me transfer you to our team. " + menu) == Action(Kind.PRESS, "2")
+    assert caller.in_fallback
+    enter = "Please enter your account number followed by the hash key. Press star to return to the menu."
+    assert hear(caller, enter) == Action(Kind.PRESS, "4217#")
+    assert hear(caller, "Your order is on its way. For anything else, press 1. To finish, press 2.") == HANG_UP
+
+
+def test_in_the_menu_nobody_speaks() -> None:
+    caller = mind("balance")
+    hear(caller, "Let me transfer you to our team.")
+    assert hear(caller, "How can I help you?") == WAIT
+
+
+def test_a_menu_heard_again_after_a_mistake_is_answered_again() -> None:
+    caller = mind("balance")
+    menu = "For your balance, press 1. For opening hours, press 2."
+    assert hear(caller, menu) == hear(caller, "That is not an option. " + menu) == Action(Kind.PRESS, "1")
+
+
+def test_offered_times_are_taken_and_confirmed() -> None:
+    caller = mind("appointment")
+    menu = "For opening hours, press 1. To make an appointment, press 3."
+    assert hear(caller, menu) == Action(Kind.PRESS, "3")
+    offers = "For Monday at ten, press 1. For Tuesday at two, press 2. To hear them again, press 9."
+    assert hear(caller, offers) == Action(Kind.PRESS, "1")
+    assert hear(caller, "To confirm, press 1. To go back, press 2.") == Action(Kind.PRESS, "1")
+    hear(caller, "Your appointment is booked.")
+    assert caller.satisfied
+
+
+def test_an_appointment_by_voice() -> None:
+    caller = mind("appointment")
+    hear(caller, GREETING)
+    assert says(hear(caller, "I have Monday at ten or Tuesday at two. Which time suits you?"), "the first one please")
+    assert says(hear(caller, "Monday at ten. Is that right?"), "yes please", "yes")
+
+
+def test_only_a_conversation_satisfies_who_wants_a_person() -> None:
+    caller = mind("person")
+    assert says(hear(caller, GREETING), *GOALS["person"].utterances)
+    hear(caller, "Connecting you to a person now.")
+    assert not caller.satisfied
+    caller.helped_by_person = True
+    assert hear(caller, "Is there anything else?") == HANG_UP
+
+
+@pytest.mark.parametrize("goal", list(GOALS))
+def test_every_goal_finds_its_key_in_a_plain_menu(goal: str) -> None:
+    menu = (
+        "For your balance, press 1. For the status of your order, press 2. For our opening hours, press 3. "
+        "For an appointment, press 4. To speak to a person, press 0."
+    )
+    key = {"balance": "1", "order_status": "2", "opening_hours": "3", "appointment": "4", "person": "0"}[goal]
+    assert hear(mind(goal), menu) == Action(Kind.PRESS, key)
+    option = mind(goal).option_for_goal(menu)
+    assert option is not None
+    assert option.key == key
+
+
+def test_silence_and_tones_call_for_nothing() -> None:
+    assert hear(mind("balance"), "") == WAIT
