@@ -143,9 +143,16 @@ class Snapshot(msgspec.Struct, frozen=True):
     format: int = SNAPSHOT_FORMAT
 
     def for_number(self, destination_number: str) -> FlowVersion | None:
-        """The newest version for a dialled number; a flow for ``*`` takes every other number."""
-        exact = [flow for flow in self.flows if flow.destination_number == destination_number]
-        wild = [flow for flow in self.flows if flow.destination_number == "*"]
+        """The newest version for a dialled number; a flow for ``*`` takes every other number.
+
+        Earlier versions answer only :meth:`version`: the number that one of them had may be another flow's by now.
+        """
+        newest: dict[str, FlowVersion] = {}
+        for flow in self.flows:
+            if flow.slug not in newest or flow.number > newest[flow.slug].number:
+                newest[flow.slug] = flow
+        exact = [flow for flow in newest.values() if flow.destination_number == destination_number]
+        wild = [flow for flow in newest.values() if flow.destination_number == "*"]
         return max(exact or wild, key=lambda flow: flow.number, default=None)
 
     def version(self, slug: str, number: int) -> FlowVersion | None:

@@ -1,0 +1,151 @@
+"""The demonstration flow: what a utility's caller may want, as draft rows.
+
+Owns its words. Its actions (``balance``, ``order_status``, ``opening_hours``, ``appointment``) belong to the bridge;
+the outcome names and the names in braces here are what those actions answer with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from callflows.models import Flow, Intent, KeypadMapping, Outcome, Policy, Slot, SlotKind
+
+SLUG = "demonstration"
+ACCOUNT_UNKNOWN = "I cannot find that account number."
+
+
+@dataclass(frozen=True, slots=True)
+class DemoIntent:
+    name: str
+    label: str
+    digit: str
+    menu: str
+    utterances: tuple[str, ...]
+    outcomes: tuple[tuple[str, str], ...] = ()
+    asks_account: bool = False
+    policy: Policy = Policy.AUTOMATE
+
+
+FLOW = {
+    "name": "Demonstration",
+    "destination_number": "*",
+    "language": "en",
+    "voice": "en-us",
+    "human_destination": "agent@127.0.0.1:5090",
+    "greeting": "Welcome to Lifeline. How can I help you today?",
+    "not_understood": "Sorry, I did not understand that. Please say it in other words.",
+    "transfer_to_team": "Let me transfer you to our team.",
+    "menu_intro": "Please choose one of the following.",
+    "menu_hint": "To hear all choices, press star.",
+    "invalid_choice": "Sorry, that is not one of the choices.",
+    "anything_else": "Is there anything else I can help you with?",
+    "anything_else_menu": "For anything else, press star. Otherwise you may hang up.",
+    "connecting": "One moment please, I am connecting you with a person.",
+    "no_agent": "Sorry, nobody is free at the moment.",
+    "action_failed": "Sorry, I cannot do that at the moment.",
+    "goodbye": "Thank you for calling. Goodbye.",
+}
+
+ACCOUNT = {
+    "name": "account_number",
+    "label": "Account number",
+    "kind": SlotKind.DIGITS,
+    "ask": "What is your account number?",
+    "ask_keypad": "Please enter your four digit account number, followed by the hash key.",
+    "min_length": 4,
+    "max_length": 4,
+}
+
+INTENTS = (
+    DemoIntent(
+        "balance", "Balance", "1", "For your balance, press 1.",
+        (
+            "what is my balance", "how much money do i have", "tell me my account balance",
+            "i would like to know my balance", "how much do i owe you", "can you check my balance please",
+            "what is the balance on my account", "please give me my current balance",
+        ),
+        (("ok", "Your balance is {balance:amount}."), ("unknown_account", ACCOUNT_UNKNOWN)),
+        asks_account=True,
+    ),
+    DemoIntent(
+        "order_status", "Order status", "2", "For the status of your order, press 2.",
+        (
+            "where is my order", "what is the status of my order", "has my package been shipped",
+            "when will my order arrive", "i want to track my package", "my delivery has not arrived yet",
+            "can you tell me where my parcel is", "when do i get the things i ordered",
+        ),
+        (
+            ("shipped", "Your order is on its way. It will arrive on {date:date}."),
+            ("processing", "Your order is being prepared. It will be sent on {date:date}."),
+            ("delivered", "Your order was delivered on {date:date}."),
+            ("unknown_account", ACCOUNT_UNKNOWN),
+        ),
+        asks_account=True,
+    ),
+    DemoIntent(
+        "opening_hours", "Opening hours", "3", "For our opening hours, press 3.",
+        (
+            "what are your opening hours", "when are you open", "are you open today", "what time do you close",
+            "until when is the shop open", "do you open on saturday", "how late are you open tonight",
+            "tell me your business hours",
+        ),
+        (
+            ("open", "We are open today until {closes:time}."),
+            ("closed", "We are closed at the moment. We open again at {opens:time}."),
+        ),
+    ),
+    DemoIntent(
+        "appointment", "Appointment", "4", "To book an appointment, press 4.",
+        (
+            "i would like to make an appointment", "can i book an appointment", "i need to schedule a visit",
+            "please send a technician to my house", "i want somebody to come and repair it",
+            "do you have a free slot this week", "make an appointment for me", "could i arrange a meeting with you",
+        ),
+        (
+            ("booked", "Your appointment is booked for {date:date} at {time:time}."),
+            ("unknown_account", ACCOUNT_UNKNOWN),
+        ),
+        asks_account=True,
+    ),
+    DemoIntent(
+        "person", "A person", "9", "To speak to a person, press 9.",
+        (
+            "i want to speak to a person", "let me talk to a human", "can i talk to somebody please",
+            "connect me with an agent", "give me a real person", "i want to make a complaint",
+            "put me through to customer service", "transfer me to a representative",
+        ),
+        policy=Policy.HUMAN,
+    ),
+)  # fmt: skip
+
+
+def ensure_draft() -> tuple[Flow, bool]:
+    """The demonstration flow's draft, and whether it was made now. One that exists is left as people edited it."""
+    with transaction.atomic():
+        existing = Flow.objects.filter(slug=SLUG).first()
+        if existing is not None:
+            return existing, False
+        flow = Flow.objects.create(slug=SLUG, **FLOW)
+        account = Slot.objects.create(flow=flow, **ACCOUNT)
+        for position, wanted in enumerate(INTENTS):
+            _create_intent(flow, account, position, wanted)
+    return flow, True
+
+
+def _create_intent(flow: Flow, account: Slot, position: int, wanted: DemoIntent) -> None:
+    intent = Intent.objects.create(
+        flow=flow,
+        name=wanted.name,
+        label=wanted.label,
+        policy=wanted.policy,
+        utterances="\n".join(wanted.utterances),
+        action=wanted.name if wanted.policy is Policy.AUTOMATE else "",
+        destination=flow.human_destination if wanted.policy is Policy.HUMAN else "",
+        position=position,
+    )
+    if wanted.asks_account:
+        intent.slots.add(account)
+    KeypadMapping.objects.create(intent=intent, digit=wanted.digit, menu_prompt=wanted.menu)
+    Outcome.objects.bulk_create(Outcome(intent=intent, name=name, template=words) for name, words in wanted.outcomes)

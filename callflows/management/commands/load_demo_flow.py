@@ -1,0 +1,31 @@
+"""Load the demonstration flow, publish it once, and put its files where the switch finds them. Harmless to repeat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from callflows import demo, publishing, store
+from callflows.errors import CallflowsError
+from espeak.errors import SpeechError
+
+
+class Command(BaseCommand):
+    help = "Load and publish the demonstration flow. One that exists is left as it is; missing files are written again."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        flow, created = demo.ensure_draft()
+        version = publishing.latest_version(flow)
+        if version is None:
+            try:
+                version = publishing.publish(flow, note="The demonstration flow")
+            except (CallflowsError, SpeechError) as error:
+                raise CommandError(f"The demonstration flow cannot be published: {error}") from error
+            created = True
+        else:
+            store.export(Path(settings.LIFELINE_PROMPT_DIR), Path(settings.LIFELINE_FLOW_SNAPSHOT))
+        state = "published as" if created else "already there:"
+        self.stdout.write(f"Demonstration flow {state} version {version.number}.")

@@ -1,0 +1,163 @@
+"""From a flow's draft to a published version: render what is missing, check parity, store, export.
+
+Owns that order and what makes it safe: nothing is stored unless the keypad can do all that the AI can, every file
+exists, and the draft is still the one that was checked. Audio is rendered outside the transaction (it is named by its
+content, so a piece that ends up unused does no harm); no other writer waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
+from django.utils import timezone
+
+from callflows import rendering, store
+from callflows.definition.codec import encode_version
+from callflows.definition.flow import FlowVersion, Phrase
+from callflows.drafts import AudioIndex, Draft
+from callflows.errors import DraftChangedError, PublishRefusedError, SilentSpeechError
+from callflows.models import Flow, Prompt
+from callflows.models import FlowVersion as VersionRow
+from espeak.errors import InvalidRequestError
+from ivr_fallback import parity
+from ivr_fallback.parity import Problem
+
+Render = Callable[[str, str], bytes]
+Progress = Callable[[int, int], None]
+# Prompts are stored in batches: one write for each would wait for every other writer of the database.
+BATCH = 50
+
+
+def build(flow: Flow) -> FlowVersion:
+    """The draft as the version it would become, with the number it would get."""
+    draft = Draft.read(flow)
+    return draft.version(AudioIndex(draft.texts(), draft.flow.voice), _next_number(flow))
+
+
+def needed_phrases(flow: Flow) -> list[str]:
+    """Every text that must have audio, each once."""
+    return list(Draft.read(flow).texts())
+
+
+def check(flow: Flow) -> list[Problem]:
+    """What stands against publishing the draft, in plain words. Audio that is yet to be rendered is no problem."""
+    return parity.problems(build(flow))
+
+
+def differs_from_published(flow: Flow) -> bool:
+    """Whether publishing now would make a new version."""
+    latest = latest_version(flow)
+    return latest is None or _content(build(flow)) != _content(latest.definition)
+
+
+def latest_version(flow: Flow) -> VersionRow | None:
+    return VersionRow.objects.filter(flow=flow).order_by("-number").first()
+
+
+def publish(
+    flow: Flow,
+    user: AbstractBaseUser | None = None,
+    render: Render = rendering.speak,
+    progress: Progress = lambda done, total: None,
+    note: str = "",
+) -> VersionRow:
+    """Publish the draft, and return the version: the latest one, when the draft does not differ from it.
+
+    Raises :class:`PublishRefusedError` with every problem, :class:`DraftChangedError`, or an error of the
+    speech engine; the draft and the published versions are then as they were. Repeating it renders nothing twice.
+    """
+    problems = check(flow)
+    if problems:
+        raise PublishRefusedError(problems)
+    _render_missing(flow, render, progress)
+    draft = build(flow)
+    # The switch has every file before any bridge can learn of the version.
+    store.sync_prompts(Path(settings.LIFELINE_PROMPT_DIR))
+    version = _store(flow, user, draft, note)
+    store.export(Path(settings.LIFELINE_PROMPT_DIR), Path(settings.LIFELINE_FLOW_SNAPSHOT))
+    return version
+
+
+def _render_missing(flow: Flow, render: Render, progress: Progress) -> None:
+    draft = Draft.read(flow)
+    texts, voice = draft.texts(), draft.flow.voice
+    missing = AudioIndex(texts, voice).missing(texts)
+    ready = len(texts) - len(missing)
+    progress(ready, len(texts))
+    for start in range(0, len(missing), BATCH):
+        batch = [_rendered(text, voice, render) for text in missing[start : start + BATCH]]
+        # Another publisher may have stored the same piece meanwhile: it is the same piece.
+        Prompt.objects.bulk_create(batch, ignore_conflicts=True)
+        progress(ready + start + len(batch), len(texts))
+
+
+def _rendered(text: str, voice: str, render: Render) -> Prompt:
+    try:
+        recording = rendering.finish(render(text, voice))
+    except (SilentSpeechError, InvalidRequestError) as error:
+        raise PublishRefusedError([Problem(f"Words {text!r}", f"voice {voice!r} cannot say them: {error}")]) from error
+    return Prompt(
+        sha256=rendering.rendered_hash(text, voice),
+        source=Prompt.Source.RENDERED,
+        text=text,
+        voice=voice,
+        rate_wpm=rendering.RATE_WPM,
+        wav=recording.wav,
+        duration_ms=recording.duration_ms,
+    )
+
+
+def _store(flow: Flow, user: AbstractBaseUser | None, checked: FlowVersion, note: str) -> VersionRow:
+    with transaction.atomic():
+        Flow.objects.select_for_update().get(pk=flow.pk)
+        draft = build(flow)
+        if _content(draft) != _content(checked):
+            raise DraftChangedError("The draft was changed while it was being published. Publish again.")
+        problems = parity.problems(draft, known_files=_existing(draft))
+        if problems:
+            raise PublishRefusedError(problems)
+        latest = latest_version(flow)
+        if latest is not None and _content(latest.definition) == _content(draft):
+            return latest
+        return VersionRow.objects.create(
+            flow=flow,
+            number=draft.number,
+            published=encode_version(draft),
+            published_at=timezone.now(),
+            published_by=user,
+            note=note,
+        )
+
+
+def _existing(draft: FlowVersion) -> frozenset[str]:
+    hashes = [file.removesuffix(".wav") for file in draft.files()]
+    return frozenset(
+        f"{sha256}.wav" for sha256 in Prompt.objects.filter(sha256__in=hashes).values_list("sha256", flat=True)
+    )
+
+
+def _next_number(flow: Flow) -> int:
+    latest = latest_version(flow)
+    return 1 if latest is None else latest.number + 1
+
+
+def _content(version: FlowVersion) -> bytes:
+    """What makes two versions the same for a caller: all but the number, and durations, which follow from the files."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, Phrase):
+            return [value.text, value.file]
+        if isinstance(value, msgspec.Struct):
+            return {name: plain(getattr(value, name)) for name in value.__struct_fields__ if name != "number"}
+        if isinstance(value, tuple):
+            return [plain(item) for item in value]
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return value
+
+    return msgspec.json.encode(plain(version), order="deterministic")
