@@ -62,7 +62,8 @@ class Environment:
                 ipaddress.ip_network(network, strict=False)
             except ValueError:
                 raise ImproperlyConfigured(
-                    f"{name} holds {network!r}: use addresses or networks such as 127.0.0.1 or 10.0.0.0/8, with commas between."
+                    f"{name} holds {network!r}: use addresses or networks such as 127.0.0.1 or 10.0.0.0/8, "
+                    "with commas between."
                 ) from None
         return networks
 
@@ -71,7 +72,9 @@ class Environment:
         for name in sorted(self._environ):
             if not name.startswith(prefix) or name in self._asked or name.startswith(known_elsewhere):
                 continue
-            raise ImproperlyConfigured(f"{name} is not a setting of Lifeline: correct its name or take it out (docs/settings.md).")
+            raise ImproperlyConfigured(
+                f"{name} is not a setting of Lifeline: correct its name or take it out (docs/settings.md)."
+            )
 
 
 def _read_state(path: Path) -> dict[str, str]:
@@ -79,6 +82,7 @@ def _read_state(path: Path) -> dict[str, str]:
     try:
         state = json.loads(path.read_text())
         launcher_pid = int(state["pid"])
+        started = state.get("started")
         settings = {str(name): str(value) for name, value in state["env"].items()}
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return {}
@@ -88,4 +92,17 @@ def _read_state(path: Path) -> dict[str, str]:
         return {}
     except PermissionError:
         pass
+    if started is not None and started != started_at(launcher_pid):
+        return {}
     return settings
+
+
+def started_at(pid: int) -> int | None:
+    """When ``pid`` began, in the kernel's ticks, to tell it from a later process that was given the same number (as
+    happens at once in a restarted container). None where the kernel does not say."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The second field is the program's name in brackets and may hold anything; the start is the 22nd.
+    return int(stat.rpartition(")")[2].split()[19])

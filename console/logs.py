@@ -15,7 +15,7 @@ BLANK = "…"
 
 
 def configure_logging(level: str, *, show_pii: bool) -> None:
-    """Call once at the start of a process. ``level`` is a name of the logging module's; an unknown one raises ValueError."""
+    """Call once at the start of a process. ``level`` is a name of the logging module's, else ValueError."""
     number = logging.getLevelNamesMapping().get(level)
     if number is None:
         raise ValueError(f"LIFELINE_LOG_LEVEL is {level!r}: use DEBUG, INFO, WARNING or ERROR.")
@@ -40,4 +40,5 @@ def configure_logging(level: str, *, show_pii: bool) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    line = "%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format=line)

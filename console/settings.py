@@ -20,7 +20,8 @@ DEBUG = env.flag("LIFELINE_DEBUG")
 LIFELINE_DEMO = env.flag("LIFELINE_DEMO")
 SECRET_KEY = env.text("LIFELINE_SECRET_KEY", "")
 if not SECRET_KEY:
-    if not (DEBUG or LIFELINE_DEMO or "test" in sys.argv[:1]):
+    # run_all makes the key, and hands it to every process that it starts.
+    if not (DEBUG or LIFELINE_DEMO or sys.argv[1:2] == ["run_all"]):
         raise ImproperlyConfigured(
             "LIFELINE_SECRET_KEY is not set: give a long random text (or start with `make run`, which makes one)."
         )
@@ -36,8 +37,8 @@ SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
 
 # --- Django ---------------------------------------------------------------------------------------------------------
+# "daphne" is not among them: it would install Twisted's reactor in every process, for the sake of runserver alone.
 INSTALLED_APPS = [
-    "daphne",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -98,6 +99,14 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+# --- The launcher (make run) -----------------------------------------------------------------------------------------
+LIFELINE_CONSOLE_HOST = env.text("LIFELINE_CONSOLE_HOST", "127.0.0.1")
+LIFELINE_CONSOLE_PORT = env.port("LIFELINE_CONSOLE_PORT", 8000)
+LIFELINE_RUN_ONLY = env.names("LIFELINE_RUN_ONLY")
+LIFELINE_RUN_WITHOUT = env.names("LIFELINE_RUN_WITHOUT")
+LIFELINE_RUN_PORTS_FROM = env.text("LIFELINE_RUN_PORTS_FROM", "")
+LIFELINE_RUN_SOCKET = env.text("LIFELINE_RUN_SOCKET", "")
 
 # --- Where things are kept -----------------------------------------------------------------------------------------
 DATABASES = {"default": environ.Env.db_url_config(env.text("DATABASE_URL", f"sqlite:///{LIFELINE_DATA_DIR}/lifeline.sqlite3"))}
@@ -160,5 +169,6 @@ LIFELINE_PII_IN_LOGS = env.flag("LIFELINE_PII_IN_LOGS")
 LIFELINE_LOG_LEVEL = env.text("LIFELINE_LOG_LEVEL", "INFO").upper()
 
 # Secrets are read by name where they are used; the console's port and the launcher's names belong to the launcher.
-env.refuse_unknown("LIFELINE_", known_elsewhere=("LIFELINE_SECRET_", "LIFELINE_DATA_DIR", "LIFELINE_CONSOLE_", "LIFELINE_RUN_", "LIFELINE_TEST_"))
+ELSEWHERE = ("LIFELINE_SECRET_", "LIFELINE_DATA_DIR", "LIFELINE_CONSOLE_", "LIFELINE_RUN_", "LIFELINE_TEST_")
+env.refuse_unknown("LIFELINE_", known_elsewhere=ELSEWHERE)
 LOGGING_CONFIG = None

@@ -1,0 +1,38 @@
+# PYTHON says which Python makes .venv, for example: make run PYTHON=/opt/python3.11/bin/python3.11
+export PYTHON
+PY := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help run install install-dev test lint bench clean
+
+help:
+	@echo 'make run    start Lifeline, with callers, on this machine'
+	@echo 'make test   run every test'
+	@echo 'make lint   check style, types, imports and migrations'
+	@echo 'make bench  measure'
+	@echo 'make clean  remove .venv and caches; the data in .lifeline stays'
+
+install:
+	@bash deploy/install.sh
+
+install-dev:
+	@bash deploy/install.sh --dev
+
+run: install
+	@exec $(PY) manage.py run_all
+
+test: install-dev
+	@exec $(PY) -m pytest -q
+
+# LIFELINE_DEMO stands in for the secret key that a production start demands.
+lint: install-dev
+	$(PY) -m ruff check .
+	$(PY) -m mypy .
+	.venv/bin/lint-imports
+	LIFELINE_DEMO=true $(PY) manage.py makemigrations --check --dry-run
+
+bench: install-dev
+	@exec $(PY) -m bench
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,11 @@
+"""What can keep the stack from starting, in words for the person who started it."""
+
+from __future__ import annotations
+
+
+class StartError(Exception):
+    """Nothing was started, or all of it was stopped again. The text names the cause and the fix."""
+
+
+class StackAwayError(Exception):
+    """No running stack answers in this data folder."""

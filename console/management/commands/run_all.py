@@ -1,0 +1,102 @@
+"""``manage.py run_all``: the whole product on this machine, as ``make run`` starts it.
+
+Owns the translation of settings into the launcher's values, and nothing of how processes are run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from console.launcher import ports
+from console.launcher.data_folder import ADMIN_PASSWORD, DataFolder
+from console.launcher.errors import StartError
+from console.launcher.launcher import SOCKET_NAME, Launcher, Stack
+from console.launcher.parts import Part, choose
+from console.launcher.stack_plan import lifeline_parts, manage, redis_parts, state_of
+
+
+class Command(BaseCommand):
+    help = "Starts every process of Lifeline with an embedded Redis, and keeps them running until Ctrl-C."
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with DataFolder(settings.LIFELINE_DATA_DIR) as folder:
+                asyncio.run(self._run(folder))
+        except StartError as error:
+            raise CommandError(str(error)) from error
+
+    async def _run(self, folder: DataFolder) -> None:
+        await Launcher(folder, plan(folder), sys.stdout).run()
+
+
+def plan(folder: DataFolder) -> Stack:
+    """Everything that can be refused is refused here, before the first process starts."""
+    listeners = ports.assign(_listeners(), settings.LIFELINE_RUN_PORTS_FROM)
+    runtime = folder.make_runtime()
+    own_secrets = folder.secrets()
+    admin_password = own_secrets.pop(ADMIN_PASSWORD)
+    given = dict(os.environ)
+    servers, redis_urls = redis_parts(
+        runtime,
+        folder.path,
+        durable="LIFELINE_REDIS_DURABLE_URL" not in given,
+        volatile="LIFELINE_REDIS_VOLATILE_URL" not in given,
+    )
+    made_here = {
+        "LIFELINE_DEMO": "true",
+        **own_secrets,
+        **redis_urls,
+        "LIFELINE_RUN_SOCKET": str(runtime / SOCKET_NAME),
+    }
+    # What the operator gives counts more than what is made here, but for the ports: LIFELINE_RUN_PORTS_FROM moves all.
+    fixed = {**ports.as_settings(listeners), **FIXED, "LIFELINE_DATA_DIR": str(folder.path)}
+    env = {**SMALL, **made_here, **given, **fixed}
+    volatile_url = env["LIFELINE_REDIS_VOLATILE_URL"]
+    try:
+        parts = choose(
+            [*servers, *lifeline_parts(listeners, volatile_url, folder.path)],
+            settings.LIFELINE_RUN_ONLY,
+            settings.LIFELINE_RUN_WITHOUT,
+        )
+    except ValueError as error:
+        raise StartError(f"LIFELINE_RUN_ONLY or LIFELINE_RUN_WITHOUT: {error}") from error
+    names = {part.name for part in parts}
+    ports.check([listener for listener in listeners if listener.part in names])
+    console = next(listener for listener in listeners if listener.part == "console")
+    return Stack(
+        parts=parts,
+        env=env,
+        state=state_of(env, made_here),
+        cwd=settings.BASE_DIR,
+        ready_line=f"Lifeline is ready: http://{console.host}:{console.port} user admin password {admin_password}",
+        prepare=Part("prepare", manage("prepare_data"), env={"LIFELINE_RUN_ADMIN_PASSWORD": admin_password}),
+    )
+
+
+# Lines appear when they are printed; and a dozen processes on a small machine gain nothing from threads in numpy.
+FIXED = {"PYTHONUNBUFFERED": "1"}
+SMALL = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+def _listeners() -> list[ports.Listener]:
+    engine_host = settings.LIFELINE_ENGINE_HOST
+    control_host, _, control_port = settings.LIFELINE_ENGINE_CONTROL.rpartition(":")
+    if not control_port.isdecimal():
+        raise StartError(f"LIFELINE_ENGINE_CONTROL is {settings.LIFELINE_ENGINE_CONTROL!r}: use host:port.")
+    console_host = settings.LIFELINE_CONSOLE_HOST
+    return [
+        ports.Listener("console", "LIFELINE_CONSOLE_PORT", console_host, settings.LIFELINE_CONSOLE_PORT),
+        ports.Listener("bridge", "LIFELINE_ESL_PORT", settings.LIFELINE_ESL_HOST, settings.LIFELINE_ESL_PORT),
+        ports.Listener("gateway", "LIFELINE_MEDIA_PORT", settings.LIFELINE_MEDIA_HOST, settings.LIFELINE_MEDIA_PORT),
+        ports.Listener("engine", "LIFELINE_ENGINE_STT_PORT", engine_host, settings.LIFELINE_ENGINE_STT_PORT),
+        ports.Listener("engine", "LIFELINE_ENGINE_HTTP_PORT", engine_host, settings.LIFELINE_ENGINE_HTTP_PORT),
+        ports.Listener("engine", "LIFELINE_ENGINE_CONTROL", control_host, int(control_port), with_host=True),
+        ports.Listener("simulator", "LIFELINE_SWITCH_PORT", "127.0.0.1", settings.LIFELINE_SWITCH_PORT),
+    ]

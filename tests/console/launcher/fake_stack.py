@@ -1,0 +1,50 @@
+"""A launcher with parts given as JSON, run as a process of its own so that tests can interrupt and kill it.
+
+``python -m tests.console.launcher.fake_stack DATA_DIR`` reads ``{"parts": [[name, stop order, program], …], "prepare":
+program | null}`` from standard input; a program is Python source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from console.launcher.data_folder import DataFolder
+from console.launcher.errors import StartError
+from console.launcher.launcher import SOCKET_NAME, Launcher, Stack
+from console.launcher.parts import Part, StopOrder
+
+READY = "fakes are ready"
+GRACE_S = 1.0
+
+
+def python(source: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", source)
+
+
+async def _run(folder: DataFolder, wanted: dict[str, Any]) -> None:
+    parts = [
+        Part(name, python(source), stop_order=StopOrder(order), grace_s=GRACE_S, holds_data=order == StopOrder.REDIS)
+        for name, order, source in wanted["parts"]
+    ]
+    prepare = Part("prepare", python(wanted["prepare"])) if wanted["prepare"] else None
+    state = {"LIFELINE_RUN_SOCKET": str(folder.make_runtime() / SOCKET_NAME), "LIFELINE_ESL_PORT": "4711"}
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    await Launcher(folder, Stack(parts, env, state, Path.cwd(), READY, prepare), sys.stdout).run()
+
+
+def main() -> None:
+    wanted = json.loads(sys.stdin.read())
+    try:
+        with DataFolder(Path(sys.argv[1])) as folder:
+            asyncio.run(_run(folder, wanted))
+    except StartError as error:
+        raise SystemExit(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
