@@ -162,7 +162,7 @@ async def hupall(switch: Switch, argument: str) -> str:
 
 
 async def uuid_audio_stream(switch: Switch, argument: str) -> str:
-    """``<uuid> start <url> mono|mixed|stereo 8k|16k [metadata] | stop [text] | pause | resume | send_text <text>``"""
+    """``<uuid> start <url> mono [8k] [metadata] | stop [text] | pause | resume | send_text <text>``"""
     words = argument.split(None, 2)
     if len(words) < 2:
         return _usage("<uuid> [start | stop | send_text | pause | resume | graceful-shutdown ] [wss-url | path] …")
@@ -189,7 +189,9 @@ async def uuid_audio_stream(switch: Switch, argument: str) -> str:
 
 def _start_stream(session: Session, rest: str) -> str:
     words = rest.split(None, 3)
-    if len(words) < 2 or not re.match(r"wss?://", words[0]) or words[1] not in ("mono", "mixed", "stereo"):
+    if len(words) < 2 or not re.match(r"wss?://", words[0]) or words[1] != "mono":
+        return _STREAM_FAILED  # "mixed" flows only while the switch plays; nobody may deploy it, so it is not simulated
+    if len(words) > 2 and words[2] not in ("8k", "8000"):
         return _STREAM_FAILED
     if session.audio_stream is not None and not session.audio_stream.has_ended:
         return _STREAM_FAILED  # the module: "bug already attached"

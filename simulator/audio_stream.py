@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 _OPEN_TIMEOUT_S: Final = 10.0  # the module's own connect time-out
 _CLOSE_TIMEOUT_S: Final = 2.0
+_FRAME_MS: Final = 20
 _MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024  # twelve minutes of speech in base64
 _MAX_BEHIND_FRAMES: Final = 50  # a stalled loop drops older audio rather than sending seconds at once
 _SUFFIXES: Final = {8000: ".r8", 16000: ".r16", 24000: ".r24", 32000: ".r32", 48000: ".r48"}
@@ -57,6 +58,13 @@ class AudioStream:
         if text:
             self._texts.append(text)
         self._stopping.set()
+        self._switch.spawn(self._end_soon())
+
+    async def _end_soon(self) -> None:
+        """A frozen peer takes no more bytes: the connection is then dropped without its good-bye."""
+        done, _ = await asyncio.wait([self._task], timeout=_CLOSE_TIMEOUT_S)
+        if not done:
+            self._task.cancel()
 
     async def _run(self) -> None:
         try:
@@ -85,18 +93,24 @@ class AudioStream:
             self._fire("disconnect", {"status": "disconnected", "message": message})
 
     async def _send_frames(self, peer: ClientConnection) -> None:
-        """20 ms of the caller's audio every 20 ms, whatever the switch plays meanwhile."""
+        """20 ms of the caller's audio every 20 ms, whatever the switch plays; more at once with STREAM_BUFFER_SIZE."""
         clock = self._switch.clock
         number = int(clock.now_s() / FRAME_S)
         microphone = self._session.microphone
+        size_ms = self._session.channel.get("STREAM_BUFFER_SIZE")
+        per_message = max(1, int(size_ms) // _FRAME_MS) if size_ms.isdecimal() else 1
+        kept: list[bytes] = []
         while not self._stopping.is_set():
             due = int(clock.now_s() / FRAME_S)
             number = max(number, due - _MAX_BEHIND_FRAMES)
             await self._send_texts(peer)
             while number < due:
                 if not self._paused:
-                    await peer.send(microphone.frame(number))
+                    kept.append(microphone.frame(number))
                 number += 1
+                if len(kept) >= per_message:
+                    await peer.send(b"".join(kept))
+                    kept.clear()
             await clock.sleep((number + 1) * FRAME_S - clock.now_s())
         await self._send_texts(peer)
 

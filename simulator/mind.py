@@ -58,7 +58,7 @@ class Mind:
     def decide(self, text: str, *, unknown_speech: bool) -> Action:
         """``text`` was heard since the last action; ``unknown_speech``: a voice without known words spoke too."""
         heard = understand(text)
-        self._take_in(heard)
+        self._take_in(heard, unknown_speech=unknown_speech)
         if self.satisfied:
             return HANG_UP if heard.anything_else or heard.goodbye or heard.options else WAIT
         if heard.options or heard.wants_digits:
@@ -73,8 +73,9 @@ class Mind:
         """The menu line that names the goal, for a caller who does not wait for the menu's end."""
         return next((option for option in understand(text).options if self._is_goal(option)), None)
 
-    def _take_in(self, heard: Heard) -> None:
-        if re.search(self.goal.answer, heard.text):
+    def _take_in(self, heard: Heard, *, unknown_speech: bool) -> None:
+        all_said = "goal" in self._said and (not self._script or heard.anything_else)
+        if re.search(self.goal.answer, heard.text) or (unknown_speech and all_said and self.goal.name != "person"):
             self.answered = True
         if heard.to_team or len(heard.options) > 1 or any(self._is_goal(option) for option in heard.options):
             self.in_fallback = True
@@ -118,10 +119,7 @@ class Mind:
         """A voice whose words are not known: what a person who follows their own errand would say next."""
         if "goal" not in self._said:
             return self._say("goal")
-        if self._script:
-            return self._say(self._script[0])
-        self.answered = True  # everything was said, so this was the answer
-        return WAIT
+        return self._say(self._script[0]) if self._script else WAIT
 
     def _say(self, what: str) -> Action:
         self._said.append(what)

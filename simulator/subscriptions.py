@@ -66,7 +66,6 @@ class Subscriptions:
                 passes = True
         return passes
 
-    @property
     def sees_other_calls(self) -> bool:
         """False when nothing but the own call's events can pass: the switch then need not ask for the others."""
         if self._only_mine:

@@ -215,7 +215,7 @@ class Switch:
         """Where to look for ``listener`` when an event fires; called when its subscriptions change."""
         if listener.own_uuid:
             self._by_call.setdefault(listener.own_uuid, set()).add(listener)
-        if listener.subscriptions.sees_other_calls:
+        if listener.subscriptions.sees_other_calls():
             self._wide.add(listener)
         else:
             self._wide.discard(listener)

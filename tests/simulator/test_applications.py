@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from simulator.config import AgentsConfig
 from simulator.session import Session
-from tests.simulator.conftest import FAST_AGENTS, RECORDED, Listener, Prompts, StartSwitch, place
+from tests.simulator.conftest import RECORDED, Listener, Prompts, StartSwitch, place
 from tests.simulator.toy_bridge import Peer, listening
 
 QUIET = "silence_stream://100 silence_stream://10"
@@ -194,8 +195,8 @@ async def test_bridge_failing_hangs_up_unless_it_may_continue(start_switch: Star
 
 async def test_hangup_after_bridge_and_killing_an_agent(start_switch: StartSwitch) -> None:
     caller = Listener()
-    slow = {"agents": FAST_AGENTS.__class__(ring_s=(0.1, 0.1), talk_s=(60, 60))}
-    async with a_call(start_switch, caller=caller, **slow) as (peer, session):
+    slow = AgentsConfig(ring_s=(0.1, 0.1), talk_s=(60, 60))
+    async with a_call(start_switch, caller=caller, agents=slow) as (peer, session):
         await peer.execute("set", "hangup_after_bridge=true")
         await peer.post("bridge", "user/agent")
         await caller.until("bridged agent")
@@ -206,8 +207,7 @@ async def test_hangup_after_bridge_and_killing_an_agent(start_switch: StartSwitc
 
 
 async def test_the_caller_who_hangs_up_while_an_agent_rings_leaves_nothing_behind(start_switch: StartSwitch) -> None:
-    slow = {"agents": FAST_AGENTS.__class__(ring_s=(60, 60))}
-    async with a_call(start_switch, **slow) as (peer, session):
+    async with a_call(start_switch, agents=AgentsConfig(ring_s=(60, 60))) as (peer, session):
         await peer.post("bridge", "user/agent")
         await peer.until_count("CHANNEL_CREATE", 1)
         session.hang_up("NORMAL_CLEARING")
@@ -217,8 +217,7 @@ async def test_the_caller_who_hangs_up_while_an_agent_rings_leaves_nothing_behin
 
 
 async def test_busy_when_every_agent_talks(start_switch: StartSwitch) -> None:
-    nobody = {"agents": FAST_AGENTS.__class__(at_most=0)}
-    async with a_call(start_switch, **nobody) as (peer, _session):
+    async with a_call(start_switch, agents=AgentsConfig(at_most=0)) as (peer, _session):
         await peer.execute("set", "continue_on_fail=true")
         failed = await peer.execute("bridge", "user/agent")
         assert failed.headers["variable_originate_disposition"] == "USER_BUSY"

@@ -47,9 +47,9 @@ async def listen_to_caller(media: Gateway, uuid: str) -> float:
     return sum(loudness(frame) > SPEECH_LOUDNESS for frame in frames[start:]) * 0.02
 
 
-async def run_one(switch: Switch, prompts: Prompts, scenario: str, **patience: float) -> CallRecord:
+async def run_one(switch: Switch, prompts: Prompts, scenario: str, silence_s: float = 12.0) -> CallRecord:
     config = TrafficConfig(
-        rate=100, limit=1, scenario=scenario, prompt_dir=prompts.folder, patience=Patience(**patience), seed=7
+        rate=100, limit=1, scenario=scenario, prompt_dir=prompts.folder, patience=Patience(silence_s=silence_s), seed=7
     )
     totals = await Traffic(switch, config).run()
     return totals.records[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -140,4 +141,8 @@ def test_an_agents_name_cannot_carry_anything_else_into_the_dial_string() -> Non
     plan = load_dialplan(CHAIN, {})
     for name in ("a b", "a@evil", "a|b", "${x}", "a,b"):
         fields = {"destination_number": f"ll-agent-{name}"}
-        assert plan.route("lifeline", lambda field, found=fields: found.get(field, ""), NOW, lambda _: None) is None
+        assert plan.route("lifeline", partial(_look, fields), NOW, lambda _: None) is None
+
+
+def _look(fields: dict[str, str], name: str) -> str:
+    return fields.get(name, "")

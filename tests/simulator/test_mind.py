@@ -68,6 +68,18 @@ def test_replies_without_known_words_follow_the_errand() -> None:
     assert caller.answered
 
 
+def test_a_reply_without_known_words_before_a_known_question_was_the_answer() -> None:
+    caller = mind("opening_hours")
+    hear(caller, GREETING)
+    assert caller.decide("Is there anything else I can help you with?", unknown_speech=True) == HANG_UP
+    early = mind("balance")
+    assert says(early.decide(GREETING, unknown_speech=True), *GOALS["balance"].utterances)
+    waiting = mind("person")
+    hear(waiting, GREETING)
+    assert hear_voice(waiting) == WAIT
+    assert not waiting.satisfied
+
+
 def test_the_menu_by_keys() -> None:
     caller = mind("order_status")
     menu = "For your balance, press 1. For the status of an order, press 2. To speak to a person, press 0."

@@ -12,6 +12,7 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from espeak.errors import SpeechError
 from simulator.errors import SimulatorError
 from simulator.from_settings import switch_config, traffic_config
 from simulator.logs import configure_logging
@@ -43,7 +44,7 @@ class Command(BaseCommand):
         options |= {"limit": None, "duration": None}
         try:
             uvloop.run(self._run(options))
-        except SimulatorError as error:
+        except (SimulatorError, SpeechError) as error:
             raise CommandError(str(error)) from error
 
     async def _run(self, options: dict[str, Any]) -> None:
@@ -63,12 +64,14 @@ class Command(BaseCommand):
             loop.add_signal_handler(number, stopping.set)
         await switch.start()
         log.info("switch_ready", inbound_port=switch.inbound_port, bridges=switch.config.bridges, rate=options["rate"])
-        arriving = asyncio.create_task(self._arrive(traffic, options["rate"]))
         try:
-            await stopping.wait()
+            async with asyncio.TaskGroup() as tasks:
+                arriving = tasks.create_task(self._arrive(traffic, options["rate"]))
+                await stopping.wait()
+                arriving.cancel()
+        except* (SimulatorError, SpeechError) as group:
+            raise group.exceptions[0] from None
         finally:
-            arriving.cancel()
-            await asyncio.gather(arriving, return_exceptions=True)
             await switch.stop()
             log.info("switch_stopped", **traffic.totals.counts())
 

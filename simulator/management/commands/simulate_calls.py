@@ -10,6 +10,7 @@ from typing import Any
 import uvloop
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from espeak.errors import SpeechError
 from simulator.errors import SimulatorError
 from simulator.from_settings import switch_config, traffic_config
 from simulator.logs import configure_logging
@@ -51,7 +52,7 @@ class Command(BaseCommand):
         configure_logging("INFO" if options["verbosity"] > 1 else "ERROR", show_pii=True)
         try:
             totals = uvloop.run(self._run(options))
-        except SimulatorError as error:
+        except (SimulatorError, SpeechError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             raise CommandError("stopped before the calls had ended") from None

@@ -1,0 +1,116 @@
+"""mod_audio_stream beside what the recordings show: buffering, pausing, texts, peers that freeze or refuse."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from simulator import audio_stream
+from simulator.line import FRAME_S
+from tests.simulator.conftest import RECORDED, Listener, StartSwitch, place, tone
+from tests.simulator.toy_bridge import Gateway, gateway, listening, loudness
+
+PARKED = RECORDED.replace('application="socket" data="$${lifeline_bridges} async full"', 'application="park"')
+
+
+def metadata(uuid: str) -> str:
+    return json.dumps({"call": uuid})
+
+
+async def enough(media: Gateway, uuid: str, count: int) -> list[bytes]:
+    await media.until(lambda: len(media.frames.get(uuid, ())) >= count)
+    return media.frames[uuid]
+
+
+async def test_frames_come_at_the_calls_pace_and_carry_what_the_caller_says(start_switch: StartSwitch) -> None:
+    switch = await start_switch(PARKED, speed=2.0)
+    session = place(switch)
+    uuid = session.channel.uuid
+    async with gateway() as media:
+        began_s = switch.clock.now_s()
+        await switch.api(f"uuid_audio_stream {uuid} start {media.url} mono 8k {metadata(uuid)}")
+        await enough(media, uuid, 10)
+        session.microphone.say(tone(0.2), switch.clock.now_s())
+        frames = await enough(media, uuid, 50)
+        elapsed_s = switch.clock.now_s() - began_s
+        assert len(frames) == pytest.approx(elapsed_s / FRAME_S, abs=8)
+        assert sum(loudness(frame) > 1000 for frame in frames) in range(8, 13)
+        assert all(any(frame) for frame in frames), "an idle line is never digital silence"
+
+
+async def test_a_paused_stream_sends_nothing_until_it_goes_on(start_switch: StartSwitch) -> None:
+    switch = await start_switch(PARKED, speed=10.0)
+    uuid = place(switch).channel.uuid
+    async with gateway() as media:
+        await switch.api(f"uuid_audio_stream {uuid} start {media.url} mono 8k {metadata(uuid)}")
+        await enough(media, uuid, 5)
+        await switch.api(f"uuid_audio_stream {uuid} pause")
+        await switch.api(f"uuid_audio_stream {uuid} send_text paused")
+        await media.until(lambda: media.metadata[-1] == "paused")
+        count = len(media.frames[uuid])
+        await switch.api(f"uuid_audio_stream {uuid} send_text still")
+        await media.until(lambda: media.metadata[-1] == "still")
+        assert len(media.frames[uuid]) == count
+        await switch.api(f"uuid_audio_stream {uuid} resume")
+        await enough(media, uuid, count + 3)
+
+
+async def test_stream_buffer_size_makes_larger_messages(start_switch: StartSwitch) -> None:
+    switch = await start_switch(PARKED, speed=10.0)
+    uuid = place(switch).channel.uuid
+    await switch.api(f"uuid_setvar {uuid} STREAM_BUFFER_SIZE 100")
+    async with gateway() as media:
+        await switch.api(f"uuid_audio_stream {uuid} start {media.url} mono 8k {metadata(uuid)}")
+        assert {len(frame) for frame in await enough(media, uuid, 3)} == {1600}
+
+
+async def test_a_second_start_is_refused_while_the_first_lives_and_works_after_stop(start_switch: StartSwitch) -> None:
+    switch = await start_switch(PARKED, speed=10.0)
+    uuid = place(switch).channel.uuid
+    async with gateway() as media:
+        start = f"uuid_audio_stream {uuid} start {media.url} mono 8k {metadata(uuid)}"
+        assert await switch.api(start) == "+OK Success\n"
+        assert await switch.api(start) == "-ERR Operation Failed\n"
+        await enough(media, uuid, 1)
+        assert await switch.api(f"uuid_audio_stream {uuid} stop") == "+OK Success\n"
+        await media.until(lambda: media.closed_with == [1000])
+        assert await switch.api(start) == "+OK Success\n"
+        await media.until(lambda: len(media.metadata) == 2)
+
+
+async def test_the_stream_and_its_files_go_with_the_call(start_switch: StartSwitch) -> None:
+    caller = Listener()
+    switch = await start_switch(PARKED, speed=10.0)
+    session = place(switch, caller)
+    uuid = session.channel.uuid
+    async with gateway() as media:
+        await switch.api(f"uuid_audio_stream {uuid} start {media.url} mono 8k {metadata(uuid)}")
+        await enough(media, uuid, 1)
+        await media.calls[uuid].send("not json")
+        await media.calls[uuid].send('{"type":"streamAudio","data":{"audioDataType":"raw","audioData":"!"}}')
+        await media.calls[uuid].send('{"type":"streamAudio","data":{"audioDataType":"mp3","audioData":"AAAA"}}')
+        await media.speak(uuid, tone(0.1))
+        path = switch.config.temp_dir / f"{uuid}_0.tmp.r8"
+        await media.until(lambda: path.exists() or len(media.frames[uuid]) > 500)
+        assert path.read_bytes() == tone(0.1)
+        session.hang_up("NORMAL_CLEARING")
+        await media.until(lambda: media.closed_with == [1000])
+        assert not path.exists()
+
+
+async def test_stopping_a_peer_that_never_answers_does_not_take_for_ever(
+    start_switch: StartSwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio_stream, "_CLOSE_TIMEOUT_S", 0.05)
+    switch = await start_switch(PARKED)
+    session = place(switch)
+    async with listening() as (port, _peers):
+        await switch.api(f"uuid_audio_stream {session.channel.uuid} start ws://127.0.0.1:{port}/x mono 8k")
+        stream = session.audio_stream
+        assert stream is not None
+        assert await switch.api(f"uuid_audio_stream {session.channel.uuid} stop") == "+OK Success\n"
+        async with asyncio.timeout(5):
+            await asyncio.wait([stream._task])
+        assert stream.has_ended
