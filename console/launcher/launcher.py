@@ -22,13 +22,15 @@ from console.launcher import leftovers
 from console.launcher.data_folder import DataFolder
 from console.launcher.errors import StartError
 from console.launcher.output import Output
-from console.launcher.parts import Part, StopOrder
+from console.launcher.parts import Part, StartPhase, StopOrder
 from console.launcher.remote import RemoteServer
 from console.launcher.supervisor import Supervised, command
 
 POLL_S = 0.1
 # Redis loads its append-only file before it answers; a large one takes seconds.
 DATA_READY_LIMIT_S = 30.0
+# The first callers should meet a whole product; but one part that never gets ready is what the rest is built for.
+SERVICES_READY_LIMIT_S = 60.0
 STILL_WAITING_EVERY_S = 10.0
 # make, a shell and a terminal may each pass on the same Ctrl-C; only a later one means "now".
 SECOND_SIGNAL_AFTER_S = 1.0
@@ -40,7 +42,7 @@ SOURCE_DIR = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """``prepare`` runs to its end between the parts that hold data and the others; ``state`` goes to the state file."""
+    """``prepare`` runs to its end between the first two phases; ``state`` goes to the state file."""
 
     parts: Sequence[Part]
     env: Mapping[str, str]
@@ -137,18 +139,24 @@ class Launcher:
             await asyncio.gather(starting, stopping, return_exceptions=True)
 
     async def _start(self) -> None:
-        with_data = [part for part in self._stack.parts if part.holds_data]
-        self._run(with_data)
-        waiting = await self._wait_ready(with_data, DATA_READY_LIMIT_S)
+        waiting = await self._start_phase(StartPhase.DATA, DATA_READY_LIMIT_S)
         if waiting:
             raise StartError(f"{', '.join(waiting)} did not start; the lines above say why.")
         self._folder.write_state(self._stack.state)
         if self._stack.prepare is not None:
             await self._run_prepare(self._stack.prepare)
-        self._run([part for part in self._stack.parts if not part.holds_data])
+        waiting = await self._start_phase(StartPhase.SERVICES, SERVICES_READY_LIMIT_S)
+        if waiting:
+            self._output.say(f"callers come although {', '.join(waiting)} did not get ready")
+        await self._start_phase(StartPhase.CALLERS, 0.0)
         await self._wait_ready(self._stack.parts, None)
         self._ready = True
         self._output.bare(self._stack.ready_line)
+
+    async def _start_phase(self, phase: StartPhase, limit_s: float) -> list[str]:
+        parts = [part for part in self._stack.parts if part.phase is phase]
+        self._run(parts)
+        return await self._wait_ready(parts, limit_s)
 
     def _run(self, parts: Sequence[Part]) -> None:
         for part in parts:
@@ -192,7 +200,7 @@ class Launcher:
             answers = await asyncio.gather(*(self._is_ready(part) for part in waiting))
             waiting = [part for part, ready in zip(waiting, answers, strict=True) if not ready]
             now_s = time.monotonic()
-            if not waiting or (limit_s is not None and now_s - began_s > limit_s):
+            if not waiting or (limit_s is not None and now_s - began_s >= limit_s):
                 break
             if now_s - said_s > STILL_WAITING_EVERY_S:
                 said_s = now_s

@@ -20,6 +20,14 @@ class StopOrder(IntEnum):
     REDIS = 4
 
 
+class StartPhase(IntEnum):
+    """A phase begins when the one before it is ready."""
+
+    DATA = 0  # before the database is prepared
+    SERVICES = 1
+    CALLERS = 2
+
+
 class PartState(StrEnum):
     WAITING = "waiting"  # to be started, for the first time or again after its back-off
     RUNNING = "running"
@@ -40,7 +48,7 @@ class Part:
     stop_order: StopOrder = StopOrder.AROUND_THE_CALL
     grace_s: float = 5.0
     ready: Callable[[], bool] | None = None
-    holds_data: bool = False  # started, and ready, before the database is prepared and the others start
+    phase: StartPhase = StartPhase.SERVICES
 
 
 def choose(parts: Sequence[Part], only: Sequence[str], without: Sequence[str]) -> list[Part]:

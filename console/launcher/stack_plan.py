@@ -16,7 +16,7 @@ import redis
 
 from ai_engine.redis_clients import connect
 from console.launcher.errors import StartError
-from console.launcher.parts import Part, StopOrder
+from console.launcher.parts import Part, StartPhase, StopOrder
 from console.launcher.ports import Listener, listening_ports
 
 WORKERS = ("worker-1", "worker-2")
@@ -71,7 +71,7 @@ def redis_parts(runtime: Path, data_dir: Path, *, durable: bool, volatile: bool)
                 (str(redis_binary()), str(config)),
                 stop_order=StopOrder.REDIS,
                 ready=redis_answers(url),
-                holds_data=True,
+                phase=StartPhase.DATA,
             )
         )
         if durable and kind == "durable":
@@ -118,7 +118,13 @@ def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: P
             for name in WORKERS
         ),
         Part("celery", celery_command(data_dir), env={"DJANGO_SETTINGS_MODULE": "console.settings"}),
-        Part("simulator", manage("run_simulator"), stop_order=StopOrder.CALLERS),
+        Part(
+            "simulator",
+            manage("run_simulator"),
+            stop_order=StopOrder.CALLERS,
+            ready=listens("LIFELINE_SWITCH_PORT"),
+            phase=StartPhase.CALLERS,
+        ),
     ]
 
 

@@ -16,10 +16,11 @@ from typing import Any
 from console.launcher.data_folder import DataFolder
 from console.launcher.errors import StartError
 from console.launcher.launcher import SOCKET_NAME, Launcher, Stack
-from console.launcher.parts import Part, StopOrder
+from console.launcher.parts import Part, StartPhase, StopOrder
 
 READY = "fakes are ready"
 GRACE_S = 1.0
+PHASES = {StopOrder.REDIS: StartPhase.DATA, StopOrder.CALLERS: StartPhase.CALLERS}
 
 
 def python(source: str) -> tuple[str, ...]:
@@ -28,7 +29,13 @@ def python(source: str) -> tuple[str, ...]:
 
 async def _run(folder: DataFolder, wanted: dict[str, Any]) -> None:
     parts = [
-        Part(name, python(source), stop_order=StopOrder(order), grace_s=GRACE_S, holds_data=order == StopOrder.REDIS)
+        Part(
+            name,
+            python(source),
+            stop_order=StopOrder(order),
+            grace_s=GRACE_S,
+            phase=PHASES.get(order, StartPhase.SERVICES),
+        )
         for name, order, source in wanted["parts"]
     ]
     prepare = Part("prepare", python(wanted["prepare"])) if wanted["prepare"] else None

@@ -1,0 +1,105 @@
+"""The embedded Redis servers, started for real, and the order of Lifeline's own parts."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from ai_engine.redis_clients import connect
+from console.launcher.parts import StartPhase, StopOrder
+from console.launcher.ports import Listener
+from console.launcher.stack_plan import lifeline_parts, redis_parts, state_of
+
+SETTINGS = ("LIFELINE_CONSOLE_PORT", "LIFELINE_ESL_PORT", "LIFELINE_MEDIA_PORT", "LIFELINE_SWITCH_PORT")
+
+
+class Servers:
+    def __init__(self, runtime: Path, data: Path) -> None:
+        parts, self.settings = redis_parts(runtime, data, durable=True, volatile=True)
+        self.parts = {part.name: part for part in parts}
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str) -> redis.Redis:
+        part = self.parts[name]
+        self.running[name] = subprocess.Popen(part.argv, stdout=subprocess.DEVNULL)
+        assert part.ready is not None
+        deadline = time.monotonic() + 20
+        while not part.ready():
+            assert time.monotonic() < deadline, f"{name} does not answer"
+            time.sleep(0.01)
+        return connect(self.settings[f"LIFELINE_{name.replace('-', '_').upper()}_URL"])
+
+    def kill(self, name: str) -> None:
+        self.running[name].send_signal(signal.SIGKILL)
+        self.running.pop(name).wait()
+
+    def stop(self) -> None:
+        for name in list(self.running):
+            self.kill(name)
+
+
+@pytest.fixture
+def servers(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    data = tmp_path / "data with spaces"
+    data.mkdir()
+    made = Servers(tmp_path_factory.mktemp("r"), data)
+    yield made
+    made.stop()
+
+
+def test_the_durable_one_keeps_what_it_was_given_through_kill_9(servers: Servers) -> None:
+    with servers.start("redis-durable") as client:
+        for number in range(1000):
+            client.xadd("journal", {"number": number})
+    servers.kill("redis-durable")
+    with servers.start("redis-durable") as client:
+        assert client.xlen("journal") == 1000
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+
+
+def test_the_volatile_one_gives_up_what_expires_and_never_the_queue(servers: Servers) -> None:
+    with servers.start("redis-volatile") as client:
+        client.xadd("turns", {"call": "1"})
+        client.config_set("maxmemory", "4mb")
+        for number in range(200):
+            client.set(f"audio:{number}", b"x" * 100_000, px=600_000)
+        assert client.xlen("turns") == 1
+        assert client.exists("audio:199")
+        assert not client.exists("audio:0")
+
+
+def test_a_server_given_by_the_operator_is_not_started(tmp_path: Path) -> None:
+    parts, settings = redis_parts(tmp_path, tmp_path, durable=False, volatile=True)
+    assert [part.name for part in parts] == ["redis-volatile"]
+    assert set(settings) == {"LIFELINE_REDIS_VOLATILE_URL"}
+
+
+def test_callers_come_last_and_go_first(tmp_path: Path) -> None:
+    parts = lifeline_parts([Listener("x", name, "127.0.0.1", 1) for name in SETTINGS], "unix:///none", tmp_path)
+    names = [part.name for part in parts]
+    assert names == [
+        "engine", "recorder", "console", "bridge", "gateway", "worker-1", "worker-2", "celery", "simulator"
+    ]  # fmt: skip
+    assert [part.name for part in parts if part.phase is StartPhase.CALLERS] == ["simulator"]
+    assert [part.name for part in parts if part.stop_order is StopOrder.CALLERS] == ["simulator"]
+    assert [part.name for part in parts if part.stop_order is StopOrder.RECORDER] == ["recorder"]
+
+
+def test_the_state_file_holds_what_a_command_needs_and_no_secret_of_the_operators() -> None:
+    env = {
+        "PATH": "/bin",
+        "DATABASE_URL": "postgres://",
+        "LIFELINE_ESL_PORT": "1",
+        "LIFELINE_SECRET_KEY": "made",
+        "LIFELINE_SECRET_OPENAI": "theirs",
+        "LIFELINE_RUN_ONLY": "bridge",
+        "LIFELINE_RUN_SOCKET": "/s",
+    }
+    kept = state_of(env, made_here=["LIFELINE_SECRET_KEY", "LIFELINE_RUN_SOCKET"])
+    assert set(kept) == {"DATABASE_URL", "LIFELINE_ESL_PORT", "LIFELINE_SECRET_KEY", "LIFELINE_RUN_SOCKET"}
