@@ -1,12 +1,15 @@
-"""Settings of the test run: the product's own, with a data folder of the run's and no stack of the developer's machine."""
+"""Settings of the test run: the product's own, with a data folder of its own and no stack of the developer's machine."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 os.environ["LIFELINE_DATA_DIR"] = tempfile.mkdtemp(prefix="lifeline-test-")
+atexit.register(shutil.rmtree, os.environ["LIFELINE_DATA_DIR"], ignore_errors=True)
 os.environ["LIFELINE_DEMO"] = "true"
 
-from console.settings import *  # noqa: E402, F403 — a settings module is the one place where this is Django's own way
+from console.settings import *  # noqa: F403 — a settings module is the one place where this is Django's own way
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
