@@ -1,4 +1,4 @@
-"""Settings of the test run: the product's own, with a data folder of its own and no stack of the developer's machine."""
+"""Settings of the test run: the product's own, with a data folder of its own and no stack of the developer's."""
 
 import atexit
 import os
@@ -6,11 +6,11 @@ import shutil
 import tempfile
 
 os.environ["LIFELINE_DATA_DIR"] = tempfile.mkdtemp(prefix="lifeline-test-")
-atexit.register(shutil.rmtree, os.environ["LIFELINE_DATA_DIR"], ignore_errors=True)
 os.environ["LIFELINE_DEMO"] = "true"
 
 from console.settings import *  # noqa: F403 — a settings module is the one place where this is Django's own way
 
+atexit.register(shutil.rmtree, os.environ["LIFELINE_DATA_DIR"], ignore_errors=True)
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 STORAGES = {
