@@ -42,7 +42,7 @@ class AudioIndex:
 
     def __init__(self, texts: Iterable[str], voice: str) -> None:
         self._voice = voice
-        uploads = Prompt.objects.filter(source=Prompt.Source.UPLOADED, voice=voice).order_by("pk")
+        uploads = Prompt.objects.filter(source=Prompt.Source.UPLOADED, voice=voice, preferred=True).order_by("pk")
         rendered = Prompt.objects.filter(sha256__in={rendering.rendered_hash(text, voice) for text in texts})
         self._uploaded = {_key(row.text): Audio(row.file, row.duration_ms) for row in uploads.defer("wav")}
         self._rendered = {row.file: row.duration_ms for row in rendered.defer("wav")}

@@ -197,6 +197,9 @@ class Prompt(models.Model):
     rate_wpm = models.PositiveSmallIntegerField("words a minute", default=0, editable=False)
     wav = models.BinaryField(editable=False)
     duration_ms = models.PositiveIntegerField(default=0, editable=False)
+    preferred = models.BooleanField(
+        "use this recording", default=True, help_text="Untick it, and publish, to go back to the rendered words."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
