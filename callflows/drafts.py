@@ -61,9 +61,6 @@ class AudioIndex:
         known = self._rendered.keys() | {audio.file for audio in self._uploaded.values()}
         return [text for text in dict.fromkeys(texts) if text and self.phrase(text).file not in known]
 
-    def files(self) -> frozenset[str]:
-        return frozenset(self._rendered) | {audio.file for audio in self._uploaded.values()}
-
 
 @dataclass(frozen=True, slots=True)
 class Draft:

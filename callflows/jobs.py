@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import structlog
 from celery import Celery
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -31,7 +31,7 @@ BROKER_TIMEOUT_S = 1.0
 State = PublishJob.State
 
 
-def begin(flow: Flow, user: AbstractBaseUser | None, note: str = "") -> PublishJob:
+def begin(flow: Flow, user: User | None, note: str = "") -> PublishJob:
     """The flow's job that is under way, else a new one, queued; it is done here and now when no broker answers."""
     for job in PublishJob.objects.filter(flow=flow, state__in=[State.QUEUED, State.RUNNING]):
         if not fail_if_stale(job):

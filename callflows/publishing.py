@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 from django.conf import settings
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
@@ -61,7 +61,7 @@ def latest_version(flow: Flow) -> VersionRow | None:
 
 def publish(
     flow: Flow,
-    user: AbstractBaseUser | None = None,
+    user: User | None = None,
     render: Render = rendering.speak,
     progress: Progress = lambda done, total: None,
     note: str = "",
@@ -112,7 +112,7 @@ def _rendered(text: str, voice: str, render: Render) -> Prompt:
     )
 
 
-def _store(flow: Flow, user: AbstractBaseUser | None, checked: FlowVersion, note: str) -> VersionRow:
+def _store(flow: Flow, user: User | None, checked: FlowVersion, note: str) -> VersionRow:
     with transaction.atomic():
         Flow.objects.select_for_update().get(pk=flow.pk)
         draft = build(flow)

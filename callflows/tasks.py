@@ -7,6 +7,6 @@ from celery import shared_task
 from callflows import jobs
 
 
-@shared_task(name=jobs.TASK, ignore_result=True)
+@shared_task(name=jobs.TASK, ignore_result=True)  # type: ignore[untyped-decorator]
 def publish_flow(job_id: int) -> None:
     jobs.run(job_id)

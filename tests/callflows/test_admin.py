@@ -235,3 +235,35 @@ def test_an_upload_that_is_no_recording_is_refused_in_words(admins: Client) -> N
     assert "not a plain PCM WAV file" in response.content.decode()
     assert not Prompt.objects.exists()
     assert rendering.RATE_HZ == 8000
+
+
+def test_every_list_and_empty_form_opens_and_the_buttons_lead_to_the_check(
+    admins: Client, published: FlowVersion
+) -> None:
+    for name in ("flow_changelist", "flow_add", "flowversion_changelist", "prompt_changelist", "prompt_add"):
+        assert admins.get(reverse(f"admin:callflows_{name}")).status_code == 200, name
+    page = admins.get(reverse("admin:callflows_flow_changelist")).content.decode()
+    assert "Same as published version 1" in page
+    form = admins.get(change_url(published.flow)).content.decode()
+    for action in ("check_flow", "publish_flow"):
+        url = reverse(f"admin:callflows_flow_{action}", args=[published.flow.pk])
+        assert url in form
+        assert admins.get(url)["Location"].startswith(check_url(published.flow))
+
+
+def test_the_publish_button_is_not_offered_to_supervisors(person: Any, client: Client, draft: Flow) -> None:
+    client.force_login(person("supervisors"))
+    url = reverse("admin:callflows_flow_publish_flow", args=[draft.pk])
+    assert url not in client.get(change_url(draft)).content.decode()
+    assert client.get(url).status_code == 403
+
+
+def test_two_intents_of_one_name_are_refused_by_the_form_and_the_text_is_kept(admins: Client, draft: Flow) -> None:
+    values = form_values(admins.get(change_url(draft)).content)
+    values["intents-1-name"] = values["intents-0-name"]
+    values["greeting"] = ["Words that must not be lost."]
+    response = admins.post(change_url(draft), values)
+    assert response.status_code == 200
+    page = response.content.decode()
+    assert "Words that must not be lost." in page
+    assert "errorlist" in page or "correct the" in page

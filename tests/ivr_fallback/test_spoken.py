@@ -85,7 +85,7 @@ def test_ordinals_are_spelt_as_people_say_them() -> None:
 
 def test_values_that_travelled_as_text_are_spoken_alike() -> None:
     template = "{a:amount} {n:number} {d:date} {t:time}"
-    typed = {"a": Decimal("5.10"), "n": 7, "d": date(2026, 2, 1), "t": time(17, 0)}
+    typed: dict[str, spoken.SpokenValue] = {"a": Decimal("5.10"), "n": 7, "d": date(2026, 2, 1), "t": time(17, 0)}
     travelled = {"a": "5.10", "n": "7", "d": "2026-02-01", "t": "17:00:00"}
     assert compose(template, typed, "en") == compose(template, travelled, "en")
 

@@ -1,0 +1,168 @@
+"""From draft to version: rendered once, checked, stored whole or not at all, exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from django.contrib.auth.models import User
+
+from callflows import publishing, rendering, store
+from callflows.definition.files import missing_files
+from callflows.definition.flow import SlotKind, decode_snapshot
+from callflows.errors import DraftChangedError, PublishRefusedError, VersionIsFinalError
+from callflows.models import Flow, FlowVersion, Intent, KeypadMapping, Outcome, Prompt, Slot, SlotChoice
+from ivr_fallback.spoken import fragments
+
+
+def beep(text: str, voice: str) -> bytes:
+    return (8000 * np.sin(np.arange(1600) / 3)).astype("<i2").tobytes()
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def __call__(self, text: str, voice: str) -> bytes:
+        self.texts.append(text)
+        return beep(text, voice)
+
+
+def test_the_demonstration_draft_is_built_as_it_was_written(draft: Flow) -> None:
+    flow = publishing.build(draft)
+    assert (flow.slug, flow.number, flow.destination_number, flow.language) == ("demonstration", 1, "*", "en")
+    assert [(i.name, i.digit) for i in flow.intents] == [
+        ("balance", "1"), ("order_status", "2"), ("opening_hours", "3"), ("appointment", "4"), ("person", "9"),
+    ]  # fmt: skip
+    balance = flow.intents[0]
+    assert balance.slots == ("account_number",)
+    assert balance.outcomes["ok"] == "Your balance is {balance:amount}."
+    assert flow.slots[0].kind is SlotKind.DIGITS
+    assert flow.phrase("your balance is") is not None
+    assert publishing.check(draft) == []
+
+
+def test_everything_to_be_said_is_listed_once(draft: Flow) -> None:
+    texts = publishing.needed_phrases(draft)
+    assert len(texts) == len(set(texts))
+    assert {
+        *fragments("en"),
+        "Your balance is",
+        "at",
+        "Let me transfer you to our team.",
+        "To book an appointment, press 4.",
+    } <= set(texts)
+
+
+def test_publishing_renders_each_piece_once_and_a_second_time_none(draft: Flow) -> None:
+    render, seen = Counting(), []
+    first = publishing.publish(draft, render=render, progress=lambda done, total: seen.append((done, total)))
+    assert sorted(render.texts) == sorted(publishing.needed_phrases(draft))
+    assert first.number == 1
+    assert seen[0] == (0, len(render.texts))
+    assert seen[-1] == (len(render.texts), len(render.texts))
+    assert seen == sorted(seen)
+    Flow.objects.update(goodbye="Bye for now.")
+    again = Counting()
+    second = publishing.publish(draft, render=again)
+    assert again.texts == ["Bye for now."]
+    assert (second.number, second.definition.system.goodbye.text) == (2, "Bye for now.")
+    assert FlowVersion.objects.get(number=1).definition.system.goodbye.text == "Thank you for calling. Goodbye."
+
+
+def test_publishing_the_same_draft_again_is_the_same_version(published: FlowVersion) -> None:
+    assert publishing.publish(published.flow).pk == published.pk
+    assert FlowVersion.objects.count() == 1
+
+
+def test_a_published_flow_is_on_disk_with_every_file_and_its_duration(published: FlowVersion, settings: Any) -> None:
+    snapshot = decode_snapshot(Path(settings.LIFELINE_FLOW_SNAPSHOT).read_bytes())
+    flow = snapshot.for_number("9200")
+    assert flow == published.definition
+    assert missing_files(flow, Path(settings.LIFELINE_PROMPT_DIR)) == []
+    assert all(phrase.duration_ms > 100 for phrase in flow.phrases.values())
+    assert flow.system.greeting.duration_ms > 1500
+
+
+def test_parity_problems_refuse_before_anything_is_rendered_and_nothing_is_lost(draft: Flow) -> None:
+    KeypadMapping.objects.filter(intent__name="balance").delete()
+    Outcome.objects.filter(intent__name="appointment", name="booked").update(template="At {time}.")
+    before = publishing.build(draft)
+    render = Counting()
+    with pytest.raises(PublishRefusedError) as refused:
+        publishing.publish(draft, render=render)
+    said = [str(problem) for problem in refused.value.problems]
+    assert "Intent Balance: it has no key in the keypad menu, so it could not be reached without the AI" in said
+    assert any("Intent Appointment: outcome 'booked': a brace in" in line for line in said)
+    assert render.texts == []
+    assert not FlowVersion.objects.exists()
+    assert publishing.build(draft) == before
+
+
+def test_a_voice_without_sound_refuses_in_words(draft: Flow) -> None:
+    with pytest.raises(PublishRefusedError, match="voice 'en-us' cannot say them"):
+        publishing.publish(draft, render=lambda text, voice: bytes(1600))
+    Flow.objects.update(voice="zz")
+    with pytest.raises(PublishRefusedError, match="voice 'zz' cannot say them"):
+        publishing.publish(draft)
+    assert not FlowVersion.objects.exists()
+
+
+def test_a_draft_that_changes_while_it_is_rendered_is_not_published(
+    draft: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = store.sync_prompts
+
+    def meddle_and_sync(folder: Path) -> int:
+        Intent.objects.filter(name="balance").update(label="Other")
+        return original(folder)
+
+    monkeypatch.setattr(store, "sync_prompts", meddle_and_sync)
+    with pytest.raises(DraftChangedError, match="Publish again"):
+        publishing.publish(draft, render=beep)
+    assert not FlowVersion.objects.exists()
+    assert publishing.publish(draft, render=beep).definition.intents[0].label == "Other"
+
+
+def test_a_version_is_final(published: FlowVersion) -> None:
+    published.note = "changed"
+    with pytest.raises(VersionIsFinalError):
+        published.save()
+    with pytest.raises(VersionIsFinalError):
+        published.delete()
+
+
+def test_who_published_and_why_is_kept(draft: Flow) -> None:
+    user = User.objects.create_user("kim")
+    version = publishing.publish(draft, user, beep, note="Summer hours")
+    assert (version.published_by, version.note) == (user, "Summer hours")
+
+
+def test_a_slot_with_choices_and_extra_words_are_spoken(draft: Flow) -> None:
+    slot = Slot.objects.create(
+        flow=draft, name="language", label="Language", kind="choice", ask="Which language?",
+        ask_keypad="For English press 1.", position=1,
+    )  # fmt: skip
+    SlotChoice.objects.create(slot=slot, value="en", digit="1", words="in English")
+    Flow.objects.update(extra_phrases="Out of stock\n\n On its way \n")
+    flow = publishing.publish(draft, render=beep).definition
+    assert {"in english", "out of stock", "on its way"} <= flow.phrases.keys()
+    assert flow.slots[1].choices[0].words == "in English"
+
+
+def test_an_unfinished_draft_is_built_and_checked_not_an_error(db: None) -> None:
+    flow = Flow.objects.create(slug="empty", name="Empty", destination_number="1", language="tlh")
+    Slot.objects.create(flow=flow, name="x", label="X")
+    Intent.objects.create(flow=flow, name="i", label="I")
+    assert publishing.build(flow).intents[0].digit == ""
+    assert len(publishing.check(flow)) > 15
+
+
+def test_two_pieces_that_differ_by_case_alone_share_their_audio(draft: Flow) -> None:
+    Flow.objects.update(extra_phrases="At\nHUNDRED")
+    flow = publishing.build(draft)
+    assert flow.phrases["hundred"].text == "hundred"
+    assert flow.phrases["hundred"].file == f"{rendering.rendered_hash('hundred', 'en-us')}.wav"
+    assert not Prompt.objects.exists()
