@@ -1,0 +1,220 @@
+"""The control port (8021): questions and orders to the switch beside its calls, for the console, Celery and operators.
+
+Owns the commands' syntax, the check of their arguments and the reading of their answers. Never used by a live call, and
+never on an event loop: each call blocks until its deadline at most. python-ESL has no connect time-out and may block
+for ever, and a thread stuck in it could not be ended; so each question is a process that is killed at its deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import uuid as uuids
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+DEADLINE_S = 5.0
+PROCESS = Path(__file__).with_name("control_process.py")
+
+# Allow-lists: neither a second command (a line end) nor an expansion (${…}) nor a further argument gets through.
+UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+CAUSE = re.compile(r"[A-Z][A-Z_]{1,63}")
+NAME = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
+ENDPOINT = re.compile(r"[A-Za-z0-9_.+*#@:;/=-]{1,256}")
+LINE_END = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class SwitchControlError(Exception):
+    """The switch was not asked, did not answer, or said no. The text is for an operator."""
+
+
+class SwitchAwayError(SwitchControlError):
+    """No FreeSWITCH answered in time. An order may have been carried out all the same: ask before repeating it."""
+
+
+class WrongPasswordError(SwitchControlError):
+    """FreeSWITCH is there and does not accept the password. Trying again does not help."""
+
+
+class ControlUnavailableError(SwitchControlError):
+    """python-ESL is not installed here."""
+
+
+class RefusedError(SwitchControlError):
+    """The switch answered ``-ERR`` or ``-USAGE``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchStatus:
+    version: str
+    is_ready: bool
+    uptime: timedelta
+    sessions: int
+    sessions_peak: int
+    sessions_most: int
+    sessions_since_startup: int
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One leg in ``show channels``. A dead call stays listed while its app is frozen."""
+
+    uuid: str
+    name: str
+    state: str
+    created: datetime
+    caller_number: str
+    destination: str
+    application: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchControl:
+    """Each method is one connection. An argument that the switch must not see raises ValueError and is not sent."""
+
+    host: str
+    port: int
+    password: str
+    deadline_s: float = DEADLINE_S
+
+    def status(self) -> SwitchStatus:
+        return read_status(self._ask("status"))
+
+    def channels(self) -> list[Channel]:
+        return read_channels(self._ask("show channels as json"))
+
+    def exists(self, call_uuid: str) -> bool:
+        return self._ask(f"uuid_exists {_checked(UUID, call_uuid)}").strip() == "true"
+
+    def hang_up(self, call_uuid: str, cause: str = "NORMAL_CLEARING") -> bool:
+        """False when there is no such call (any more). Harmless to repeat."""
+        return self._order(f"uuid_kill {_checked(UUID, call_uuid)} {_checked(CAUSE, cause)}")
+
+    def transfer(self, call_uuid: str, extension: str, context: str) -> bool:
+        """False when there is no such call. Repeating it starts the extension anew: look at the call first."""
+        target = f"{_checked(NAME, extension)} XML {_checked(NAME, context)}"
+        return self._order(f"uuid_transfer {_checked(UUID, call_uuid)} {target}")
+
+    def originate(self, endpoint: str, extension: str, context: str, *, answer_within_s: int = 20) -> str:
+        """Calls ``endpoint`` (such as ``loopback/9200/lifeline``) and, once it answers, sends it to ``extension``.
+        Blocks until then, and returns the call's UUID. Repeating it places a second call."""
+        call_uuid = str(uuids.uuid4())
+        options = f"{{origination_uuid={call_uuid},originate_timeout={int(answer_within_s)}}}"
+        target = f"{_checked(NAME, extension)} XML {_checked(NAME, context)}"
+        reply = self._ask(
+            f"originate {options}{_checked(ENDPOINT, endpoint)} {target}", self.deadline_s + answer_within_s
+        )
+        answered = reply.removeprefix("+OK ").strip()
+        return answered if UUID.fullmatch(answered) else call_uuid
+
+    def _order(self, command: str) -> bool:
+        try:
+            self._ask(command)
+        except RefusedError as error:
+            if "No such channel" in str(error):
+                return False
+            raise
+        return True
+
+    def _ask(self, command: str, deadline_s: float | None = None) -> str:
+        if LINE_END.search(self.password):
+            raise ValueError("The switch's password holds a control character.")
+        limit_s = self.deadline_s if deadline_s is None else deadline_s
+        question = {"host": self.host, "port": self.port, "password": self.password, "command": command}
+        try:
+            done = subprocess.run(
+                [sys.executable, "-I", str(PROCESS)],
+                input=json.dumps(question),
+                capture_output=True,
+                text=True,
+                timeout=limit_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise SwitchAwayError(f"The switch at {self._place} did not answer within {limit_s:g} s.") from None
+        if done.returncode != 0:
+            reason = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]
+            raise SwitchAwayError(f"Asking the switch at {self._place} failed: {reason[0]}")
+        return self._read(json.loads(done.stdout))
+
+    def _read(self, answer: dict[str, str]) -> str:
+        match answer.get("failed"):
+            case None:
+                reply = answer["reply"]
+            case "unavailable":
+                raise ControlUnavailableError(
+                    "The switch's control port needs python-ESL: apt-get install gcc python3-dev, then start again."
+                )
+            case "password":
+                raise WrongPasswordError(
+                    f"The switch at {self._place} refuses the password: set LIFELINE_SECRET_SWITCH_PASSWORD to the one "
+                    "in its event_socket.conf.xml."
+                )
+            case _:
+                raise SwitchAwayError(f"The switch at {self._place} cannot be reached: {answer['text']}.")
+        if reply.startswith(("-ERR", "-USAGE")):
+            raise RefusedError(reply.strip())
+        return reply
+
+    @property
+    def _place(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def read_status(text: str) -> SwitchStatus:
+    """The text of ``api status``, as recorded from FreeSWITCH 1.11. Raises SwitchControlError for another text."""
+    version = re.search(r"\(Version (.+?)\)", text)
+    since_startup = re.search(r"(\d+) session\(s\) since startup", text)
+    sessions = re.search(r"(\d+) session\(s\) - peak (\d+)", text)
+    most = re.search(r"(\d+) session\(s\) max", text)
+    if version is None or since_startup is None or sessions is None or most is None:
+        raise SwitchControlError(f"The switch's status cannot be read: {text[:200]!r}")
+    return SwitchStatus(
+        version=" ".join(version[1].split()),
+        is_ready="is ready" in text,
+        uptime=_uptime(text),
+        sessions=int(sessions[1]),
+        sessions_peak=int(sessions[2]),
+        sessions_most=int(most[1]),
+        sessions_since_startup=int(since_startup[1]),
+    )
+
+
+def _uptime(text: str) -> timedelta:
+    parts = {unit: int(number) for number, unit in re.findall(r"(\d+) (year|day|hour|minute|second)s?\b", text)}
+    return timedelta(
+        days=365 * parts.get("year", 0) + parts.get("day", 0),
+        hours=parts.get("hour", 0),
+        minutes=parts.get("minute", 0),
+        seconds=parts.get("second", 0),
+    )
+
+
+def read_channels(text: str) -> list[Channel]:
+    """``show channels as json``, which has no ``rows`` at all when there is no call."""
+    try:
+        rows: list[dict[str, Any]] = json.loads(text).get("rows", [])
+        return [
+            Channel(
+                uuid=row["uuid"],
+                name=row["name"],
+                state=row["state"],
+                created=datetime.fromtimestamp(int(row["created_epoch"]), UTC),
+                caller_number=row["cid_num"],
+                destination=row["dest"],
+                application=row["application"],
+            )
+            for row in rows
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SwitchControlError(f"The switch's channels cannot be read: {text[:200]!r}") from error
+
+
+def _checked(allowed: re.Pattern[str], value: str) -> str:
+    if not allowed.fullmatch(value):
+        raise ValueError(f"{value!r} is not sent to the switch: only {allowed.pattern} is.")
+    return value

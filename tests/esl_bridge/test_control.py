@@ -1,0 +1,274 @@
+"""The control port against a server that answers as FreeSWITCH did (recorded), against silence, and the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+
+from esl_bridge import control
+from esl_bridge.control import (
+    ControlUnavailableError,
+    RefusedError,
+    SwitchAwayError,
+    SwitchControl,
+    SwitchControlError,
+    WrongPasswordError,
+    read_channels,
+    read_status,
+)
+from simulator.config import SwitchConfig
+from simulator.switch import Switch
+
+PASSWORD = "ClueCon"
+CALL = "1a2b3c4d-0000-4000-8000-00000000abcd"
+GOODBYE = (
+    "Content-Type: text/disconnect-notice\nContent-Length: 67\n\n"
+    "Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n"
+)
+# What FreeSWITCH 1.11 said on its port 8021, byte by byte (the recording's other half, the commands, are ours).
+STATUS = (
+    "UP 0 years, 0 days, 0 hours, 4 minutes, 38 seconds, 475 milliseconds, 49 microseconds\n"
+    "FreeSWITCH (Version 1.11.3-dev  64bit) is ready\n19 session(s) since startup\n"
+    "0 session(s) - peak 2, last 5min 2 \n0 session(s) per Sec out of max 1000, peak 3, last 5min 3 \n"
+    "10000 session(s) max\nmin idle cpu 0.00/78.23\nCurrent Stack Size/Max 240K/240K\n"
+)
+REPLIES = {
+    "status": STATUS,
+    "show channels as json": '{"row_count": 0}\n',
+    f"uuid_kill {CALL} NORMAL_CLEARING": "-ERR No such channel!\n",
+}
+
+
+class RecordedSwitch:
+    """One thread that serves one connection after the other. ``heard`` is every command it was sent."""
+
+    def __init__(self, talk: Callable[[RecordedSwitch, socket.socket], None]) -> None:
+        self.heard: list[str] = []
+        self.replies = dict(REPLIES)
+        self._talk = talk
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._server.accept()
+            except OSError:
+                return
+            with peer, contextlib.suppress(OSError):
+                peer.settimeout(10)
+                self._talk(self, peer)
+
+    def read(self, peer: socket.socket) -> str:
+        data = b""
+        while b"\n\n" not in data:
+            if not (more := peer.recv(4096)):
+                raise ConnectionResetError
+            data += more
+        self.heard.append(data.decode().strip())
+        return self.heard[-1]
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join(15)
+        assert not self._thread.is_alive()
+
+
+def as_recorded(switch: RecordedSwitch, peer: socket.socket) -> None:
+    peer.sendall(b"Content-Type: auth/request\n\n")
+    if switch.read(peer) != f"auth {PASSWORD}":
+        peer.sendall(f"Content-Type: command/reply\nReply-Text: -ERR invalid\n\n{GOODBYE}".encode())
+        return
+    peer.sendall(b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
+    while True:
+        body = switch.replies[switch.read(peer).removeprefix("api ")]
+        peer.sendall(f"Content-Type: api/response\nContent-Length: {len(body)}\n\n{body}".encode())
+
+
+def hangs_up_before_it_answers(switch: RecordedSwitch, peer: socket.socket) -> None:
+    peer.sendall(b"Content-Type: auth/request\n\n")
+    switch.read(peer)
+    peer.sendall(b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
+    switch.read(peer)
+
+
+def never_says_a_word(switch: RecordedSwitch, peer: socket.socket) -> None:
+    peer.recv(1)
+
+
+def rejects_the_address(switch: RecordedSwitch, peer: socket.socket) -> None:
+    peer.sendall(b"Content-Type: text/rude-rejection\nContent-Length: 24\n\nAccess Denied, go away.\n")
+    peer.recv(1)
+
+
+def is_a_web_server(switch: RecordedSwitch, peer: socket.socket) -> None:
+    peer.sendall(b"HTTP/1.1 400 Bad Request\n\n")
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[RecordedSwitch, socket.socket], None]], RecordedSwitch]]:
+    with contextlib.ExitStack() as stack:
+
+        def start(talk: Callable[[RecordedSwitch, socket.socket], None]) -> RecordedSwitch:
+            switch = RecordedSwitch(talk)
+            stack.callback(switch.close)
+            return switch
+
+        yield start
+
+
+Serve = Callable[[Callable[[RecordedSwitch, socket.socket], None]], RecordedSwitch]
+
+
+def client(switch: RecordedSwitch, password: str = PASSWORD, deadline_s: float = control.DEADLINE_S) -> SwitchControl:
+    return SwitchControl("127.0.0.1", switch.port, password, deadline_s)
+
+
+def test_status_is_read_over_the_wire(serve: Serve) -> None:
+    switch = serve(as_recorded)
+    status = client(switch).status()
+    assert status.version == "1.11.3-dev 64bit"
+    assert status.is_ready
+    assert status.uptime == timedelta(minutes=4, seconds=38)
+    assert (status.sessions, status.sessions_peak) == (0, 2)
+    assert (status.sessions_most, status.sessions_since_startup) == (10_000, 19)
+    assert switch.heard == [f"auth {PASSWORD}", "api status"]
+
+
+def test_no_calls_is_an_empty_list(serve: Serve) -> None:
+    assert client(serve(as_recorded)).channels() == []
+
+
+def test_a_call_that_is_gone_is_not_hung_up(serve: Serve) -> None:
+    assert client(serve(as_recorded)).hang_up(CALL) is False
+
+
+def test_a_call_that_is_there_is_moved_hung_up_and_known(serve: Serve) -> None:
+    switch = serve(as_recorded)
+    switch.replies |= {
+        f"uuid_kill {CALL} NORMAL_CLEARING": "+OK\n",
+        f"uuid_transfer {CALL} 9200 XML lifeline": "+OK\n",
+        f"uuid_exists {CALL}": "true",
+    }
+    assert client(switch).hang_up(CALL)
+    assert client(switch).transfer(CALL, "9200", "lifeline")
+    assert client(switch).exists(CALL)
+
+
+def test_another_refusal_is_an_error_with_the_switch_s_words(serve: Serve) -> None:
+    switch = serve(as_recorded)
+    switch.replies[f"uuid_transfer {CALL} 9200 XML lifeline"] = "-ERR SERVICE_NOT_IMPLEMENTED\n"
+    with pytest.raises(RefusedError, match="SERVICE_NOT_IMPLEMENTED"):
+        client(switch).transfer(CALL, "9200", "lifeline")
+
+
+def test_a_wrong_password_is_told_from_a_switch_that_is_away(serve: Serve) -> None:
+    with pytest.raises(WrongPasswordError, match="LIFELINE_SECRET_SWITCH_PASSWORD"):
+        client(serve(as_recorded), password="wrong").status()
+
+
+@pytest.mark.parametrize(
+    ("talk", "text"),
+    [
+        (rejects_the_address, "access list"),
+        (is_a_web_server, "no FreeSWITCH"),
+        (hangs_up_before_it_answers, "closed the connection before it answered"),
+    ],
+)
+def test_a_peer_that_misbehaves_is_named(
+    serve: Serve, talk: Callable[[RecordedSwitch, socket.socket], None], text: str
+) -> None:
+    with pytest.raises(SwitchAwayError, match=text):
+        client(serve(talk), deadline_s=4).status()
+
+
+def test_nobody_listening_is_said_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(SwitchAwayError, match="Connection refused"):
+        SwitchControl("127.0.0.1", port, PASSWORD).status()
+
+
+def test_silence_ends_at_the_deadline_and_leaves_no_process(serve: Serve) -> None:
+    began = time.monotonic()
+    with pytest.raises(SwitchAwayError, match=r"did not answer within 0\.7 s"):
+        client(serve(never_says_a_word), deadline_s=0.7).status()
+    assert time.monotonic() - began < 3
+    assert psutil.Process(os.getpid()).children() == []
+
+
+def test_without_python_esl_the_fix_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # A Python of the same kind that has no packages stands in for a machine where it could not be built.
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+    monkeypatch.setattr(sys, "executable", str(bare / "bin/python"))
+    with pytest.raises(ControlUnavailableError, match="apt-get install gcc python3-dev"):
+        SwitchControl("127.0.0.1", 1, PASSWORD).status()
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x", CALL + "\n\napi hupall", CALL + " both", "${system(true)}", CALL[:-1] + "\\", CALL + "\x00"]
+)
+def test_what_is_no_uuid_is_never_sent(value: str) -> None:
+    with pytest.raises(ValueError, match="not sent to the switch"):
+        SwitchControl("127.0.0.1", 1, PASSWORD).hang_up(value)
+
+
+@pytest.mark.parametrize("value", ["9200 XML", "9200\n", "${x}", "a'b", "9200{", "9200\\", ""])
+def test_what_is_no_extension_is_never_sent(value: str) -> None:
+    control_port = SwitchControl("127.0.0.1", 1, PASSWORD)
+    with pytest.raises(ValueError, match="not sent to the switch"):
+        control_port.transfer(CALL, value, "lifeline")
+    with pytest.raises(ValueError, match="not sent to the switch"):
+        control_port.originate("loopback/9200", "9200", value)
+    with pytest.raises(ValueError, match="not sent to the switch"):
+        control_port.originate(value, "9200", "lifeline")
+
+
+def test_a_password_with_a_line_end_is_never_sent() -> None:
+    with pytest.raises(ValueError, match="control character"):
+        SwitchControl("127.0.0.1", 1, "x\n\napi hupall").status()
+
+
+def test_texts_that_are_no_answer_are_errors() -> None:
+    with pytest.raises(SwitchControlError, match="status cannot be read"):
+        read_status("hello")
+    for text in ("hello", "[]", '{"rows": [{}]}', '{"rows": 1}'):
+        with pytest.raises(SwitchControlError, match="channels cannot be read"):
+            read_channels(text)
+
+
+async def test_a_call_of_the_simulator_is_placed_seen_and_hung_up(tmp_path: Path) -> None:
+    dialplan = tmp_path / "dialplan.xml"
+    dialplan.write_text(
+        '<include><context name="lifeline"><extension name="wait"><condition field="destination_number" '
+        'expression="^9000$"><action application="park"/></condition></extension></context></include>'
+    )
+    switch = Switch(SwitchConfig(dialplan=dialplan, inbound_port=0, password=PASSWORD))
+    await switch.start()
+    try:
+        control_port = SwitchControl("127.0.0.1", switch.inbound_port, PASSWORD)
+        call = await asyncio.to_thread(control_port.originate, "loopback/9196", "9000", "lifeline")
+        (channel,) = await asyncio.to_thread(control_port.channels)
+        assert (channel.uuid, channel.destination, channel.application) == (call, "9000", "park")
+        assert (await asyncio.to_thread(control_port.status)).sessions == 1
+        assert await asyncio.to_thread(control_port.exists, call)
+        assert await asyncio.to_thread(control_port.hang_up, call)
+        assert not await asyncio.to_thread(control_port.exists, call)
+    finally:
+        await switch.stop()
