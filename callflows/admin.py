@@ -26,13 +26,25 @@ from callflows.errors import UploadRefusedError
 from callflows.models import Flow, FlowVersion, Intent, KeypadMapping, Outcome, Prompt, Slot, SlotChoice
 
 
-class KeypadInline(StackedInline):
+class ShortTexts:
+    """Text fields of two lines: nearly all of them hold one sentence that is spoken."""
+
+    many_lines: tuple[str, ...] = ()
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if isinstance(db_field, models.TextField) and field is not None and db_field.name not in self.many_lines:
+            field.widget.attrs["rows"] = 2
+        return field
+
+
+class KeypadInline(ShortTexts, StackedInline):
     model = KeypadMapping
     fields = [("digit", "menu_prompt")]
     extra = 1
 
 
-class OutcomeInline(TabularInline):
+class OutcomeInline(ShortTexts, TabularInline):
     model = Outcome
     extra = 0
 
@@ -42,13 +54,13 @@ class SlotChoiceInline(TabularInline):
     extra = 0
 
 
-class IntentInline(StackedInline):
+class IntentInline(ShortTexts, StackedInline):
     """An intent with its examples; its key and its outcomes are nested in it."""
 
     model = Intent
     extra = 0
     tab = True
-    ordering_field = "position"
+    many_lines = ("utterances",)
     fields = [("label", "name"), "policy", "utterances", "slots", ("action", "destination"), "position"]
     inlines = [KeypadInline, OutcomeInline]
 
@@ -59,7 +71,7 @@ class IntentInline(StackedInline):
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
 
-class SlotInline(StackedInline):
+class SlotInline(ShortTexts, StackedInline):
     model = Slot
     extra = 0
     tab = True
@@ -76,7 +88,8 @@ def _slots_of_page(request: HttpRequest) -> models.QuerySet[Slot]:
 
 
 @admin.register(Flow)
-class FlowAdmin(ModelAdmin):
+class FlowAdmin(ShortTexts, ModelAdmin):
+    many_lines = ("extra_phrases",)
     list_display = ["name", "destination_number", "state", "updated_at"]
     search_fields = ["name", "slug", "destination_number"]
     readonly_fields = ["state", "menu_preview"]
