@@ -50,7 +50,7 @@ checksum=$(cat "${files[@]}" | "$venv/bin/python" -c 'import hashlib, sys; print
 if [ "$(cat "$stamp" 2>/dev/null || true)" != "$checksum" ]; then
     echo "lifeline: installing $wanted (a minute or two, the first time)"
     rm -f "$stamp"
-    "$venv/bin/python" -m pip install --quiet -r "$wanted" -c constraints.txt ||
+    "$venv/bin/python" -m pip install --quiet --quiet -r "$wanted" -c constraints.txt ||
         fail "pip could not install $wanted (its reason is above). Nothing was started."
     echo "$checksum" >"$stamp"
 fi

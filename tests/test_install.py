@@ -67,7 +67,7 @@ def test_pip_runs_when_the_requirements_changed_and_only_then(clone: Clone) -> N
     clone.make_venv()
     assert clone.install().returncode == 0
     assert len(clone.pip_calls) == 1
-    assert clone.pip_calls[0].endswith("install --quiet -r requirements.txt -c constraints.txt")
+    assert clone.pip_calls[0].endswith("install --quiet --quiet -r requirements.txt -c constraints.txt")
 
     second = clone.install()
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")

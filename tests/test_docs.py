@@ -1,0 +1,61 @@
+"""The documentation against the code: every setting, each plain default, and links that lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROW = re.compile(r"^\| `(?P<name>[A-Z_]+)` \| (?P<default>[^|]+) \| (?P<meaning>[^|]+) \|$", re.MULTILINE)
+# What these readers use when the call says no default.
+IMPLICIT = {"names": "", "flag": False}
+
+
+def settings_in_the_code() -> dict[str, object]:
+    """Each name that ``console/settings.py`` reads, with its default; Ellipsis for one that is computed."""
+    found: dict[str, object] = {}
+    for node in ast.walk(ast.parse((ROOT / "console/settings.py").read_text())):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        reader = ast.unparse(node.func)
+        if not re.fullmatch(r"env\.(text|flag|number|port|names|networks)|os\.environ\.get", reader):
+            continue
+        name = ast.literal_eval(node.args[0])
+        if len(node.args) > 1:
+            found[name] = node.args[1].value if isinstance(node.args[1], ast.Constant) else ...
+        else:
+            found[name] = IMPLICIT[node.func.attr]
+    return found
+
+
+CODE = settings_in_the_code()
+DOCUMENTED = {row["name"]: row["default"] for row in ROW.finditer((ROOT / "docs/settings.md").read_text())}
+
+
+def test_exactly_the_settings_there_are_are_documented() -> None:
+    assert sorted(DOCUMENTED) == sorted(CODE)
+
+
+def test_the_reading_of_the_code_finds_what_is_certainly_there() -> None:
+    assert CODE["LIFELINE_ESL_PORT"] == 8084
+    assert CODE["LIFELINE_DEMO"] is False
+    assert CODE["DATABASE_URL"] is ...
+
+
+@pytest.mark.parametrize("name", [name for name, default in CODE.items() if default not in ("", ...)])
+def test_a_plain_default_is_documented_as_it_is(name: str) -> None:
+    default = CODE[name]
+    text = str(default).lower() if isinstance(default, bool) else str(default)
+    assert DOCUMENTED[name] == f"`{text}`"
+
+
+PAGES = [Path("README.md"), Path("CONTRIBUTING.md"), *sorted(p.relative_to(ROOT) for p in (ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"(?<!!)\[[^]]+\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
+        assert ((ROOT / page).parent / target).exists(), target
