@@ -25,6 +25,7 @@ SECRETS_FILE = "secrets.json"
 ADMIN_PASSWORD = "admin_password"
 # sun_path holds 108 bytes on Linux and 104 elsewhere; the longest name in the folder, and a margin, come off that.
 SOCKET_PATH_MOST = 100
+RUNTIME_PREFIX = "lifeline-run-"
 LONGEST_SOCKET_NAME = "redis-volatile.sock"
 # A launcher that was told to stop may hold the lock for the moment in which it removes its last files.
 LOCK_WAIT_S = 0.5
@@ -73,8 +74,20 @@ class DataFolder:
                     f"Lifeline runs already in {self.path} (pid {holder}): stop it first, or start this one in a "
                     "folder of its own with LIFELINE_DATA_DIR and LIFELINE_RUN_PORTS_FROM."
                 ) from None
+        self._remove_stale_runtime()
         os.ftruncate(self._lock_fd, 0)
         os.pwrite(self._lock_fd, f"{os.getpid()}\n".encode(), 0)
+
+    def _remove_stale_runtime(self) -> None:
+        """The runtime folder of a run that was killed together with its keeper. The lock says that nobody uses it."""
+        try:
+            state = json.loads((self.path / STATE_FILE).read_text())
+            runtime = Path(state["env"]["LIFELINE_RUN_SOCKET"]).parent
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        if runtime.name.startswith(RUNTIME_PREFIX):
+            shutil.rmtree(runtime, ignore_errors=True)
+        (self.path / STATE_FILE).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Removes what belongs to this run, then lets the lock go."""
@@ -91,9 +104,9 @@ class DataFolder:
         """A new private folder for Unix sockets, with a path short enough for them."""
         places = [os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"]
         for place in places:
-            longest = len(os.fsencode(place)) + len("/lifeline-12345678/") + len(LONGEST_SOCKET_NAME)
+            longest = len(os.fsencode(place)) + len(f"/{RUNTIME_PREFIX}12345678/") + len(LONGEST_SOCKET_NAME)
             if place and longest < SOCKET_PATH_MOST and os.access(place, os.W_OK | os.X_OK):
-                self.runtime = Path(tempfile.mkdtemp(prefix="lifeline-", dir=place))
+                self.runtime = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX, dir=place))
                 return self.runtime
         tried = ", ".join(filter(None, places))
         raise StartError(f"No folder for Unix sockets can be made (tried {tried}): set TMPDIR.")

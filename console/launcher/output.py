@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import select
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -20,6 +21,8 @@ from honcho.printer import Message, Printer
 LINES_MOST = 10_000
 # Longer lines are cut into several, so that a process that never ends its line cannot fill the memory.
 LINE_BYTES_MOST = 16 * 1024
+READER_CHECK_S = 1.0
+GONE = select.POLLHUP | select.POLLERR
 LAUNCHER = "lifeline"
 
 
@@ -34,6 +37,7 @@ class Output:
         self._lines: queue.Queue[Message | str | None] = queue.Queue(LINES_MOST)
         self._dropped = 0
         self._gone = gone
+        self._poll = _poll_for(stream)
         self._thread = threading.Thread(target=self._print, name="output", daemon=True)
         self._thread.start()
 
@@ -63,7 +67,7 @@ class Output:
             self._dropped += 1
 
     def _print(self) -> None:
-        while (item := self._lines.get()) is not None:
+        while (item := self._next()) is not None:
             try:
                 if self._dropped:
                     dropped, self._dropped = self._dropped, 0
@@ -74,9 +78,33 @@ class Output:
                 else:
                     self._printer.write(item)
             except (OSError, ValueError):
-                if self._gone is not None:
-                    self._gone()
-                    self._gone = None
+                self._report_gone()
+
+    def _next(self) -> Message | str | None:
+        """The next line. In a silence it looks whether anybody still reads: a closed terminal sends its signal to the
+        session's first process only, which may be a make that keeps it to itself."""
+        while True:
+            try:
+                return self._lines.get(timeout=READER_CHECK_S)
+            except queue.Empty:
+                if self._poll is not None and any(event & GONE for _, event in self._poll.poll(0)):
+                    self._report_gone()
+
+    def _report_gone(self) -> None:
+        if self._gone is not None:
+            self._gone()
+            self._gone = None
+
+
+def _poll_for(stream: TextIO) -> select.poll | None:
+    """Reports that the reader of a terminal or a pipe is gone. A file has none, and a stream in memory no number."""
+    try:
+        number = stream.fileno()
+    except OSError:
+        return None
+    poll = select.poll()
+    poll.register(number, 0)
+    return poll
 
 
 class LineReader(asyncio.Protocol):

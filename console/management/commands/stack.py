@@ -34,4 +34,12 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(answer))
         elif action == "status":
             for process in answer["processes"]:
-                self.stdout.write("{name:16} {state:8} pid {pid}  up {up_s} s  restarts {restarts}".format(**process))
+                self.stdout.write(describe(process))
+
+
+def describe(process: dict[str, Any]) -> str:
+    """One line of ``stack status``."""
+    running = f"pid {process['pid']}, up {process['up_s']:.0f} s" if process["pid"] else ""
+    again = f"started again {process['restarts']} times" if process["restarts"] else ""
+    ended = f"last exit {process['last_exit']}" if process["last_exit"] is not None else ""
+    return f"{process['name']:15} {process['state']:8} {', '.join(filter(None, (running, again, ended)))}".rstrip()

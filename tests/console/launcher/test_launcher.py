@@ -86,11 +86,14 @@ def test_what_a_killed_launcher_and_keeper_left_is_found_by_the_next_start(stack
     stack.process.kill()
     stack.process.wait()
     assert is_alive(pid)
+    runtime = Path(stack.state["env"]["LIFELINE_RUN_SOCKET"]).parent
+    assert runtime.exists()
 
     stack.start(REDIS)
 
     stack.until_said("killed 1 processes that an earlier run had left")
     assert not is_alive(pid)
+    assert not runtime.exists()
 
 
 def _is_keeper(pid: int, mark: str) -> bool:
@@ -213,3 +216,13 @@ def test_a_terminal_that_stands_still_stops_no_part(stack: FakeStack, tmp_path: 
     until(done.exists, "all 6 MB written")
     assert stack.process.stdout is not None
     stack.process.stdout.close()
+
+
+def test_nobody_reading_any_more_stops_everything(stack: FakeStack) -> None:
+    stack._read = lambda: None  # type: ignore[method-assign]
+    stack.start(REDIS, ("silent", 2, "import signal; signal.pause()"))
+    until((stack.data_dir / "state.json").exists, "the stack up")
+    assert stack.process.stdout is not None
+    stack.process.stdout.close()
+    assert stack.process.wait(20) == 0
+    assert stack.left() == []
