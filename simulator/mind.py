@@ -77,7 +77,7 @@ class Mind:
         all_said = "goal" in self._said and (not self._script or heard.anything_else)
         if re.search(self.goal.answer, heard.text) or (unknown_speech and all_said and self.goal.name != "person"):
             self.answered = True
-        if heard.to_team or len(heard.options) > 1 or any(self._is_goal(option) for option in heard.options):
+        if heard.to_team or heard.wants_digits or len(heard.options) > 1 or any(map(self._is_goal, heard.options)):
             self.in_fallback = True
 
     def _is_goal(self, option: Option) -> bool:
@@ -111,7 +111,7 @@ class Mind:
         return self._guess() if heard.text.endswith("?") else WAIT
 
     def _is_offer(self, heard: Heard) -> bool:
-        if "choice" not in self.goal.script or "goal" not in self._said:
+        if not self.goal.choices or "goal" not in self._said:
             return False
         return heard.offer or any(choice.lower() in heard.text for choice in self.goal.choices)
 

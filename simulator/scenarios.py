@@ -23,8 +23,8 @@ GOODBYE: Final = ("no thank you goodbye", "no thank you")
 class Goal:
     """``keywords`` pick the menu's option; ``answer`` (a regular expression on lower-case words) ends the wish.
 
-    ``script`` is what the caller says after the goal itself, in the order they expect to be asked: ``account``,
-    ``choice`` or ``yes``.
+    ``script`` is what the caller expects to be asked for after the goal itself, in that order: ``account`` or
+    ``choice`` (one of ``choices``).
     """
 
     name: str
@@ -37,6 +37,8 @@ class Goal:
 
 _PEOPLE: Final = ("person", "human", "agent", "someone", "advisor", "adviser", "operator", "representative", "our team")
 
+# Names and words of the demonstration flow's intents (callflows/demo.py), which a published snapshot replaces.
+# fmt: off
 GOALS: Final[dict[str, Goal]] = {
     goal.name: goal
     for goal in (
@@ -46,50 +48,42 @@ GOALS: Final[dict[str, Goal]] = {
             r"\bbalance is\b|\byou (?:have|owe)\b[^?]*\b(?:pounds?|dollars?|euros?|pence|cents)\b",
             ("account",),
             (
-                "what is my balance",
-                "i would like to know my account balance",
-                "how much money do i have",
-                "can you tell me my balance please",
-                "i want to check my balance",
+                "what is my balance", "how much money do i have", "tell me my account balance",
+                "i would like to know my balance", "how much do i owe you", "can you check my balance please",
+                "what is the balance on my account", "please give me my current balance",
             ),
         ),
         Goal(
             "order_status",
             ("order", "delivery", "parcel"),
-            r"\border\b[^?]*\b(?:is|has|was|will|left|arrives?)\b|\b(?:dispatched|shipped|delivered|on its way)\b",
+            r"\border (?:is|has|was|will|left|arrives)\b|\b(?:dispatched|shipped|delivered|on its way)\b",
             ("account",),
             (
-                "where is my order",
-                "what is the status of my order",
-                "i want to know when my order arrives",
-                "has my order been sent",
-                "i would like to track my order",
+                "where is my order", "what is the status of my order", "has my package been shipped",
+                "when will my order arrive", "i want to track my package", "my delivery has not arrived yet",
+                "can you tell me where my parcel is", "when do i get the things i ordered",
             ),
         ),
         Goal(
             "opening_hours",
             ("opening hours", "hours", "open"),
-            r"\bwe are open\b|\bopen (?:from|between|monday|every|on)\b|\bopening hours are\b",
+            r"\bwe (?:are|re) (?:open|closed)\b|\bwe open again\b|\bopen (?:from|between|until)\b|\bhours are\b",
             (),
             (
-                "what are your opening hours",
-                "when are you open",
-                "are you open on saturday",
-                "what time do you close today",
-                "when do you open in the morning",
+                "what are your opening hours", "when are you open", "are you open today", "what time do you close",
+                "until when is the shop open", "do you open on saturday", "how late are you open tonight",
+                "tell me your business hours",
             ),
         ),
         Goal(
             "appointment",
             ("appointment", "booking"),
-            r"\b(?:is|are|been|have) (?:now )?(?:booked|confirmed)\b|\bhave booked\b|\bsee you\b",
-            ("choice", "yes"),
+            r"\b(?:is|are|been|have) (?:now )?(?:booked|confirmed)\b|\bsee you\b",
+            ("account",),
             (
-                "i would like to make an appointment",
-                "can i book an appointment please",
-                "i need to book an appointment",
-                "i want to come in and see someone",
-                "please book me in for a visit",
+                "i would like to make an appointment", "can i book an appointment", "i need to schedule a visit",
+                "please send a technician to my house", "i want somebody to come and repair it",
+                "do you have a free slot this week", "make an appointment for me", "could i arrange a meeting with you",
             ),
             ("the first one please",),
         ),
@@ -99,15 +93,14 @@ GOALS: Final[dict[str, Goal]] = {
             r"(?!)",  # only a conversation with a person will do
             (),
             (
-                "i want to speak to a person",
-                "can i talk to someone please",
-                "put me through to an agent",
-                "i need to talk to a human being",
-                "let me speak to customer service",
+                "i want to speak to a person", "let me talk to a human", "can i talk to somebody please",
+                "connect me with an agent", "give me a real person", "i want to make a complaint",
+                "put me through to customer service", "transfer me to a representative",
             ),
         ),
     )
 }
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +182,12 @@ def _goals_of(flow: dict[str, Any], goals: dict[str, Goal]) -> dict[str, Goal]:
         goal = goals.get(intent["name"])
         if goal is None:
             continue
-        choices = [
-            choice["words"]
-            for name in intent.get("slots", ())
-            for choice in slots.get(name, {}).get("choices", ())
-        ]
+        wanted = [slots[name] for name in intent.get("slots", ()) if name in slots]
+        choices = tuple(choice["words"] for slot in wanted for choice in slot.get("choices", ()))
         found[goal.name] = replace(
-            goal, utterances=tuple(intent["utterances"]) or goal.utterances, choices=tuple(choices) or goal.choices
+            goal,
+            utterances=tuple(intent["utterances"]) or goal.utterances,
+            script=tuple("choice" if slot.get("choices") else "account" for slot in wanted),
+            choices=choices or goal.choices,
         )
     return found

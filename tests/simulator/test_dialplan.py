@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -127,7 +126,7 @@ def test_the_deployed_chain_arms_the_timer_before_the_socket_and_comes_back_afte
 
 
 def test_every_extension_that_must_disarm_the_timer_begins_with_it() -> None:
-    for destination in ("ll-agent-team", "ll-last-resort"):
+    for destination in ("ll-agent-team@h:5060", "ll-last-resort", "ll-human"):
         assert deployed(destination)[:2] == [("sched_cancel", ""), ("set", "socket_resume=false")]
 
 
@@ -137,12 +136,12 @@ def test_any_key_ends_at_a_person_and_never_in_nothing() -> None:
     assert ("bridge", "sofia/internal/agent@127.0.0.1:5090") in deployed("ll-human")
 
 
-def test_an_agents_name_cannot_carry_anything_else_into_the_dial_string() -> None:
-    plan = load_dialplan(CHAIN, {})
-    for name in ("a b", "a@evil", "a|b", "${x}", "a,b"):
-        fields = {"destination_number": f"ll-agent-{name}"}
-        assert plan.route("lifeline", partial(_look, fields), NOW, lambda _: None) is None
+def test_an_agents_address_is_dialled_and_a_bare_name_is_sought_where_agents_are() -> None:
+    assert deployed("ll-agent-team") == [("transfer", "ll-agent-team@127.0.0.1:5090 XML lifeline")]
+    assert ("bridge", "sofia/internal/team@pbx.example:5060") in deployed("ll-agent-team@pbx.example:5060")
 
 
-def _look(fields: dict[str, str], name: str) -> str:
-    return fields.get(name, "")
+@pytest.mark.parametrize("name", ["a b@h", "a@b@c", "a@h|b@h", "${x}@h", "a@h,b@h", "", "a@h:1234567", "{x=1}a@h"])
+def test_an_agents_name_carries_nothing_else_into_the_dial_string_and_ends_at_a_person(name: str) -> None:
+    bridged = [data for application, data in deployed(f"ll-agent-{name}") if application == "bridge"]
+    assert bridged == ["sofia/internal/agent@127.0.0.1:5090"]

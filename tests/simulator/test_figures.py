@@ -104,12 +104,17 @@ def test_a_snapshots_own_words_replace_the_built_in_ones(tmp_path_factory: pytes
             {"name": "appointment", "utterances": ["book me"], "slots": ["time"]},
             {"name": "something_else", "utterances": ["x"]},
         ],
-        "slots": [{"name": "time", "choices": [{"value": "a", "digit": "1", "words": "Monday at ten"}]}],
+        "slots": [
+            {"name": "account_number"},
+            {"name": "time", "choices": [{"value": "a", "digit": "1", "words": "Monday at ten"}]},
+        ],
     }
     path.write_text(json.dumps({"flows": [flow]}))
     goals = load_goals(path)
     assert goals["balance"].utterances == ("my balance",)
+    assert goals["balance"].script == ("account",)
     assert goals["appointment"].choices == ("Monday at ten",)
+    assert goals["appointment"].script == ("choice",)
     assert goals["person"] == GOALS["person"]
     path.write_text('{"flows": 1}')
     with pytest.raises(ScenarioError, match="not a flow snapshot"):

@@ -68,7 +68,7 @@ def test_the_microphone_has_line_noise_around_speech_and_never_digital_silence()
     assert {len(frame) for frame in frames} == {FRAME_BYTES}
     assert [loudness(frame) > 1000 for frame in frames] == [False, True, True, True, False, False]
     noise = np.frombuffer(frames[0], dtype="<i2")
-    assert np.abs(noise).max() <= 3
+    assert 3 < np.abs(noise).max() <= 20
     assert noise.any()
     microphone.stop()
-    assert loudness(microphone.frame(5001)) < 5
+    assert loudness(microphone.frame(5001)) < 20
