@@ -5,6 +5,10 @@ Owns nothing else: no keys, no scripts. ``durable`` holds the journal, circuits 
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
@@ -17,6 +21,8 @@ REPLY_TIMEOUT_S = 1.0
 # A blocking read waits at most 50 ms in the server (a blocked XREAD ignores streams added meanwhile), see TRAPS.md.
 BLOCK_MS = 50
 POOL_CONNECTIONS = 64
+
+T = TypeVar("T")
 
 
 def connect_async(url: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S) -> redis.asyncio.Redis:
@@ -41,3 +47,20 @@ def connect(url: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S) -> redis.Redi
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
+
+
+async def uninterrupted(exchange: Coroutine[Any, Any, T]) -> T:
+    """Awaits an exchange with Redis to its end although the caller is cancelled; then the cancellation goes on.
+
+    Every endless loop needs it: redis-py sends under ``asyncio.wait_for``, which in Python 3.11 swallows a cancellation
+    that arrives as the send ends (measured: 8 of 200 cancelled loops ran on for ever), and a cancelled command leaks its
+    connection. The client's time-outs bound the wait.
+    """
+    task = asyncio.create_task(exchange)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        if not task.cancelled():
+            task.exception()  # Looked at, so that nobody warns about it.
+        raise

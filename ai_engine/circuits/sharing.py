@@ -1,0 +1,144 @@
+"""The fleet's side of circuits: what one process sends to the durable Redis and reads back, asynchronously.
+
+Owns the commands; knows nothing of guards or when to call. Every method may raise what :data:`UNREACHABLE` lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import redis.exceptions
+import structlog
+
+from ai_engine.circuits import keys
+from ai_engine.circuits.states import CircuitState, CircuitView, Hold, Verdict
+from ai_engine.redis_clients import connect_async
+
+UNREACHABLE = (redis.exceptions.RedisError, OSError, TimeoutError)
+
+# A bridge's own circuit vanishes from the page this long after its bridge; it is refreshed every second.
+LOCAL_EXPIRY_MS = 3000
+# Processes see a move within 200 ms, and no circuit goes round in a second: within this time a move is told once.
+TOLD_MS = 500
+log = structlog.get_logger(__name__)
+
+
+class Push(msgspec.Struct, frozen=True):
+    """What a process has to say about a circuit since it last spoke. ``own_state``: its unconfirmed move, or empty."""
+
+    name: str
+    version: int
+    threshold: int
+    ok_seen: bool = False
+    failures: int = 0
+    why: str = ""
+    own_state: str = ""
+    own_age_ms: int = 0
+    was_away: bool = False
+
+
+class FleetState(msgspec.Struct, frozen=True):
+    """A circuit as the fleet has it: closed or open, and how long for."""
+
+    name: str
+    state: CircuitState
+    failures: int
+    age_s: float
+    version: int
+    why: str
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What an operator's view needs of a circuit when none of its processes is there. ``seen``: seconds since 1970."""
+
+    name: str
+    stage: str
+    threshold: int
+    open_s: float
+    seen: float
+
+
+class SharedCircuits:
+    def __init__(self, redis_url: str) -> None:
+        self._redis = connect_async(redis_url)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def revision(self) -> int:
+        return int(await self._redis.get(keys.REVISION) or 0)
+
+    async def exchange(self, pushes: Sequence[Push], forced: Sequence[str]) -> tuple[list[FleetState], dict[str, Hold]]:
+        """Sends every push, reads every circuit and the holds named in ``forced``, in one round trip."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for push in pushes:
+                pipe.eval(
+                    keys.EXCHANGE, 2, keys.state_key(push.name), keys.REVISION,
+                    push.version, int(push.ok_seen), push.failures, push.threshold, push.why,
+                    push.own_state, push.own_age_ms, int(push.was_away),
+                )  # fmt: skip
+            pipe.mget([keys.forced_key(name) for name in forced])
+            *answers, holds = await pipe.execute()
+        states = [_fleet_state(push.name, answer) for push, answer in zip(pushes, answers, strict=True)]
+        return states, decode_holds(forced, holds)
+
+    async def claim(self, name: str, token: str, *, lock_ms: int, open_s: float) -> bool:
+        """True for exactly one caller in the fleet, while the circuit's open time is over and nobody else probes."""
+        answer = await self._redis.eval(
+            keys.CLAIM, 3, keys.state_key(name), keys.REVISION, keys.probe_key(name),
+            token, str(lock_ms), str(int(open_s * 1000)),
+        )  # fmt: skip
+        return bool(int(answer) == 1)
+
+    async def settle(self, name: str, token: str, verdict: Verdict, *, threshold: int, why: str) -> int | None:
+        """A probe's result and the release of its lock: the circuit's version now, None when the lock had expired."""
+        answer = await self._redis.eval(
+            keys.SETTLE, 3, keys.state_key(name), keys.REVISION, keys.probe_key(name),
+            token, verdict.value, str(threshold), why,
+        )  # fmt: skip
+        return None if int(answer) < 0 else int(answer)
+
+    async def tell_first(self, name: str, after: CircuitState, process_id: str) -> bool:
+        """True in one of the processes that saw the same move: it is the one to journal it."""
+        return bool(await self._redis.set(keys.told_key(name, after.value), process_id, nx=True, px=TOLD_MS))
+
+    async def register(self, known: Sequence[Known]) -> None:
+        if known:
+            await self._redis.hset(keys.ENGINES, mapping={one.name: msgspec.json.encode(one) for one in known})
+
+    async def publish_local(self, views: Sequence[CircuitView]) -> None:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for view in views:
+                pipe.sadd(keys.LOCALS, view.name)
+                pipe.set(keys.local_key(view.name), msgspec.json.encode(view), px=LOCAL_EXPIRY_MS)
+            await pipe.execute()
+
+
+def decode_holds(names: Sequence[str], values: Sequence[bytes | None]) -> dict[str, Hold]:
+    """Holds by name. One that cannot be read is said and left out: it must not stop the others."""
+    holds: dict[str, Hold] = {}
+    for name, value in zip(names, values, strict=True):
+        if value is None:
+            continue
+        try:
+            holds[name] = msgspec.json.decode(value, type=Hold)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            log.warning("circuit_hold_unreadable", circuit=name, error=str(error))
+    return holds
+
+
+def _fleet_state(name: str, answer: list[bytes | int]) -> FleetState:
+    state, failures, age_ms, version, why = answer
+    return FleetState(
+        name=name,
+        state=CircuitState(_text(state)),
+        failures=int(failures),
+        age_s=max(0, int(age_ms)) / 1000,
+        version=int(version),
+        why=_text(why),
+    )
+
+
+def _text(value: bytes | int) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

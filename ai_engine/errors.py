@@ -1,0 +1,65 @@
+"""What can go wrong on the AI side. An engine's error carries the policy: its kind and whether to try again."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class AiError(Exception):
+    """The root of this app's errors."""
+
+
+class BadEngineConfigError(AiError):
+    """The engines' settings cannot be used; the message says which and how to mend it."""
+
+
+class Kind(StrEnum):
+    """How an engine failed, as it is counted, logged and shown."""
+
+    REFUSED = "refused"
+    RESET = "reset"
+    TIMEOUT = "timeout"
+    HANG = "hang"
+    HTTP_400 = "http_400"
+    HTTP_401 = "http_401"
+    HTTP_403 = "http_403"
+    HTTP_404 = "http_404"
+    HTTP_429 = "http_429"
+    HTTP_500 = "http_500"
+    GARBAGE = "garbage"
+    WRONG_SCHEMA = "wrong_schema"
+    EMPTY = "empty"
+    SILENT = "silent"
+    NO_ENGINE = "no_engine"
+    INTERNAL = "internal"
+
+
+class EngineError(AiError):
+    """An engine did not do its part. ``retryable``: the same engine may do it a moment later."""
+
+    retryable = True
+
+    def __init__(self, kind: Kind, detail: str = "") -> None:
+        super().__init__(f"{kind}: {detail}" if detail else str(kind))
+        self.kind = kind
+        self.detail = detail
+
+
+class TransientEngineError(EngineError):
+    """Refused, reset, 429, 5xx, garbage: a moment later it may work."""
+
+
+class SlowEngineError(EngineError):
+    """Silence past a limit. Trying it again would cost the same wait once more, so the next engine gets the time."""
+
+    retryable = False
+
+
+class PermanentEngineError(EngineError):
+    """A wrong key, a wrong address, a request it will never take: only another engine can help."""
+
+    retryable = False
+
+
+class EmptyAnswerError(EngineError):
+    """An answer in form with nothing in it."""

@@ -1,0 +1,279 @@
+"""Circuits of several processes over a real Redis: shared counts, states, holds, one probe; Redis killed and back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable
+from multiprocessing.synchronize import Barrier
+
+import pytest
+
+from ai_engine.circuits import operators
+from ai_engine.circuits.board import CircuitBoard
+from ai_engine.circuits.errors import BadHoldError, CircuitsUnreachableError, UnknownCircuitError
+from ai_engine.circuits.states import CircuitState, Permit, Verdict
+from ai_engine.engines.config import local_engines
+from tests.ai_engine.waiting import until
+from tests.redis_server import RedisServer
+
+ENGINES = local_engines("127.0.0.1", 1, 2)
+Boards = Callable[..., CircuitBoard]
+
+
+@contextlib.asynccontextmanager
+async def running(*boards: CircuitBoard) -> AsyncIterator[None]:
+    for board in boards:
+        assert await board.refresh()
+    tasks = [asyncio.create_task(board.run()) for board in boards]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for one in boards:
+            await one.close()
+        assert all(task.cancelled() for task in tasks), "a sync loop died"
+
+
+def board(url: str, name: str, **options: object) -> CircuitBoard:
+    return CircuitBoard(url, ENGINES, name, **{"open_s": 0.3, **options})  # type: ignore[arg-type]
+
+
+def spend(board: CircuitBoard, engine: str, verdict: Verdict, times: int = 1) -> None:
+    for _ in range(times):
+        permit = board.guard(engine).permit()
+        assert permit is not None
+        board.guard(engine).record(permit, verdict, "timeout")
+
+
+def state(board: CircuitBoard, engine: str) -> CircuitState:
+    return board.guard(engine).state
+
+
+async def test_failures_in_different_processes_count_together(durable_redis: str) -> None:
+    one, two = board(durable_redis, "one", open_s=5), board(durable_redis, "two", open_s=5)
+    async with running(one, two):
+        spend(one, "local-nlu", Verdict.FAIL, 2)
+        await until(lambda: two.guard("local-nlu").failures == 2)
+        spend(two, "local-nlu", Verdict.FAIL)
+        assert state(two, "local-nlu") is CircuitState.OPEN
+        await until(lambda: state(one, "local-nlu") is CircuitState.OPEN)
+        assert not one.usable("nlu").usable
+        assert not one.usable("nlu").forced
+        assert one.usable("stt").usable
+        view = next(v for v in operators.views(durable_redis) if v.name == "local-nlu")
+        assert (view.state, view.failures, view.why) == (CircuitState.OPEN, 3, "timeout")
+        assert view.retry_in_s is not None
+        assert 0 < view.retry_in_s <= 5
+
+
+async def test_a_success_anywhere_begins_the_count_anew(durable_redis: str) -> None:
+    one, two = board(durable_redis, "one"), board(durable_redis, "two")
+    async with running(one, two):
+        spend(one, "local-tts", Verdict.FAIL, 2)
+        await until(lambda: two.guard("local-tts").failures == 2)
+        spend(two, "local-tts", Verdict.OK)
+        await until(lambda: one.guard("local-tts").failures == 0)
+        spend(one, "local-tts", Verdict.FAIL, 2)
+        assert state(one, "local-tts") is CircuitState.CLOSED
+
+
+async def test_every_process_sees_a_move_within_200_ms(durable_redis: str) -> None:
+    boards = [board(durable_redis, f"p{n}", open_s=60) for n in range(4)]
+    took = []
+    async with running(*boards):
+        for engine in ("local-stt", "local-nlu", "local-tts"):
+            spend(boards[0], engine, Verdict.FAIL, 3)
+            took.append(await until(lambda e=engine: all(state(b, e) is CircuitState.OPEN for b in boards)))  # type: ignore[misc]
+    assert statistics.median(took) < 0.2
+
+
+async def test_half_open_one_probe_succeeds_and_all_close(durable_redis: str) -> None:
+    one, two = board(durable_redis, "one"), board(durable_redis, "two")
+    async with running(one, two):
+        spend(one, "local-stt", Verdict.FAIL, 3)
+        await until(lambda: all(state(b, "local-stt") is CircuitState.HALF_OPEN for b in (one, two)))
+        assert one.guard("local-stt").permit() is None
+        probes: list[Permit | None] = []
+        deadline = time.monotonic() + 2
+        while not any(probes) and time.monotonic() < deadline:
+            probes = [await b.claim_probe("local-stt") for b in (one, two)]
+        assert [p is not None for p in probes].count(True) == 1
+        holder, probe = next((b, p) for b, p in zip((one, two), probes, strict=True) if p)
+        holder.guard("local-stt").record(probe, Verdict.OK)
+        await until(lambda: all(state(b, "local-stt") is CircuitState.CLOSED for b in (one, two)))
+
+
+async def test_an_abandoned_probe_frees_the_lock_and_a_failed_one_opens_everywhere(durable_redis: str) -> None:
+    one, two = board(durable_redis, "one"), board(durable_redis, "two")
+    async with running(one, two):
+        spend(one, "local-stt", Verdict.FAIL, 3)
+        await until(lambda: all(state(b, "local-stt") is CircuitState.HALF_OPEN for b in (one, two)))
+        probe = await claimed(one)
+        one.guard("local-stt").record(probe, Verdict.ABANDONED)
+        probe = await claimed(two)
+        two.guard("local-stt").record(probe, Verdict.FAIL, "refused")
+        await until(lambda: all(state(b, "local-stt") is CircuitState.OPEN for b in (one, two)))
+        await until(lambda: one.guard("local-stt").view().why == "refused")
+
+
+async def claimed(board: CircuitBoard) -> Permit:
+    for _ in range(200):
+        permit = await board.claim_probe("local-stt")
+        if permit is not None:
+            return permit
+        await asyncio.sleep(0.01)
+    raise AssertionError("no probe was given")
+
+
+def _prober(url: str, name: str, barrier: Barrier, results: multiprocessing.Queue[int]) -> None:
+    async def go() -> None:
+        mine = board(url, name, open_s=0.2)
+        async with running(mine):
+            await until(lambda: state(mine, "local-stt") is CircuitState.HALF_OPEN)
+            barrier.wait(20)
+            claims = await asyncio.gather(*(mine.claim_probe("local-stt") for _ in range(10)))
+            results.put(sum(claim is not None for claim in claims))
+            barrier.wait(20)
+
+    asyncio.run(go())
+
+
+def test_eight_processes_that_probe_at_once_make_exactly_one_probe(durable_redis: str) -> None:
+    async def trip() -> None:
+        first = board(durable_redis, "first", open_s=0.2)
+        async with running(first):
+            spend(first, "local-stt", Verdict.FAIL, 3)
+            await until(lambda: not first.guard("local-stt").dirty)
+
+    asyncio.run(trip())
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(8), context.Queue()
+    processes = [context.Process(target=_prober, args=(durable_redis, f"p{n}", barrier, results)) for n in range(8)]
+    for process in processes:
+        process.start()
+    try:
+        assert sum(results.get(timeout=40) for _ in processes) == 1
+    finally:
+        for process in processes:
+            process.join(20)
+            process.kill()
+            process.join()
+        results.close()
+        results.join_thread()
+
+
+async def test_redis_dies_circuits_go_on_and_the_later_transition_wins(durable_server: RedisServer) -> None:
+    one, two = board(durable_server.url, "one", open_s=30), board(durable_server.url, "two", open_s=30)
+    async with running(one, two):
+        durable_server.kill()
+        await until(lambda: one.redis_away and two.redis_away)
+        spend(one, "local-nlu", Verdict.FAIL, 3)
+        assert state(one, "local-nlu") is CircuitState.OPEN
+        assert state(two, "local-nlu") is CircuitState.CLOSED
+        spend(two, "local-nlu", Verdict.OK)
+        durable_server.start()
+        await until(lambda: state(two, "local-nlu") is CircuitState.OPEN)
+        assert state(one, "local-nlu") is CircuitState.OPEN
+
+
+async def test_with_redis_away_a_process_probes_on_its_own(durable_server: RedisServer) -> None:
+    one = board(durable_server.url, "one")
+    async with running(one):
+        spend(one, "local-stt", Verdict.FAIL, 3)
+        await until(lambda: not one.guard("local-stt").dirty)
+        durable_server.kill()
+        await until(lambda: state(one, "local-stt") is CircuitState.HALF_OPEN)
+        probe = await claimed(one)
+        assert await one.claim_probe("local-stt") is None
+        one.guard("local-stt").record(probe, Verdict.OK)
+        durable_server.start()
+        await until(lambda: not one.redis_away and not one.guard("local-stt").dirty)
+        assert state(one, "local-stt") is CircuitState.CLOSED
+        assert operators.views(durable_server.url)[0].state is CircuitState.CLOSED
+
+
+async def test_a_hold_reaches_every_process_survives_redis_and_is_released(durable_server: RedisServer) -> None:
+    url = durable_server.url
+    one, two = board(url, "one"), board(url, "two")
+    async with running(one, two):
+        assert operators.force("stt", CircuitState.FORCED_OPEN, "ann", "drill", redis_url=url) == ["local-stt"]
+        await until(lambda: all(b.usable("stt").forced for b in (one, two)), within_s=1)
+        view = one.guard("local-stt").view()
+        assert (view.by, view.why) == ("ann", "drill")
+        await asyncio.sleep(1.1)  # appendfsync everysec: what an outage may cost is the last second.
+        durable_server.kill()
+        durable_server.start()
+        late = board(url, "late")
+        async with running(late):
+            assert late.usable("stt").forced
+        assert operators.views(url)[0].state is CircuitState.FORCED_OPEN
+        operators.release("local-stt", redis_url=url)
+        await until(lambda: all(b.usable("stt").usable for b in (one, two)))
+
+
+async def test_a_hold_ends_by_itself_at_its_time(durable_redis: str) -> None:
+    one = board(durable_redis, "one")
+    async with running(one):
+        operators.force("local-tts", CircuitState.FORCED_CLOSED, "ann", "", time.time() + 0.4, redis_url=durable_redis)
+        await until(lambda: state(one, "local-tts") is CircuitState.FORCED_CLOSED)
+        await until(lambda: state(one, "local-tts") is CircuitState.CLOSED, within_s=2)
+        await until(lambda: all(not view.by for view in operators.views(durable_redis)), within_s=2)
+
+
+async def test_a_bridges_own_circuit_counts_alone_but_is_held_with_all(durable_redis: str) -> None:
+    one = board(durable_redis, "one", local=["turns:one"], open_s=30)
+    two = board(durable_redis, "two", local=["turns:two"], open_s=30)
+    async with running(one, two):
+        spend(one, "turns:one", Verdict.FAIL, 3)
+        assert not one.usable("turns").usable
+        assert two.usable("turns").usable
+
+        def shown() -> dict[str, CircuitState]:
+            return {v.name: v.state for v in operators.views(durable_redis) if v.stage == "turns"}
+
+        await until(lambda: shown() == {"turns:one": CircuitState.OPEN, "turns:two": CircuitState.CLOSED})
+        operators.force("turns", CircuitState.FORCED_OPEN, "ann", "", redis_url=durable_redis)
+        await until(lambda: two.usable("turns").forced and one.usable("turns").forced)
+        assert set(shown().values()) == {CircuitState.FORCED_OPEN}
+        operators.release("turns:two", redis_url=durable_redis)
+        await until(lambda: two.usable("turns").usable)
+    await until(lambda: not shown(), within_s=5, what="dead bridges' circuits vanish")
+
+
+async def test_each_move_is_told_in_one_process_of_the_fleet(durable_redis: str) -> None:
+    told: list[tuple[str, str, str]] = []
+
+    def note(engine: str, before: CircuitState, after: CircuitState, why: str) -> None:
+        told.append((engine, after.value, why))
+
+    boards = [board(durable_redis, f"p{n}", on_change=note) for n in range(3)]
+    async with running(*boards):
+        spend(boards[1], "local-stt", Verdict.FAIL, 3)
+        await until(lambda: ("local-stt", "half_open", "timeout") in told)
+        probe = await claimed(boards[2])
+        boards[2].guard("local-stt").record(probe, Verdict.OK)
+        await until(lambda: all(state(b, "local-stt") is CircuitState.CLOSED for b in boards))
+        await until(lambda: len(told) >= 3)
+    assert {engine for engine, _, _ in told} == {"local-stt"}
+    assert [told_why[1:] for told_why in told] == [("open", "timeout"), ("half_open", "timeout"), ("closed", "probe")]
+
+
+def test_orders_that_make_no_sense_are_refused(durable_redis: str) -> None:
+    with pytest.raises(UnknownCircuitError, match="local-stt"):
+        operators.release("nonsense", redis_url=durable_redis, engines=ENGINES)
+    with pytest.raises(BadHoldError):
+        operators.force("stt", CircuitState.OPEN, "ann", "", redis_url=durable_redis, engines=ENGINES)
+    with pytest.raises(BadHoldError, match="passed"):
+        operators.force("stt", CircuitState.FORCED_OPEN, "ann", "", 5.0, redis_url=durable_redis, engines=ENGINES)
+
+
+def test_a_dead_redis_is_said(volatile_server: RedisServer) -> None:
+    volatile_server.kill()
+    with pytest.raises(CircuitsUnreachableError):
+        operators.views(volatile_server.url)
