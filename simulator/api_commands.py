@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from simulator import wire
 from simulator.audio_stream import AudioStream
-from simulator.channel import stamp
+from simulator.channel import Channel, stamp
+from simulator.events import Origin
 from simulator.originating import originate
 
 if TYPE_CHECKING:
@@ -54,19 +55,19 @@ async def show(switch: Switch, argument: str) -> str:
     words = argument.lower().split()
     if not words or words[0] not in ("channels", "calls"):
         return _usage("codec|channels [count]|calls [count]")
-    rows = [_channel_row(switch, uuid) for uuid in (*switch.sessions, *switch.agent_legs)]
+    calls = [*switch.sessions.values(), *switch.held_dead.values()]
+    channels = [*(call.channel for call in calls), *(leg.channel for leg in switch.agent_legs.values())]
+    rows = [_channel_row(channel) for channel in channels]
     if "count" in words:
         return f"\n{len(rows)} total.\n"
     if words[-2:] == ["as", "json"]:
         found = {"row_count": len(rows)} | ({"rows": rows} if rows else {})
-        return json.dumps(found) + ("\n" if rows else "")
+        return json.dumps(found) + "\n"
     lines = [",".join(rows[0])] + [",".join(row.values()) for row in rows] if rows else []
     return "\n".join([*lines, "", f"{len(rows)} total.", ""])
 
 
-def _channel_row(switch: Switch, uuid: str) -> dict[str, str]:
-    leg = switch.sessions.get(uuid) or switch.agent_legs[uuid]
-    channel = leg.channel
+def _channel_row(channel: Channel) -> dict[str, str]:
     who, variables = channel.identity, channel.variables
     return {
         "uuid": channel.uuid, "direction": who.direction, "created": stamp(channel.created_s),
@@ -131,7 +132,8 @@ def _transfer(_switch: Switch, session: Session, rest: str) -> str:
 
 
 def _dump(switch: Switch, session: Session, _rest: str) -> str:
-    return wire.dump_text(switch.channel_data(session.channel, file="mod_commands.c", function="uuid_dump_function"))
+    place = Origin("mod_commands.c", "uuid_dump_function", 6495)
+    return wire.dump_text(switch.dispatcher.channel_data(session.channel, place=place))
 
 
 def _receive_dtmf(_switch: Switch, session: Session, rest: str) -> str:

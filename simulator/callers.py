@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from espeak.errors import SpeechError
 from simulator.hearing import PromptTexts
 from simulator.media import Part
 from simulator.mind import Action, Kind, Mind
@@ -261,7 +262,12 @@ class Caller:
             self._hang_up("satisfied")
 
     async def _speak(self, text: str) -> None:
-        pcm = await self._voices.speech(text, self._voice, self._rate_wpm)
+        try:
+            pcm = await self._voices.speech(text, self._voice, self._rate_wpm)
+        except SpeechError as error:
+            log.error("caller_has_no_voice", error=str(error))
+            self._hang_up("no_voice")
+            return
         if self._over:
             return
         self._silence.own_turn()

@@ -6,7 +6,6 @@ Owns the data and its names as recorded. Decides nothing and runs nothing.
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -72,7 +71,7 @@ class Channel:
     identity: Identity
     created_s: float
     session_number: int
-    uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    uuid: str
     state: ChannelState = ChannelState.INIT
     running_state: ChannelState = ChannelState.INIT
     call_state: str = "DOWN"

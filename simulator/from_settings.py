@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ from django.conf import settings
 from simulator.config import SwitchConfig
 from simulator.traffic import TrafficConfig
 
+_LONGEST_CALL_S = 3600.0
+
 
 def switch_config(options: Mapping[str, Any], *, inbound_port: int | None) -> SwitchConfig:
     data_dir = Path(settings.LIFELINE_DATA_DIR)
     temp_dir = data_dir / "switch-tmp"
     temp_dir.mkdir(parents=True, exist_ok=True)
+    _forget_old_replies(temp_dir)
     return SwitchConfig(
         dialplan=Path(settings.LIFELINE_DIALPLAN),
         bridges=options["bridge"] or f"{settings.LIFELINE_ESL_HOST}:{settings.LIFELINE_ESL_PORT}",
@@ -26,6 +31,14 @@ def switch_config(options: Mapping[str, Any], *, inbound_port: int | None) -> Sw
         temp_dir=temp_dir,
         speed=options["speed"],
     )
+
+
+def _forget_old_replies(temp_dir: Path) -> None:
+    """What a simulator that was killed left behind; another one may be using the folder now."""
+    for path in temp_dir.glob("*.tmp.r*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _LONGEST_CALL_S:
+                path.unlink()
 
 
 def traffic_config(options: Mapping[str, Any]) -> TrafficConfig:

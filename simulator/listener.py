@@ -157,7 +157,7 @@ class Listener:
     def _connect(self, session: Session) -> None:
         self.has_connected = True
         session.wake()
-        event = self.switch.channel_data(session.channel)
+        event = self.switch.dispatcher.channel_data(session.channel)
         self._writer.write(wire.encode_connect_reply(event, mode=self._mode, control="full"))
 
     def _call_command(self, verb: str, argument: str, session: Session) -> str | None:
@@ -202,7 +202,7 @@ class Listener:
             return "-ERR not controlling a session."
         else:
             return None
-        self.switch.reindex(self)
+        self.switch.dispatcher.reindex(self)
         return answer
 
     async def _sendmsg(self, argument: str, command: wire.Command) -> str:

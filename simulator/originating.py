@@ -5,7 +5,6 @@ Owns the command's syntax. Who answers is decided by the switch's ``answering`` 
 
 from __future__ import annotations
 
-import asyncio
 import random
 import re
 from typing import TYPE_CHECKING, Final
@@ -16,29 +15,41 @@ from simulator.dialplan import Action
 if TYPE_CHECKING:
     from simulator.switch import Switch
 
-_ENDPOINT: Final = re.compile(r"(?:\{[^}]*\})?(?:sofia/[^/]+|user|loopback)/([^@/]+)(?:@([^:/]+)(?::(\d+))?)?(?:/\S*)?")
+_ENDPOINT: Final = re.compile(r"(?:sofia/[^/]+|user)/(?P<user>[^@/]+)(?:@(?P<host>[^:/]+)(?::(?P<port>\d+))?)?")
+_LOOPBACK: Final = re.compile(r"loopback/(?P<number>[^/]+)(?:/(?P<context>[^/]+))?(?:/\S+)?")
 _USAGE: Final = "-USAGE: <call url> <exten>|&<application_name>(<app_args>) [<dialplan>] [<context>] [<cid_name>] …\n"
 
 
 async def originate(switch: Switch, argument: str) -> str:
-    """Answers ``+OK <uuid>`` once the person has picked up, or ``-ERR`` and the cause."""
-    words = argument.split()
-    endpoint = _ENDPOINT.fullmatch(words[0]) if words else None
-    if len(words) < 2 or endpoint is None:
+    """Answers ``+OK <uuid>`` once the person has picked up, or ``-ERR`` and the cause.
+
+    A loopback's far leg *is* a call to its number; the simulated person takes the place of its near leg, whatever the
+    near leg was to do.
+    """
+    found = re.fullmatch(r"(?:\{(?P<options>[^}]*)\})?(?P<endpoint>\S+)\s+(?P<target>\S.*)", argument.strip())
+    if found is None:
         return _USAGE
-    config = switch.config.agents
-    port = int(endpoint[3] or 5060)
-    if port in config.refused_ports:
+    options = dict(pair.partition("=")[::2] for pair in (found["options"] or "").split(","))
+    target = found["target"].split()
+    application = re.fullmatch(r"&(\w+)(?:\((.*)\))?", found["target"].strip())
+    only = Action(application[1], application[2] or "") if application else None
+    if loop := _LOOPBACK.fullmatch(found["endpoint"]):
+        name, only = loop["number"], None
+        identity = Identity(destination=loop["number"], context=loop["context"] or "default")
+    elif endpoint := _ENDPOINT.fullmatch(found["endpoint"]):
+        name = endpoint["user"]
+        identity = Identity(
+            caller_number=name, destination=name if only else target[0],
+            dialplan=target[1] if len(target) > 1 else "XML", context=target[2] if len(target) > 2 else "default",
+            address=endpoint["host"] or "127.0.0.1", port=int(endpoint["port"] or 5060),
+        )  # fmt: skip
+    else:
+        return _USAGE
+    if identity.port in switch.config.agents.refused_ports:
         return "-ERR NORMAL_TEMPORARY_FAILURE\n"
-    application = re.fullmatch(r"&(\w+)(?:\((.*)\))?", words[1])
-    identity = Identity(
-        caller_number=endpoint[1], destination=endpoint[1] if application else words[1],
-        dialplan=words[2] if len(words) > 2 else "XML", context=words[3] if len(words) > 3 else "default",
-        address=endpoint[2] or "127.0.0.1", port=port,
-    )  # fmt: skip
-    await switch.clock.sleep(random.uniform(*config.ring_s))
-    first = Action(application[1], application[2] or "") if application else None
-    session = switch.place_call(identity, switch.answering(endpoint[1]), only=first)
-    switch.answer(session)
-    await asyncio.sleep(0)
+    await switch.clock.sleep(random.uniform(*switch.config.agents.ring_s))
+    call_uuid = options.get("origination_uuid", "")
+    session = switch.place_call(identity, switch.answering(name), only=only, call_uuid=call_uuid)
+    if not loop:
+        switch.answer(session)  # a loopback is answered by what runs at its number
     return f"+OK {session.channel.uuid}\n"

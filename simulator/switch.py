@@ -11,7 +11,6 @@ import uuid
 import zoneinfo
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, tzinfo
-from email.utils import formatdate
 from typing import Final
 
 import structlog
@@ -19,12 +18,12 @@ import structlog
 from simulator.api_commands import API_COMMANDS
 from simulator.applications import APPLICATIONS
 from simulator.bridging import AgentLeg
-from simulator.channel import Channel, Identity, microseconds, stamp
+from simulator.channel import Channel, Identity
 from simulator.clock import Clock
 from simulator.config import SwitchConfig
 from simulator.dialplan import Action, Dialplan, load_dialplan
+from simulator.dispatch import Dispatcher, Headers
 from simulator.errors import SimulatorError
-from simulator.events import ORIGINS, WITHOUT_VARIABLES, Event, Origin
 from simulator.expand import expand
 from simulator.line import FarEnd, Microphone
 from simulator.listener import Listener
@@ -32,7 +31,6 @@ from simulator.scheduler import Scheduler
 from simulator.session import Application, Session
 
 log = structlog.get_logger(__name__)
-_Headers = tuple[tuple[str, str], ...]
 Person = Callable[[Session], FarEnd]
 
 
@@ -43,18 +41,16 @@ class Switch:
         self.scheduler = Scheduler(self.clock)
         self.sessions: dict[str, Session] = {}
         self.agent_legs: dict[str, AgentLeg] = {}
+        self.held_dead: dict[str, Session] = {}
         self.system_commands: list[str] = []
         self.started_s = self.clock.now_s()
         self.sessions_since_startup = 0
         self.peak_sessions = 0
-        self.core_uuid = str(uuid.uuid4())
         self.variables = {"lifeline_bridges": config.bridges, "sounds_dir": str(config.sound_dir)}
         self.variables |= dict(config.variables)
         self.answering = answering or (lambda _name: _nobody)
         self._dialplan: Dialplan = load_dialplan(config.dialplan, self.variables)
-        self._wide: set[Listener] = set()  # listeners whom other calls' events may reach
-        self._by_call: dict[str, set[Listener]] = {}
-        self._sequence = 0
+        self.dispatcher = Dispatcher(self.clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -106,15 +102,17 @@ class Switch:
     # --- calls ------------------------------------------------------------------------------------------------------
     @property
     def session_count(self) -> int:
-        return len(self.sessions) + len(self.agent_legs)
+        return len(self.sessions) + len(self.agent_legs) + len(self.held_dead)
 
-    def new_channel(self, identity: Identity) -> Channel:
+    def new_channel(self, identity: Identity, call_uuid: str = "") -> Channel:
         self.sessions_since_startup += 1
-        return Channel(identity, self.clock.now_s(), self.sessions_since_startup)
+        return Channel(identity, self.clock.now_s(), self.sessions_since_startup, call_uuid or str(uuid.uuid4()))
 
-    def place_call(self, identity: Identity, person: Person, *, only: Action | None = None) -> Session:
+    def place_call(
+        self, identity: Identity, person: Person, *, only: Action | None = None, call_uuid: str = ""
+    ) -> Session:
         """A call arrives; it enters the dialplan at once (or runs ``only`` one application)."""
-        channel = self.new_channel(identity)
+        channel = self.new_channel(identity, call_uuid)
         session = Session(self, channel, _NOBODY, Microphone(), only)
         session.far_end = person(session)
         self.sessions[channel.uuid] = session
@@ -124,8 +122,19 @@ class Switch:
         return session
 
     def remove(self, session: Session) -> None:
+        """The call has ended. While an app still holds a socket of it, it stays in ``show channels`` all the same."""
         self.sessions.pop(session.channel.uuid, None)
+        if self.dispatcher.has_listener(session.channel.uuid):
+            self.held_dead[session.channel.uuid] = session
         self.scheduler.delete(session.channel.uuid)
+
+    def attach(self, listener: Listener) -> None:
+        self.dispatcher.reindex(listener)
+
+    def detach(self, listener: Listener) -> None:
+        self.dispatcher.detach(listener)
+        if not self.dispatcher.has_listener(listener.own_uuid):
+            self.held_dead.pop(listener.own_uuid, None)
 
     def answer(self, session: Session) -> None:
         channel = session.channel
@@ -197,84 +206,20 @@ class Switch:
         headers.append(("Job-Command", name))
         if argument:
             headers.append(("Job-Command-Arg", argument.strip()))
-        self._deliver(Event("BACKGROUND_JOB", (*self._head("BACKGROUND_JOB"), *headers), answer), "")
-
-    # --- events -----------------------------------------------------------------------------------------------------
-    def attach(self, listener: Listener) -> None:
-        self.reindex(listener)
-
-    def detach(self, listener: Listener) -> None:
-        self._wide.discard(listener)
-        mine = self._by_call.get(listener.own_uuid)
-        if mine is not None:
-            mine.discard(listener)
-            if not mine:
-                del self._by_call[listener.own_uuid]
-
-    def reindex(self, listener: Listener) -> None:
-        """Where to look for ``listener`` when an event fires; called when its subscriptions change."""
-        if listener.own_uuid:
-            self._by_call.setdefault(listener.own_uuid, set()).add(listener)
-        if listener.subscriptions.sees_other_calls():
-            self._wide.add(listener)
-        else:
-            self._wide.discard(listener)
+        self.dispatcher.fire_job(tuple(headers), answer, owner.channel.uuid if owner else "")
 
     def fire(
         self,
         name: str,
         channel: Channel,
-        extra: _Headers = (),
+        extra: Headers = (),
         *,
-        lead: _Headers = (),
+        lead: Headers = (),
         body: str = "",
         subclass: str = "",
     ) -> None:
-        """``lead`` goes before the channel's own headers, ``extra`` after its variables, as recorded."""
-        mine = self._by_call.get(channel.uuid)
-        if not mine and not self._wide:
-            return
-        head = self._head(name, subclass)
-        variables = () if name in WITHOUT_VARIABLES else channel.variable_headers()
-        if name == "PRIVATE_COMMAND":
-            head, lead = (*lead, *head), ()
-        headers = (*head, *lead, *channel.basic_headers(), *channel.profile_headers("Caller"), *variables, *extra)
-        self._deliver(Event(name, headers, body, subclass), channel.uuid)
-
-    def _deliver(self, event: Event, call_uuid: str) -> None:
-        for listener in list(self._by_call.get(call_uuid, ())) if call_uuid else []:
-            listener.deliver(event)
-        owner = event.get("Job-Owner-UUID") if not call_uuid else None
-        others = self._wide | self._by_call.get(owner, set()) if owner else self._wide
-        for listener in list(others):
-            if not call_uuid or listener.own_uuid != call_uuid:
-                listener.deliver(event)
-
-    def channel_data(self, channel: Channel, *, file: str = "", function: str = "") -> Event:
-        """The reply to ``connect``, and ``uuid_dump`` (which names another place and has no ``Channel-…`` profile)."""
-        if file:
-            head = self._head("CHANNEL_DATA", origin=Origin(file, function, 6495))
-            profile = []
-        else:
-            head = self._head("CHANNEL_DATA")
-            profile = list(channel.profile_headers("Channel"))
-        headers = (*head, *profile, *channel.basic_headers(), *channel.profile_headers("Caller"),
-                   *channel.variable_headers())  # fmt: skip
-        return Event("CHANNEL_DATA", headers)
-
-    def _head(self, name: str, subclass: str = "", origin: Origin | None = None) -> _Headers:
-        self._sequence += 1
-        now_s = self.clock.now_s()
-        place = origin or ORIGINS[name]
-        first = (("Event-Subclass", subclass),) if subclass else ()
-        return (
-            *first, ("Event-Name", name), ("Core-UUID", self.core_uuid), ("FreeSWITCH-Hostname", "vm"),
-            ("FreeSWITCH-Switchname", "fs-test"), ("FreeSWITCH-IPv4", "192.0.2.2"), ("FreeSWITCH-IPv6", "fd00::2"),
-            ("Event-Date-Local", stamp(now_s)), ("Event-Date-GMT", formatdate(now_s, usegmt=True)),
-            ("Event-Date-Timestamp", str(microseconds(now_s))), ("Event-Calling-File", place.file),
-            ("Event-Calling-Function", place.function), ("Event-Calling-Line-Number", str(place.line)),
-            ("Event-Sequence", str(self._sequence)),
-        )  # fmt: skip
+        """Tell every peer that wants to know: :meth:`simulator.dispatch.Dispatcher.fire`."""
+        self.dispatcher.fire(name, channel, extra, lead=lead, body=body, subclass=subclass)
 
 
 def _zone(name: str) -> tzinfo:

@@ -213,7 +213,8 @@ async def test_the_caller_who_hangs_up_while_an_agent_rings_leaves_nothing_behin
         session.hang_up("NORMAL_CLEARING")
         await peer.until(lambda m: m.event == "CHANNEL_HANGUP" and m.headers["Unique-ID"] != session.channel.uuid)
         await peer.until_count("CHANNEL_HANGUP_COMPLETE", 2)
-        assert session.switch.session_count == 0
+        assert not session.switch.sessions
+        assert not session.switch.agent_legs
 
 
 async def test_busy_when_every_agent_talks(start_switch: StartSwitch) -> None:

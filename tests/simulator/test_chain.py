@@ -161,6 +161,25 @@ async def test_both_sockets_are_obeyed(start_switch: StartSwitch) -> None:
         assert (await owner.send("getvar said_by")).headers["Reply-Text"] == "the old owner"
 
 
+async def test_a_dead_call_stays_listed_while_its_app_holds_the_socket_and_no_longer_exists(
+    start_switch: StartSwitch,
+) -> None:
+    async with listening() as (port, peers):
+        switch = await start_switch(bridges=f"127.0.0.1:{port}", speed=10.0)
+        session = dial(switch)
+        peer = await peers.get()
+        uuid = await own(peer)
+        await peer.send("linger")
+        session.hang_up("NORMAL_CLEARING")
+        notice = await peer.until_kind("notice:linger")
+        assert notice.headers["Linger-Time"] == "-1"
+        assert uuid in await switch.api("show channels")
+        assert await switch.api(f"uuid_exists {uuid}") == "false"
+        await peer.send("exit")
+        await peer.until_closed()
+        assert uuid not in await switch.api("show channels")
+
+
 NO_RESUME = RECORDED.replace("socket_resume=true", "socket_resume=false")
 
 

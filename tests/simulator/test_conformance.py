@@ -347,3 +347,27 @@ async def test_audio_reply_becomes_a_file_that_plays_for_its_real_length(start_s
         assert '"status":"disconnected"' in gone.body
         session.hang_up("NORMAL_CLEARING")
         await peer.until_closed()
+
+
+async def test_unicode_and_large_variables_are_in_every_event_from_then_on(start_switch: StartSwitch) -> None:
+    async with listening() as (port, peers):
+        switch = await start_switch(RECORDED, bridges=f"127.0.0.1:{port}")
+        place(switch)
+        peer = await peers.get()
+        uuid = await begin(peer)
+        values = {
+            "greeting": "Grüß Gott — 你好 😀",
+            "multi": "line one\nline two: with colon\n\nblank above",
+            "pct": "100%25 sure; a=b",
+            "big": "x" * 70_000,
+        }
+        for name, value in values.items():
+            complete = await peer.execute("set", f"{name}={value}")
+            assert complete.headers[f"variable_{name}"] == value
+        assert await peer.api(f"uuid_setvar {uuid} note café") == "+OK\n"
+        assert (await peer.send("getvar greeting")).headers["Reply-Text"] == values["greeting"]
+        assert len(await peer.api(f"uuid_dump {uuid}")) > 140_000
+        await finish(peer)
+    over = next(m for m in peer.received if m.event == "CHANNEL_HANGUP_COMPLETE")
+    assert {name: over.headers[f"variable_{name}"] for name in values} == values
+    assert over.headers["variable_note"] == "café"

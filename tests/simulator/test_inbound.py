@@ -57,7 +57,7 @@ async def test_questions_about_the_switch(start_switch: StartSwitch) -> None:
         await authorised(peer)
         assert "is ready" in await peer.api("status")
         assert await peer.api("version") == "FreeSWITCH Version 1.11.3-dev~64bit ( 64bit)\n"
-        assert await peer.api("show channels as json") == '{"row_count": 0}'
+        assert await peer.api("show channels as json") == '{"row_count": 0}\n'
         assert await peer.api("show channels count") == "\n0 total.\n"
         assert await peer.api("uuid_kill nosuch") == "-ERR No such channel!\n"
         assert await peer.api("global_getvar lifeline_bridges") == switch.config.bridges
@@ -132,6 +132,10 @@ async def test_originate_rings_a_simulated_person_and_runs_the_dialplan(start_sw
         parked = (await peer.api("originate user/someone &park")).removeprefix("+OK ").strip()
         assert await peer.api(f"uuid_getvar {parked} current_application") in ("park", "_undef_")
         assert await peer.api("originate sofia/internal/x@127.0.0.1:5099 9000") == "-ERR NORMAL_TEMPORARY_FAILURE\n"
+        wanted = "11111111-2222-3333-4444-555555555555"
+        looped = await peer.api(f"originate {{origination_uuid={wanted},x=1}}loopback/9000/public 9 XML nowhere")
+        assert looped == f"+OK {wanted}\n"
+        assert await peer.api(f"uuid_getvar {wanted} destination_number") == "9000"
 
 
 async def test_a_taken_port_is_a_clear_error(start_switch: StartSwitch) -> None:
