@@ -43,6 +43,7 @@ class Switch:
         self.agent_legs: dict[str, AgentLeg] = {}
         self.held_dead: dict[str, Session] = {}
         self.system_commands: list[str] = []
+        self.is_stopping = False
         self.started_s = self.clock.now_s()
         self.sessions_since_startup = 0
         self.peak_sessions = 0
@@ -74,6 +75,7 @@ class Switch:
 
     async def stop(self) -> None:
         """Hang up every call and end every task. Safe to call twice."""
+        self.is_stopping = True
         if self._server is not None:
             self._server.close()
         for session in list(self.sessions.values()):

@@ -116,6 +116,8 @@ class Traffic:
 
     def _record(self, record: CallRecord) -> None:
         self.live -= 1
+        if self._switch.is_stopping:
+            return  # the simulator itself ended: nobody's call was lost
         self.totals.add(record)
         log.info(
             "caller_gone", outcome=record.outcome.value, scenario=record.scenario, because=record.ended_because,

@@ -166,6 +166,31 @@ async def test_with_no_bridge_at_all_the_dialplan_joins_the_caller_to_a_person(
     assert record.outcome is Outcome.FINISHED
 
 
+async def test_callers_cut_off_because_the_simulator_stops_are_not_counted(
+    start_switch: StartSwitch, prompts: Prompts
+) -> None:
+    greeting = prompts.add("greeting", "Welcome.", seconds=20)
+    playing = asyncio.Event()
+    async with gateway() as media:
+
+        async def app(peer: Peer) -> None:
+            await take_call(peer, media)
+            await peer.post("playback", greeting)
+            await peer.until_kind("PLAYBACK_START")
+            playing.set()
+
+        async with listening(app) as (port, _peers):
+            switch = await start_switch(bridges=f"127.0.0.1:{port}", speed=SPEED)
+            traffic = Traffic(switch, TrafficConfig(prompt_dir=prompts.folder))
+            traffic.place()
+            async with asyncio.timeout(10):
+                await playing.wait()
+            assert traffic.live == 1
+            await switch.stop()
+    assert traffic.live == 0
+    assert traffic.totals.counts()["calls"] == 0
+
+
 async def test_an_impatient_caller_counts_as_given_up(start_switch: StartSwitch, prompts: Prompts) -> None:
     greeting = prompts.add("greeting", "Welcome. How can I help you?", seconds=20)
     async with gateway() as media:

@@ -74,6 +74,7 @@ class Command(BaseCommand):
     async def _show(self, switch: Switch, traffic: Traffic, options: dict[str, Any]) -> None:
         """On stderr, so that stdout has nothing but the result."""
         is_terminal = sys.stderr.isatty()
+        self.stderr.style_func = str  # Django paints its stderr as an error
         began_s = switch.clock.now_s()
         end = "\r" if is_terminal else "\n"
         try:
