@@ -31,6 +31,7 @@ class Kind(StrEnum):
     EMPTY = "empty"
     SILENT = "silent"
     NO_ENGINE = "no_engine"
+    NO_FLOW = "no_flow"
     INTERNAL = "internal"
 
 
@@ -63,3 +64,15 @@ class PermanentEngineError(EngineError):
 
 class EmptyAnswerError(EngineError):
     """An answer in form with nothing in it."""
+
+
+_BY_STATUS = {400: Kind.HTTP_400, 401: Kind.HTTP_401, 403: Kind.HTTP_403, 404: Kind.HTTP_404, 429: Kind.HTTP_429}
+
+
+def http_error(status: int) -> EngineError:
+    """The error for an HTTP answer that is none: 408, 429 and 5xx may pass, any other says that we are wrong."""
+    if status >= 500:
+        return TransientEngineError(Kind.HTTP_500, f"status {status}")
+    if status in (408, 429):
+        return TransientEngineError(_BY_STATUS.get(status, Kind.TIMEOUT), f"status {status}")
+    return PermanentEngineError(_BY_STATUS.get(status, Kind.HTTP_400), f"status {status}")

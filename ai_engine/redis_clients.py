@@ -1,6 +1,6 @@
 """The one place where Redis clients are built, with every time-out said (redis-py's defaults are traps).
 
-Owns nothing else: no keys, no scripts. ``durable`` holds the journal, circuits and Celery; ``volatile`` turns and audio.
+Owns nothing else: no keys, no scripts. ``durable`` holds journal, circuits and Celery; ``volatile`` turns and audio.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def connect_async(url: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S) -> redis.asyncio.Redis:
-    """A client that never repeats a command: a lost reply raises, and the caller decides (an XADD would be stored twice)."""
+    """A client that never repeats a command: a lost reply raises, the caller decides (XADD would be stored twice)."""
     return redis.asyncio.Redis.from_url(
         url,
         socket_timeout=reply_timeout_s,
@@ -53,8 +53,8 @@ async def uninterrupted(exchange: Coroutine[Any, Any, T]) -> T:
     """Awaits an exchange with Redis to its end although the caller is cancelled; then the cancellation goes on.
 
     Every endless loop needs it: redis-py sends under ``asyncio.wait_for``, which in Python 3.11 swallows a cancellation
-    that arrives as the send ends (measured: 8 of 200 cancelled loops ran on for ever), and a cancelled command leaks its
-    connection. The client's time-outs bound the wait.
+    that arrives as the send ends (measured: 8 of 200 cancelled loops ran on for ever), and a cancelled command leaks
+    its connection. The client's time-outs bound the wait.
     """
     task = asyncio.create_task(exchange)
     try:

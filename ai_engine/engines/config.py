@@ -45,8 +45,8 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secret: str = ""
     rate_hz: int = 8000
     http2_cleartext: bool = False
-    first_byte_s: float = 0.8
-    total_s: float = 3.0
+    first_byte_s: float = 1.2
+    total_s: float = 2.0
 
     def secret_value(self, environ: Mapping[str, str] | None = None) -> str:
         """Empty when the engine needs none. Raises :class:`BadEngineConfigError` when it is named but not set."""

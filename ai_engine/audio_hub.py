@@ -1,0 +1,116 @@
+"""Audio of every turn that this process works on, read by one blocking reader.
+
+Owns the reading of ``audio:{call}`` streams and its distribution. A stream is read from its beginning for each turn, so
+that a worker which took a turn over hears all of it. A hundred blocked readers would exhaust a client's pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import cast
+
+import msgspec
+import structlog
+
+from ai_engine.circuits.sharing import UNREACHABLE
+from ai_engine.messages import FIELD, AudioChunk, audio_stream, decode_chunk
+from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
+
+# Of one stream at once: more than a listening limit holds, so that one reply catches a taken-over turn up.
+READ_COUNT = 200
+AWAY_PAUSE_S = 0.25
+
+log = structlog.get_logger(__name__)
+
+
+class AudioFeed:
+    """The chunks of one turn, each once, in order, from the first."""
+
+    def __init__(self, turn: int) -> None:
+        self._turn = turn
+        self._last_seq = -1
+        self._queue: asyncio.Queue[AudioChunk] = asyncio.Queue()
+
+    def offer(self, chunk: AudioChunk) -> None:
+        if chunk.turn == self._turn and chunk.seq > self._last_seq:
+            self._last_seq = chunk.seq
+            self._queue.put_nowait(chunk)
+
+    async def chunks(self) -> AsyncIterator[AudioChunk]:
+        """Ends after the chunk that is marked as the end."""
+        while True:
+            chunk = await self._queue.get()
+            yield chunk
+            if chunk.end:
+                return
+
+
+class AudioHub:
+    def __init__(self, redis_url: str) -> None:
+        self._redis = connect_async(redis_url)
+        self._feeds: dict[str, list[AudioFeed]] = {}
+        self._positions: dict[str, str] = {}
+        self._wanted = asyncio.Event()
+
+    @contextlib.contextmanager
+    def listen(self, call_uuid: str, turn: int) -> Iterator[AudioFeed]:
+        """Everything of this turn that is there already, and what comes, until the block is left."""
+        stream, feed = audio_stream(call_uuid), AudioFeed(turn)
+        self._feeds.setdefault(stream, []).append(feed)
+        self._positions[stream] = "0"  # Another feed of this call sees old chunks again and knows them by their number.
+        self._wanted.set()
+        try:
+            yield feed
+        finally:
+            self._feeds[stream].remove(feed)
+            if not self._feeds[stream]:
+                del self._feeds[stream], self._positions[stream]
+            if not self._feeds:
+                self._wanted.clear()
+
+    async def run(self) -> None:
+        """Until cancelled; goes on when Redis comes back."""
+        away = False
+        try:
+            while True:
+                await self._wanted.wait()
+                try:
+                    await uninterrupted(self._read())
+                except UNREACHABLE as error:
+                    if not away:
+                        log.warning("audio_redis_away", error=str(error))
+                    away = True
+                    await asyncio.sleep(AWAY_PAUSE_S)
+                else:
+                    if away:
+                        log.info("audio_redis_back")
+                    away = False
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def _read(self) -> None:
+        asked = dict(self._positions)
+        if not asked:
+            return
+        answer = await self._redis.xread(asked, count=READ_COUNT, block=BLOCK_MS)  # type: ignore[arg-type]
+        for raw_stream, entries in cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]", answer):
+            stream = raw_stream.decode()
+            if self._positions.get(stream) != asked[stream]:
+                continue  # A new turn of this call began meanwhile: read again from the beginning.
+            self._positions[stream] = entries[-1][0].decode()
+            for entry_id, fields in entries:
+                self._hand_out(stream, entry_id, fields)
+
+    def _hand_out(self, stream: str, entry_id: bytes, fields: dict[bytes, bytes]) -> None:
+        try:
+            chunk = decode_chunk(fields[FIELD])
+        except (msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
+            log.warning("audio_unreadable", stream=stream, entry=entry_id.decode(), error=str(error))
+            return
+        for feed in self._feeds.get(stream, ()):
+            feed.offer(chunk)

@@ -1,0 +1,42 @@
+"""From configuration to engines: the one place that knows every adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ai_engine.engines.config import EngineConfig, EngineKind, Stage
+from ai_engine.engines.openai_compatible import OpenAISpeech, OpenAIUnderstanding
+from ai_engine.engines.roles import LanguageUnderstanding, SpeechToText, TextToSpeech
+from ai_engine.engines.vosk import VoskRecogniser
+from ai_engine.errors import BadEngineConfigError
+
+
+class Engines:
+    """The engines of each stage, in the order in which they are tried."""
+
+    def __init__(self, configs: Iterable[EngineConfig]) -> None:
+        """Raises BadEngineConfigError, also for a secret that is named but not set: at the start, not in a call."""
+        self.configs = tuple(configs)
+        self.stt: list[SpeechToText] = []
+        self.nlu: list[LanguageUnderstanding] = []
+        self.tts: list[TextToSpeech] = []
+        self._closing: list[OpenAIUnderstanding | OpenAISpeech] = []
+        for config in self.configs:
+            config.secret_value()
+            match config.kind, config.stage:
+                case EngineKind.VOSK, Stage.STT:
+                    self.stt.append(VoskRecogniser(config))
+                case EngineKind.OPENAI, Stage.NLU:
+                    nlu = OpenAIUnderstanding(config)
+                    self.nlu.append(nlu)
+                    self._closing.append(nlu)
+                case EngineKind.OPENAI, Stage.TTS:
+                    tts = OpenAISpeech(config)
+                    self.tts.append(tts)
+                    self._closing.append(tts)
+                case _:
+                    raise BadEngineConfigError(f"engine {config.name}: {config.kind} cannot serve {config.stage}")
+
+    async def close(self) -> None:
+        for engine in self._closing:
+            await engine.close()

@@ -1,0 +1,74 @@
+"""What each stage needs of an engine, whoever makes it. Owns the protocols and the values that pass through them.
+
+Every method raises :class:`ai_engine.errors.EngineError` and nothing else of its own. Cancelling gives up the work and
+closes what it opened. Audio is int16 little-endian mono at 8000 Hz everywhere on this side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from ai_engine.engines.config import EngineConfig
+from ai_engine.messages import Exchange
+from callflows.definition.flow import FlowVersion
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What a model is told beside the caller's words. ``expect`` is ``intent`` or the slot that was asked for."""
+
+    flow: FlowVersion
+    language: str
+    expect: str
+    history: tuple[Exchange, ...] = ()
+
+
+class Understanding(msgspec.Struct, frozen=True):
+    """What a caller meant: ``intent`` is the flow's or empty, ``slots`` hold only the flow's own, in their form."""
+
+    intent: str
+    confidence: float
+    slots: dict[str, str]
+    reply: str
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A final transcript; empty with ``engine_heard`` set: the engine heard speech but knows no words for it."""
+
+    transcript: str
+    engine_heard: bool = False
+
+
+class SpeechStream(Protocol):
+    """One utterance on its way to an engine."""
+
+    async def send(self, pcm: bytes) -> None: ...
+
+    async def heard_end(self) -> None:
+        """Returns when the engine itself says that the caller has stopped; raises when the engine failed meanwhile."""
+
+    async def finish(self) -> Heard:
+        """Says that no more audio comes and waits for the final transcript. Once only."""
+
+
+class SpeechToText(Protocol):
+    config: EngineConfig
+
+    def open(self, language: str, on_partial: Callable[[str], None]) -> AbstractAsyncContextManager[SpeechStream]:
+        """``on_partial`` is called with everything heard so far, whenever that changes."""
+
+
+class LanguageUnderstanding(Protocol):
+    config: EngineConfig
+
+    async def understand(self, transcript: str, context: Context) -> Understanding: ...
+
+
+class TextToSpeech(Protocol):
+    config: EngineConfig
+
+    async def speak(self, text: str, language: str, voice: str, on_first_byte: Callable[[], None]) -> bytes:
+        """PCM at 8000 Hz, never empty and never silent."""

@@ -1,0 +1,178 @@
+"""Trying a stage: an engine again after 100, 300 and 900 ms, then the stage's next one, while it fits the budget.
+
+Owns the decision (:func:`next_delay_s`, :func:`attempt_limit_s`, pure) and the thin runner that applies it. Each
+engine's part in a turn is recorded once on its circuit, however many attempts it took; a cancelled one is nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+import structlog
+
+from ai_engine.circuits.guard import Guard
+from ai_engine.circuits.states import Permit, Verdict
+from ai_engine.engines.config import EngineConfig, Stage
+from ai_engine.errors import EngineError, Kind, SlowEngineError
+from ai_engine.messages import StageTiming
+
+RETRY_DELAYS_S = (0.1, 0.3, 0.9)
+# An attempt with less time than this cannot succeed over any network, and says nothing about the engine.
+LEAST_ATTEMPT_S = 0.3
+# Kept for the stage's next engine, so that one that hangs never eats both.
+NEXT_ENGINE_S = 1.2
+
+log = structlog.get_logger(__name__)
+
+
+class Engine(Protocol):
+    config: EngineConfig
+
+
+E = TypeVar("E", bound=Engine)
+T = TypeVar("T")
+
+
+def next_delay_s(attempts: int, error: EngineError, left_s: float) -> float | None:
+    """The pause before the same engine is tried again after so many attempts, or None: not this engine any more."""
+    if not error.retryable or attempts > len(RETRY_DELAYS_S):
+        return None
+    delay_s = RETRY_DELAYS_S[attempts - 1]
+    return delay_s if delay_s + LEAST_ATTEMPT_S <= left_s else None
+
+
+def attempt_limit_s(left_s: float, total_s: float, *, another: bool) -> float:
+    """How long one attempt may take. ``another``: the stage has a further engine; its time is kept if there is any."""
+    if another and left_s > NEXT_ENGINE_S + LEAST_ATTEMPT_S:
+        left_s -= NEXT_ENGINE_S
+    return min(left_s, total_s)
+
+
+class FirstByte:
+    """When an engine's first byte came, for the record; the attempt marks it."""
+
+    def __init__(self) -> None:
+        self.started_at = time.perf_counter()
+        self.ms: float | None = None
+
+    def restart(self) -> None:
+        self.started_at = time.perf_counter()
+        self.ms = None
+
+    def mark(self) -> None:
+        if self.ms is None:
+            self.ms = (time.perf_counter() - self.started_at) * 1000
+
+
+class StageResult(msgspec.Struct, Generic[T]):
+    """What a stage came to: a value, or the last engine's error; and one timing for each engine that was tried."""
+
+    value: T | None
+    error: EngineError | None
+    timings: list[StageTiming]
+
+    @property
+    def attempts(self) -> int:
+        return sum(timing.attempts for timing in self.timings)
+
+
+async def run_stage(
+    stage: Stage,
+    engines: Sequence[E],
+    guard_of: Callable[[str], Guard],
+    left_s: Callable[[], float],
+    attempt: Callable[[E, FirstByte], Awaitable[T]],
+    *,
+    open_ended: bool = False,
+) -> StageResult[T]:
+    """Tries the engines in order. ``left_s`` says how much of the turn is left, at any moment.
+
+    ``open_ended``: an attempt lasts as long as the caller speaks and keeps its own limits; only the turn bounds it.
+    Cancelling records the engine under way as abandoned.
+    """
+    timings: list[StageTiming] = []
+    error: EngineError = SlowEngineError(Kind.NO_ENGINE, "no usable engine")
+    usable = [(engine, guard_of(engine.config.name)) for engine in engines]
+    for position, (engine, guard) in enumerate(usable):
+        permit = guard.permit()
+        if permit is None:
+            continue
+        another = any(later.usable for _, later in usable[position + 1 :])
+        trial = _Trial(stage, engine, guard, permit, another=another, open_ended=open_ended)
+        value, failure = await trial.run(left_s, attempt)
+        timings.append(trial.timing(failure))
+        if failure is None:
+            return StageResult(value, None, timings)
+        error = failure
+        log.info("engine_failed", stage=stage, engine=engine.config.name, kind=failure.kind, detail=failure.detail)
+        if left_s() < LEAST_ATTEMPT_S:
+            break
+    return StageResult(None, error, timings)
+
+
+class _Trial(Generic[E]):
+    """One engine's part in one turn."""
+
+    def __init__(
+        self, stage: Stage, engine: E, guard: Guard, permit: Permit, *, another: bool, open_ended: bool
+    ) -> None:
+        self._stage, self._engine = stage, engine
+        self._guard, self._permit = guard, permit
+        self._another = another
+        self._total_s = math.inf if open_ended else engine.config.total_s
+        self._attempts = 0
+        self._started_at = time.perf_counter()
+        self._first_byte = FirstByte()
+
+    async def run(
+        self, left_s: Callable[[], float], attempt: Callable[[E, FirstByte], Awaitable[T]]
+    ) -> tuple[T | None, EngineError | None]:
+        verdict, kind = Verdict.ABANDONED, ""
+        try:
+            while True:
+                limit_s = attempt_limit_s(left_s(), self._total_s, another=self._another)
+                if limit_s < LEAST_ATTEMPT_S and not self._attempts:
+                    return None, SlowEngineError(Kind.TIMEOUT, "no time left in the turn")
+                value, error = await self._once(limit_s, attempt)
+                if error is None:
+                    verdict = Verdict.OK
+                    return value, None
+                verdict, kind = Verdict.FAIL, error.kind
+                kept_s = NEXT_ENGINE_S if self._another else 0.0
+                delay_s = next_delay_s(self._attempts, error, left_s() - kept_s)
+                if delay_s is None:
+                    return None, error
+                await asyncio.sleep(delay_s)
+        except asyncio.CancelledError:
+            verdict = Verdict.ABANDONED
+            raise
+        finally:
+            self._guard.record(self._permit, verdict, kind)
+
+    async def _once(
+        self, limit_s: float, attempt: Callable[[E, FirstByte], Awaitable[T]]
+    ) -> tuple[T | None, EngineError | None]:
+        self._attempts += 1
+        self._first_byte.restart()
+        try:
+            async with asyncio.timeout(limit_s):
+                return await attempt(self._engine, self._first_byte), None
+        except TimeoutError:
+            return None, SlowEngineError(Kind.TIMEOUT, f"not within {limit_s:.1f} s")
+        except EngineError as error:
+            return None, error
+
+    def timing(self, error: EngineError | None) -> StageTiming:
+        return StageTiming(
+            stage=self._stage.value,
+            engine=self._engine.config.name,
+            attempts=self._attempts,
+            total_ms=round((time.perf_counter() - self._started_at) * 1000, 1),
+            first_byte_ms=None if self._first_byte.ms is None else round(self._first_byte.ms, 1),
+            kind="" if error is None else error.kind.value,
+        )

@@ -1,0 +1,232 @@
+"""One turn: the caller's audio in, what they meant and a reply's audio out, within the turn's time.
+
+Owns the order of the stages and what each outcome is called. Knows engines by their roles, Redis not at all: messages
+go out through :class:`Outlet`. Not understanding a caller is no failure; an engine that stays silent is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+
+from ai_engine.circuits.guard import Guard
+from ai_engine.engines.build import Engines
+from ai_engine.engines.config import Stage
+from ai_engine.engines.roles import (
+    Context,
+    Heard,
+    LanguageUnderstanding,
+    SpeechStream,
+    SpeechToText,
+    TextToSpeech,
+    Understanding,
+)
+from ai_engine.errors import EmptyAnswerError, Kind
+from ai_engine.messages import (
+    AudioChunk,
+    SpeakReply,
+    SpeechEnded,
+    StageTiming,
+    TurnDone,
+    TurnFailed,
+    TurnRequest,
+)
+from ai_engine.recording import Outlet, Partials, Recording, TurnClock
+from ai_engine.retries import FirstByte, StageResult, run_stage
+from callflows.definition.flow import FlowVersion
+
+INTENT = "intent"
+# Below this a guess is asked back by the bridge instead of acted on.
+LEAST_CONFIDENCE = 0.5
+# An empty transcript for less voice than this is a cough or a click, for more it is an engine that does not answer.
+VOICE_MS = 300
+
+
+class Turn:
+    """Run :meth:`result` once. Cancelling it records every engine under way as abandoned."""
+
+    def __init__(
+        self,
+        request: TurnRequest,
+        flow: FlowVersion,
+        engines: Engines,
+        guard_of: Callable[[str], Guard],
+        outlet: Outlet,
+        *,
+        left_s: float,
+        worker_id: str,
+    ) -> None:
+        self._request = request
+        self._flow = flow
+        self._engines = engines
+        self._guard_of = guard_of
+        self._outlet = outlet
+        self._worker_id = worker_id
+        self._clock = TurnClock(left_s, request.budget_ms / 1000)
+        self._recording = Recording(on_end=self._clock.speech_ended)
+        self._partials = Partials(request, outlet)
+        self._timings: list[StageTiming] = []
+
+    async def result(self, chunks: AsyncIterator[AudioChunk]) -> TurnDone | TurnFailed:
+        """Raises :class:`ai_engine.recording.NoAudioError` when the audio stops without an end."""
+        heard = await self._hear(chunks)
+        if heard.value is None:
+            return self._failed(Stage.STT, heard)
+        transcript = heard.value.transcript
+        if not transcript:
+            return self._done("", Understanding("", 0.0, {}, ""), spoken=False)
+        meant = await self._understand(transcript)
+        if meant.value is None:
+            return self._failed(Stage.NLU, meant, transcript)
+        understood = meant.value
+        if understood.confidence < LEAST_CONFIDENCE:
+            understood = Understanding("", understood.confidence, understood.slots, understood.reply)
+        if not understood.intent or self._request.expect != INTENT:
+            return self._done(transcript, understood, spoken=False)  # The bridge asks back in its own words.
+        spoken = await self._speak(understood.reply)
+        if spoken.value is None:
+            return self._failed(Stage.TTS, spoken, transcript, understood)
+        await self._outlet.speak(SpeakReply(self._request.call_uuid, self._request.turn, spoken.value))
+        return self._done(transcript, understood, spoken=True)
+
+    # --- stt --------------------------------------------------------------------------------------------------------
+    async def _hear(self, chunks: AsyncIterator[AudioChunk]) -> StageResult[Heard]:
+        async with _running(self._recording.fill(chunks)), _running(self._partials.run()):
+            heard = await run_stage(
+                Stage.STT, self._engines.stt, self._guard_of, self._clock.left_s, self._recognise, open_ended=True
+            )
+        self._timings += heard.timings
+        return heard
+
+    async def _recognise(self, engine: SpeechToText, first_byte: FirstByte) -> Heard:
+        any_partial = False
+
+        def on_partial(transcript: str) -> None:
+            nonlocal any_partial
+            any_partial = True
+            first_byte.mark()
+            self._partials.hear(transcript)
+
+        async with engine.open(self._request.language, on_partial) as stream:
+            if await self._stream_to(stream):
+                self._clock.speech_ended()
+                await self._outlet.tell(SpeechEnded(self._request.call_uuid, self._request.turn, "engine"))
+            async with asyncio.timeout(engine.config.total_s):
+                heard = await stream.finish()
+        first_byte.mark()
+        knows_nothing = not heard.transcript and not heard.engine_heard and not any_partial
+        if knows_nothing and self._recording.voiced_ms() >= VOICE_MS:
+            raise EmptyAnswerError(Kind.EMPTY, "no words although the caller spoke")
+        return heard
+
+    async def _stream_to(self, stream: SpeechStream) -> bool:
+        """Until the caller has stopped speaking; True when it was the engine that noticed, before the gateway."""
+        feeding = asyncio.create_task(self._feed(stream))
+        ending = asyncio.create_task(stream.heard_end())
+        try:
+            await asyncio.wait((feeding, ending), return_when=asyncio.FIRST_COMPLETED)
+            if feeding.done():
+                feeding.result()
+                return False
+            ending.result()
+            return True
+        finally:
+            for task in (feeding, ending):
+                task.cancel()
+            await asyncio.wait((feeding, ending))
+            for task in (feeding, ending):
+                if not task.cancelled():
+                    task.exception()  # Looked at: the first failure is the one that counts.
+
+    async def _feed(self, stream: SpeechStream) -> None:
+        async for pcm in self._recording.play():
+            await stream.send(pcm)
+
+    # --- nlu, tts ---------------------------------------------------------------------------------------------------
+    async def _understand(self, transcript: str) -> StageResult[Understanding]:
+        request = self._request
+        context = Context(self._flow, request.language, request.expect, request.history)
+
+        async def attempt(engine: LanguageUnderstanding, first_byte: FirstByte) -> Understanding:
+            understood = await engine.understand(transcript, context)
+            first_byte.mark()
+            return understood
+
+        meant = await run_stage(Stage.NLU, self._engines.nlu, self._guard_of, self._clock.left_s, attempt)
+        self._timings += meant.timings
+        return meant
+
+    async def _speak(self, reply: str) -> StageResult[bytes]:
+        async def attempt(engine: TextToSpeech, first_byte: FirstByte) -> bytes:
+            return await engine.speak(reply, self._request.language, self._flow.voice, first_byte.mark)
+
+        spoken = await run_stage(Stage.TTS, self._engines.tts, self._guard_of, self._clock.left_s, attempt)
+        self._timings += spoken.timings
+        return spoken
+
+    # --- what it came to --------------------------------------------------------------------------------------------
+    def _done(self, transcript: str, understood: Understanding, *, spoken: bool) -> TurnDone:
+        return TurnDone(
+            call_uuid=self._request.call_uuid,
+            turn=self._request.turn,
+            transcript=transcript,
+            intent=understood.intent,
+            confidence=understood.confidence,
+            slots=understood.slots,
+            reply=understood.reply if spoken else "",
+            reply_audio=spoken,
+            stages=tuple(self._timings),
+            worker_id=self._worker_id,
+        )
+
+    def _failed(
+        self,
+        stage: Stage,
+        result: StageResult[Heard] | StageResult[Understanding] | StageResult[bytes],
+        transcript: str = "",
+        understood: Understanding | None = None,
+    ) -> TurnFailed:
+        kind = Kind.INTERNAL if result.error is None else result.error.kind
+        return failed(
+            self._request, stage, kind, self._worker_id,
+            attempts=result.attempts, stages=self._timings, transcript=transcript, understood=understood,
+        )  # fmt: skip
+
+
+def failed(
+    request: TurnRequest,
+    stage: str,
+    kind: Kind,
+    worker_id: str,
+    *,
+    attempts: int = 0,
+    stages: Sequence[StageTiming] = (),
+    transcript: str = "",
+    understood: Understanding | None = None,
+) -> TurnFailed:
+    return TurnFailed(
+        call_uuid=request.call_uuid,
+        turn=request.turn,
+        stage=str(stage),
+        kind=kind.value,
+        attempts=attempts,
+        stages=tuple(stages),
+        transcript=transcript,
+        intent="" if understood is None else understood.intent,
+        slots={} if understood is None else understood.slots,
+        worker_id=worker_id,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _running(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """A task beside the block, stopped and awaited when it is left; its own failure is raised then."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()

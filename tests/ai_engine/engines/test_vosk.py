@@ -1,0 +1,107 @@
+"""Vosk's wire over a real socket, with every way of failing."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from ai_engine.engines.config import EngineConfig, EngineKind, Stage
+from ai_engine.engines.roles import Heard
+from ai_engine.engines.vosk import VoskRecogniser
+from ai_engine.errors import EngineError, Kind
+from tests.ai_engine.fake_engines import FakeVosk
+
+CHUNK = bytes(1600)
+
+
+@pytest.fixture
+async def vosk() -> AsyncIterator[FakeVosk]:
+    async with FakeVosk().running() as server:
+        yield server
+
+
+def recogniser(url: str) -> VoskRecogniser:
+    return VoskRecogniser(EngineConfig("v", Stage.STT, EngineKind.VOSK, url, first_byte_s=0.3))
+
+
+async def recognise(url: str, chunks: int = 5) -> tuple[Heard, list[str]]:
+    partials: list[str] = []
+    async with recogniser(url).open("en", partials.append) as stream:
+        for _ in range(chunks):
+            await stream.send(CHUNK)
+        return await stream.finish(), partials
+
+
+async def test_partials_come_while_audio_goes_and_the_final_ends_it(vosk: FakeVosk) -> None:
+    heard, partials = await recognise(vosk.url)
+    assert heard.transcript == "what are your opening hours"
+    assert partials[0] == "what"
+    assert len(partials) >= 5
+    assert bytes(vosk.heard) == CHUNK * 5
+
+
+async def test_the_engine_may_notice_the_end_itself(vosk: FakeVosk) -> None:
+    vosk.endpoint_after = 3
+    async with recogniser(vosk.url).open("en", lambda _: None) as stream:
+        ended = asyncio.create_task(stream.heard_end())
+        for _ in range(3):
+            await stream.send(CHUNK)
+        async with asyncio.timeout(2):
+            await ended
+        assert (await stream.finish()).transcript == "what are your opening hours"
+
+
+async def test_speech_without_words_is_told_from_an_engine_that_heard_nothing(vosk: FakeVosk) -> None:
+    vosk.fault = "unknown"
+    heard, partials = await recognise(vosk.url)
+    assert heard == Heard("", engine_heard=True)
+    vosk.fault = "empty"
+    heard, more = await recognise(vosk.url)
+    assert heard == Heard("", engine_heard=False)
+    assert partials + more == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "retryable"),
+    [
+        ("hang", Kind.HANG, False),
+        ("reset", Kind.RESET, True),
+        ("garbage", Kind.GARBAGE, True),
+        ("wrong_schema", Kind.WRONG_SCHEMA, True),
+        ("401", Kind.HTTP_401, False),
+        ("429", Kind.HTTP_429, True),
+        ("500", Kind.HTTP_500, True),
+    ],
+)
+async def test_each_failure_has_its_kind(vosk: FakeVosk, fault: str, kind: Kind, retryable: bool) -> None:
+    vosk.fault = fault
+    with pytest.raises(EngineError) as caught:
+        await recognise(vosk.url)
+    assert (caught.value.kind, caught.value.retryable) == (kind, retryable)
+
+
+async def test_an_engine_that_falls_silent_is_noticed_while_the_caller_still_speaks(vosk: FakeVosk) -> None:
+    vosk.fault = "hang"
+    async with recogniser(vosk.url).open("en", lambda _: None) as stream:
+        await stream.send(CHUNK)
+        with pytest.raises(EngineError) as caught:
+            async with asyncio.timeout(2):
+                await stream.heard_end()
+    assert caught.value.kind is Kind.HANG
+
+
+async def test_nobody_there_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(EngineError) as caught:
+        await recognise(f"ws://127.0.0.1:{port}")
+    assert caught.value.kind is Kind.REFUSED
+
+
+async def test_somebody_who_accepts_and_says_nothing_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(EngineError) as caught:
+        await recognise(f"ws://127.0.0.1:{mute.getsockname()[1]}")
+    assert caught.value.kind is Kind.HANG
