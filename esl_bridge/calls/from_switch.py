@@ -1,0 +1,96 @@
+"""What the switch says, as inputs of a call. Pure; owns which events a call needs and what of them counts."""
+
+from __future__ import annotations
+
+import msgspec
+
+from callflows.definition.flow import FlowVersion
+from esl_bridge.calls import inputs as told
+from esl_bridge.protocol.messages import Event
+
+EVENTS = (
+    "CHANNEL_EXECUTE_COMPLETE",
+    "PLAYBACK_START",
+    "DTMF",
+    "CHANNEL_BRIDGE",
+    "CHANNEL_HANGUP_COMPLETE",
+)
+AUDIO_EVENTS = ("mod_audio_stream::error", "mod_audio_stream::disconnect", "mod_audio_stream::play")
+VARIABLE_PREFIX = "ll_"
+
+
+class _PlayedFile(msgspec.Struct):
+    file: str
+
+
+def kept_variables(channel: Event) -> dict[str, str]:
+    """The ``ll_…`` variables that an earlier owner left, without the prefix."""
+    prefix = "variable_" + VARIABLE_PREFIX
+    return {name[len(prefix) :]: value for name, value in channel.headers.items() if name.startswith(prefix)}
+
+
+def connected(channel: Event, flow: FlowVersion | None, use: told.AiUse) -> told.Connected:
+    """From the reply to ``connect``."""
+    return told.Connected(
+        call_uuid=channel.get("Unique-ID"),
+        caller=channel.get("Caller-Caller-ID-Number") or channel.get("Channel-Caller-ID-Number"),
+        destination=dialled_number(channel),
+        answered=channel.get("Answer-State") == "answered",
+        kept=kept_variables(channel),
+        agent_disposition=channel.variable("originate_disposition") or "",
+        flow=flow,
+        ai_use=use,
+    )
+
+
+def dialled_number(channel: Event) -> str:
+    """What the caller dialled; a call that came back through the chain still carries it in ``ll_dialled``."""
+    return (
+        channel.variable("ll_dialled")
+        or channel.variable("sip_req_user")
+        or channel.get("Caller-Destination-Number")
+        or channel.get("Channel-Destination-Number")
+    )
+
+
+def told_by(event: Event, answer_id: str) -> told.Input | None:
+    """The input that an event is, or None when it changes nothing. ``answer_id`` is the UUID our ``answer`` went out with."""
+    match event.name:
+        case "PLAYBACK_START":
+            return told.PlaybackStarted(event.get("Playback-File-Path"))
+        case "DTMF":
+            return told.KeyPressed(event.get("DTMF-Digit"))
+        case "CHANNEL_EXECUTE_COMPLETE":
+            return _completed(event, answer_id)
+        case "CHANNEL_BRIDGE":
+            return told.AgentBridged()
+        case "CHANNEL_HANGUP_COMPLETE":
+            return told.HungUp(event.get("Hangup-Cause") or "UNKNOWN")
+        case "CUSTOM":
+            return _audio_stream(event)
+        case _:
+            return None
+
+
+def _completed(event: Event, answer_id: str) -> told.Input | None:
+    application, application_uuid = event.get("Application"), event.get("Application-UUID")
+    if application == "playback":
+        return told.PlaybackEnded(application_uuid, event.get("Application-Response"))
+    if application == "answer" and application_uuid == answer_id:
+        return told.Answered()
+    return None
+
+
+def _audio_stream(event: Event) -> told.Input | None:
+    match event.get("Event-Subclass"):
+        case "mod_audio_stream::play":
+            try:
+                return told.ReplyFileReady(msgspec.json.decode(event.body, type=_PlayedFile).file)
+            except (msgspec.DecodeError, msgspec.ValidationError):
+                return told.AudioFailed("garbage")
+        case "mod_audio_stream::error":
+            return told.AudioFailed("refused")
+        case "mod_audio_stream::disconnect":
+            return told.AudioFailed("closed")
+        case _:
+            return None

@@ -1,0 +1,224 @@
+"""One outbound socket from FreeSWITCH: bytes and time in, bytes out, around one pure :class:`Call`.
+
+Owns the connection and its end. Does not own the queue, actions or the journal: it hands those orders to the bridge.
+An error here costs this call's turn at most: the call goes to the dialplan of last resort, every other call goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import structlog
+
+from callflows.definition.flow import FlowVersion
+from esl_bridge.calls import inputs as told
+from esl_bridge.calls import orders as order
+from esl_bridge.calls.call import Call
+from esl_bridge.calls.from_switch import AUDIO_EVENTS, EVENTS, connected, dialled_number, kept_variables, told_by
+from esl_bridge.calls.to_switch import SwitchSettings, to_switch
+from esl_bridge.protocol import commands
+from esl_bridge.protocol.conversation import Conversation, Disconnecting, Happened, Rejected, Replied
+from esl_bridge.protocol.errors import EventSocketError, UnsafeArgument
+from esl_bridge.protocol.messages import Event
+
+log = structlog.get_logger(__name__)
+
+# Long enough for the last events of a call that has ended; FreeSWITCH closes by itself then (behaviour 9).
+LINGER_S = 10
+# A peer that connects and says nothing that we asked for is no FreeSWITCH.
+HANDSHAKE_S = 5.0
+# A switch that takes nothing while we write this much is gone; its calls are in the dialplan's hands.
+MAX_UNSENT_BYTES = 1 << 20
+
+
+class Expecting(StrEnum):
+    CHANNEL = "channel"
+    NOTHING = "nothing"
+    TIMER_ID = "timer_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    expecting: Expecting
+    what: str
+
+
+class Surroundings(Protocol):
+    """What a session needs of its bridge."""
+
+    switch: SwitchSettings
+    bridge_id: str
+
+    def now(self) -> float: ...
+    def flow_for(self, kept_flow: str, dialled: str) -> FlowVersion | None: ...
+    def ai_use(self) -> told.AiUse: ...
+    def media_metadata(self, call_uuid: str) -> str: ...
+    def opened(self, session: Session) -> None: ...
+    def closed(self, session: Session) -> None: ...
+    def carry_out(self, session: Session, wanted: order.Order) -> None: ...
+
+
+class Session(asyncio.Protocol):
+    """The shell of one call."""
+
+    def __init__(self, bridge: Surroundings) -> None:
+        self._bridge = bridge
+        self._conversation: Conversation[Tag] = Conversation()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._handshake: asyncio.TimerHandle | None = None
+        self._owner_seen = False
+        self.call = Call(bridge.bridge_id)
+        self.call_uuid = ""
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        loop = asyncio.get_running_loop()
+        self._handshake = loop.call_later(HANDSHAKE_S, self._give_up, "no_handshake")
+        self._send(commands.connect(), Tag(Expecting.CHANNEL, "connect"))
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for received in self._conversation.receive(data):
+                self._received(received)
+        except EventSocketError as error:
+            log.warning("closing a connection that does not speak the Event Socket protocol", call=self.call_uuid, error=str(error))
+            self._give_up("malformed")
+        except Exception:  # noqa: BLE001 — one call's isolation: its fault must not reach another call
+            log.exception("a call failed in the bridge; it goes to the dialplan of last resort", call=self.call_uuid)
+            self._abandon()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for handle in (self._timer, self._handshake):
+            if handle is not None:
+                handle.cancel()
+        self._timer = self._handshake = None
+        self._conversation.unanswered()
+        self._transport = None
+        if self.call_uuid:
+            self.feed(told.SocketClosed())
+        self._bridge.closed(self)
+
+    # --- From the bridge ---
+
+    def feed(self, event: told.Input) -> None:
+        """Tell the call something and carry out what it decides. Never raises: a fault costs this call only."""
+        try:
+            self._handle(event)
+        except Exception:  # noqa: BLE001 — one call's isolation
+            log.exception("a call failed in the bridge; it goes to the dialplan of last resort", call=self.call_uuid)
+            self._abandon()
+
+    def close(self) -> None:
+        """Give the call back to the dialplan (which takes it to another bridge)."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # --- Inside ---
+
+    def _received(self, received: Replied[Tag] | Happened | Disconnecting | Rejected) -> None:
+        match received:
+            case Happened():
+                self._event(received.event)
+            case Replied():
+                self._reply(received)
+            case Disconnecting(lingering=False):
+                self.close()
+            case Disconnecting():
+                pass
+            case Rejected():
+                log.error("the switch refuses this address", text=received.text)
+                self._give_up("rejected")
+
+    def _reply(self, reply: Replied[Tag]) -> None:
+        match reply.tag.expecting:
+            case Expecting.CHANNEL:
+                self._begin(reply.message.event())
+            case Expecting.TIMER_ID:
+                _, _, task_id = reply.text.partition("Added: ")
+                self.feed(told.TimerArmed(task_id.strip()))
+            case Expecting.NOTHING:
+                if not reply.ok:
+                    log.debug("the switch refused a command", call=self.call_uuid, what=reply.tag.what, text=reply.text)
+
+    def _begin(self, channel: Event) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+            self._handshake = None
+        self.call_uuid = channel.get("Unique-ID")
+        nothing = Tag(Expecting.NOTHING, "subscribe")
+        self._send(commands.linger(LINGER_S), nothing)
+        self._send(commands.filter_header("Unique-ID", self.call_uuid), nothing)
+        self._send(commands.events(EVENTS, AUDIO_EVENTS), nothing)
+        self._bridge.opened(self)
+        flow = self._bridge.flow_for(kept_variables(channel).get("flow", ""), dialled_number(channel))
+        self.feed(connected(channel, flow, self._bridge.ai_use()))
+
+    def _event(self, event: Event) -> None:
+        owner = event.variable("ll_owner")
+        if owner == self.call.owner:
+            self._owner_seen = True
+        elif self._owner_seen and owner:
+            self.feed(told.OwnerChanged())
+            return
+        event_told = told_by(event, self._answer_id())
+        if event_told is not None:
+            self.feed(event_told)
+
+    def _handle(self, event: told.Input) -> None:
+        for wanted in self.call.handle(event, self._bridge.now()):
+            self._carry_out(wanted)
+        self._set_timer()
+
+    def _carry_out(self, wanted: order.Order) -> None:
+        metadata = self._bridge.media_metadata(self.call_uuid) if isinstance(wanted, order.StartAudio) else ""
+        try:
+            ready = to_switch(wanted, self.call_uuid, self._answer_id(), metadata, self._bridge.switch)
+        except UnsafeArgument as error:
+            log.error("a command was not sent", call=self.call_uuid, order=type(wanted).__name__, error=str(error))
+            return
+        expecting = Expecting.TIMER_ID if isinstance(wanted, order.ArmTimer) else Expecting.NOTHING
+        for command in ready:
+            self._send(command, Tag(expecting, type(wanted).__name__))
+        if not ready:
+            self._bridge.carry_out(self, wanted)
+
+    def _answer_id(self) -> str:
+        return f"00000000-{self.call.epoch:04x}-{self.call_uuid}"
+
+    def _send(self, command: commands.Command, tag: Tag) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self._give_up("not_reading")
+            return
+        transport.write(self._conversation.send(command, tag))
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wake_at = self.call.wake_at()
+        if wake_at is not None and self._transport is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, wake_at - self._bridge.now()), self.feed, told.TimePassed())
+
+    def _abandon(self) -> None:
+        """A fault of ours: what is certain to work is the dialplan's own menu, and then nothing more from here."""
+        if self.call_uuid and self._transport is not None and not self._transport.is_closing():
+            for wanted in (order.DeleteTimer("own"), order.DeleteTimer(""), order.TransferToLastResort()):
+                for command in to_switch(wanted, self.call_uuid, self._answer_id(), "", self._bridge.switch):
+                    self._send(command, Tag(Expecting.NOTHING, "abandon"))
+        self.call.ended = True
+
+    def _give_up(self, why: str) -> None:
+        if self._transport is not None:
+            log.info("closing a connection", call=self.call_uuid, why=why)
+            self._transport.abort()
