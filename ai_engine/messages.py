@@ -202,7 +202,8 @@ def decode_chunk(data: bytes) -> AudioChunk:
 
 
 def decode_bridge_message(data: bytes) -> BridgeMessage:
-    return _bridge.decode(data)
+    message: BridgeMessage = _bridge.decode(data)
+    return message
 
 
 def decode_media_message(data: bytes) -> SpeakReply:

@@ -105,7 +105,8 @@ class Menu:
             return self._offer(())
         if self.state is State.COLLECTING and self._slot is not None:
             return self._choice_of_slot(self._slot, key)
-        if self.state in (State.CHOOSING, State.AFTER):
+        # A number is taken at its last digit; the "#" that the caller was told to press may still follow.
+        if self.state in (State.CHOOSING, State.AFTER) and key != END_KEY:
             return self._chosen(key)
         return []
 

@@ -108,7 +108,7 @@ class Call:
         self._turns = Turns(event.flow, first_turn=self.epoch * 1000) if event.flow else Turns(None, first_turn=0)
         if event.flow is None:
             return self._without_flow(event, now)
-        self._flow: FlowVersion = event.flow
+        self.flow: FlowVersion = event.flow
         mine = {"owner": self.owner, "flow": f"{event.flow.slug}:{event.flow.number}", "lang": event.flow.language}
         started = CallStarted(
             event.caller, event.destination, event.flow.slug, event.flow.number, event.flow.language, self._bridge_id,
@@ -126,9 +126,9 @@ class Call:
 
     def _start(self, now: float) -> list[Order]:
         if self._use is not AiUse.USABLE:
-            opening = (self._flow.system.greeting,)
+            opening = (self.flow.system.greeting,)
             return self._fall_back(FallbackReason(self._use.value), opening, now, detail="at the start of the call")
-        self._talker = Dialogue(self._flow, slots=self._slots)
+        self._talker = Dialogue(self.flow, slots=self._slots)
         return [*self._start_audio(), *self._carry_out(self._talker.begin(), now)]
 
     def _start_audio(self) -> list[Order]:
@@ -139,20 +139,20 @@ class Call:
         step = event.kept.get("step", "")
         if step == AFTER_AGENT:
             met = event.agent_disposition == "SUCCESS"
-            opening: tuple[Phrase, ...] = () if met else (self._flow.system.no_agent,)
+            opening: tuple[Phrase, ...] = () if met else (self.flow.system.no_agent,)
             self._mode = Mode.FALLBACK
-            menu = Menu(self._flow, slots=self._slots)
+            menu = Menu(self.flow, slots=self._slots)
             self._talker = menu
             return self._carry_out(menu.begin_after_agent(opening), now)
         orders = self._incidents.open(TurnFailure(Cause.BRIDGE, "bridge", "resumed"), attempts=1, turn=0)
         if event.kept.get("mode") == Mode.FALLBACK.value:
             self._mode = Mode.FALLBACK
-            menu = Menu(self._flow, slots=self._slots, intent=self._intent)
+            menu = Menu(self.flow, slots=self._slots, intent=self._intent)
             self._talker = menu
             return orders + self._carry_out(menu.begin(()), now)
         if self._use is not AiUse.USABLE:
             return orders + self._fall_back(FallbackReason(self._use.value), self._transfer_words(), now, detail="at a resume")
-        dialogue = Dialogue(self._flow, slots=self._slots, intent=self._intent)
+        dialogue = Dialogue(self.flow, slots=self._slots, intent=self._intent)
         self._talker = dialogue
         return [*orders, StopAudio(), *self._start_audio(), *self._carry_out(dialogue.resume(step), now)]
 
@@ -258,7 +258,7 @@ class Call:
     # --- Passages ---
 
     def _transfer_words(self) -> tuple[Phrase, ...]:
-        return (self._flow.system.transfer_to_team,)
+        return (self.flow.system.transfer_to_team,)
 
     def _fail_over(self, failure: TurnFailure, now: float) -> list[Order]:
         """The AI side failed in this call: it is in the menu from here on, with everything already said kept."""
@@ -270,7 +270,7 @@ class Call:
 
     def _fall_back(self, reason: FallbackReason, opening: tuple[Phrase, ...], now: float, *, detail: str) -> list[Order]:
         self._mode = Mode.FALLBACK
-        intent, salvaged = self._turns.salvage(self._flow, self._slots)
+        intent, salvaged = self._turns.salvage(self.flow, self._slots)
         self._intent = intent or self._intent
         orders: list[Order] = []
         for name, value in salvaged.items():
@@ -278,7 +278,7 @@ class Call:
         orders += [Record(FellBack(reason, detail)), *self._turns.abandon(now), *self._speaker.stop(now)]
         orders += [SetVariables({"mode": self._mode.value, "intent": self._intent}), StopAudio()]
         self._key_deadline = None
-        menu = Menu(self._flow, slots=self._slots, intent=self._intent)
+        menu = Menu(self.flow, slots=self._slots, intent=self._intent)
         self._talker = menu
         return orders + self._carry_out(menu.begin(opening), now)
 
@@ -328,14 +328,14 @@ class Call:
 
     def _keep_slot(self, step: menu_steps.KeepSlot) -> list[Order]:
         self._slots[step.name] = step.value
-        slot = self._flow.slot(step.name)
+        slot = self.flow.slot(step.name)
         by = "voice" if self._turns.just_understood else "keypad"
         if slot is None or slot.sensitive:
             return [Record(SlotCollected(step.name, "", by))]
         return [Record(SlotCollected(step.name, step.value, by)), SetVariables({SLOT_PREFIX + step.name: step.value})]
 
     def _act(self, step: menu_steps.Act, now: float) -> list[Order]:
-        intent = self._flow.intent(step.intent)
+        intent = self.flow.intent(step.intent)
         if intent is None or self._talker is None:
             return []
         orders, known = self._actions.begin(intent.name, intent.action, step.slots, now)

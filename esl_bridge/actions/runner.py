@@ -1,0 +1,38 @@
+"""Runs actions for calls: each with a time limit, each once per key, none able to hurt another call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+
+import structlog
+
+from esl_bridge.actions.demonstration import DemonstrationBusiness
+from esl_bridge.calls.inputs import ActionDone, ActionFailed
+
+log = structlog.get_logger(__name__)
+
+# A caller waits in silence meanwhile; longer than this and a person serves them better.
+TIMEOUT_S = 3.0
+
+
+class ActionRunner:
+    """``run`` never raises: what goes wrong is an :class:`ActionFailed` with its kind."""
+
+    def __init__(self, business: DemonstrationBusiness | None = None) -> None:
+        self._business = business or DemonstrationBusiness()
+
+    async def run(self, action: str, slots: Mapping[str, str], key: str) -> ActionDone | ActionFailed:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                outcome, values = self._business.perform(action, slots, key, datetime.now().astimezone())
+        except TimeoutError:
+            return ActionFailed(key, "timeout")
+        except KeyError:
+            log.error("a flow names an action that does not exist", action=action)
+            return ActionFailed(key, "unknown_action")
+        except Exception:  # noqa: BLE001 — the isolation of one action
+            log.exception("an action failed", action=action)
+            return ActionFailed(key, "error")
+        return ActionDone(key, outcome, values)

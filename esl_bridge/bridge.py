@@ -1,0 +1,285 @@
+"""The bridge: takes calls from FreeSWITCH and holds what they share: flows, queue, circuits, actions, journal.
+
+Owns the listener, its address list and cap, and the passage of results to calls. What a call does is decided in ``calls``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from ai_engine.circuits.board import CircuitBoard
+from ai_engine.circuits.guard import turns_name
+from ai_engine.circuits.states import CircuitState, Permit, Verdict
+from ai_engine.messages import BridgeMessage, TurnDone, TurnRequest
+from callflows.definition.flow import FlowVersion, Snapshot
+from esl_bridge.actions.runner import ActionRunner
+from esl_bridge.calls import inputs as told
+from esl_bridge.calls import orders as order
+from esl_bridge.calls.to_switch import SwitchSettings
+from esl_bridge.journal.sender import Journal
+from esl_bridge.media.tokens import make_metadata
+from esl_bridge.session import Session
+from esl_bridge.turn_link import TurnLink
+
+log = structlog.get_logger(__name__)
+
+STAGES = ("stt", "nlu", "tts")
+VERDICTS = {
+    order.TurnVerdict.OK: Verdict.OK,
+    order.TurnVerdict.FAIL: Verdict.FAIL,
+    order.TurnVerdict.ABANDONED: Verdict.ABANDONED,
+}
+# Every call hears of a circuit's move before its next turn; circuits themselves spread within 200 ms.
+WATCH_S = 0.1
+PROBE_TIMEOUT_S = 1.0
+# A turn waits in the queue at most until nobody wants its answer: listening, budget, and a second for the way.
+WAY_MS = 1000
+# Beyond the cap calls get the keypad at once; beyond this much more they are refused, and the dialplan goes on.
+REFUSE_FACTOR = 1.2
+BACKLOG = 512
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeConfig:
+    bridge_id: str
+    host: str
+    port: int
+    allow: Sequence[str]
+    media_secret: str
+    redis_volatile_url: str
+    max_calls: int
+    switch: SwitchSettings
+
+
+class Bridge:
+    """One bridge process."""
+
+    def __init__(
+        self, config: BridgeConfig, flows: Callable[[], Snapshot], board: CircuitBoard, journal: Journal, actions: ActionRunner
+    ) -> None:
+        self._config = config
+        self._flows = flows
+        self._board = board
+        self._journal = journal
+        self._actions = actions
+        self._networks = [ipaddress.ip_network(text, strict=False) for text in config.allow]
+        self._sessions: set[Session] = set()
+        self._by_call: dict[str, Session] = {}
+        self._permits: dict[tuple[str, int], Permit] = {}
+        self._turns = board.guard(turns_name(config.bridge_id))
+        self._link = TurnLink(config.redis_volatile_url, config.bridge_id, self._on_message, self._on_lost)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._use = told.AiUse.USABLE
+        self._probe: asyncio.Future[None] | None = None
+        self._probes = 0
+        self._server: asyncio.Server | None = None
+        self.switch = config.switch
+        self.bridge_id = config.bridge_id
+
+    # --- The process ---
+
+    async def run(self, stop: asyncio.Event, drain_s: float) -> None:
+        """Serve until ``stop``, then let calls finish for ``drain_s`` and give the rest back to the dialplan."""
+        loop = asyncio.get_running_loop()
+        self._use = self.ai_use()
+        self._server = await loop.create_server(self._accept, self._config.host, self._config.port, backlog=BACKLOG)
+        log.info("the bridge listens", host=self._config.host, port=self._config.port, bridge=self.bridge_id)
+        helpers = [asyncio.create_task(self._link.run()), asyncio.create_task(self._watch())]
+        try:
+            await stop.wait()
+            self._server.close()
+            await self._drain(drain_s)
+        finally:
+            for task in [*helpers, *self._tasks]:
+                task.cancel()
+            await asyncio.gather(*helpers, *self._tasks, return_exceptions=True)
+            await self._link.close()
+
+    async def _drain(self, drain_s: float) -> None:
+        log.info("finishing calls", calls=len(self._sessions), limit_s=drain_s)
+        deadline = self.now() + drain_s
+        while self._sessions and self.now() < deadline:
+            await asyncio.sleep(WATCH_S)
+        for session in list(self._sessions):
+            session.close()
+
+    def _accept(self) -> asyncio.Protocol:
+        if len(self._sessions) >= self._config.max_calls * REFUSE_FACTOR:
+            log.warning("a call was refused: this bridge is full", calls=len(self._sessions))
+            return _Refusal()
+        return _Doorkeeper(self, self._networks)
+
+    # --- What sessions ask (Surroundings) ---
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def flow_for(self, kept_flow: str, dialled: str) -> FlowVersion | None:
+        snapshot = self._flows()
+        slug, _, number = kept_flow.rpartition(":")
+        if number.isdecimal() and (kept := snapshot.version(slug, int(number))) is not None:
+            return kept
+        return snapshot.for_number(dialled)
+
+    def ai_use(self) -> told.AiUse:
+        """Whether a call may use the AI now. Memory only."""
+        if len(self._by_call) > self._config.max_calls:
+            return told.AiUse.SHED
+        uses = [self._board.usable(stage) for stage in STAGES]
+        if any(use.forced for use in uses) or self._turns.state is CircuitState.FORCED_OPEN:
+            return told.AiUse.FORCED
+        if not all(use.usable for use in uses):
+            return told.AiUse.NO_ENGINE
+        return told.AiUse.USABLE if self._turns.usable else told.AiUse.TURNS_OPEN
+
+    def media_metadata(self, call_uuid: str) -> str:
+        return make_metadata(self._config.media_secret, call_uuid, self.bridge_id, time.time())
+
+    def opened(self, session: Session) -> None:
+        self._sessions.add(session)
+        self._by_call[session.call_uuid] = session
+
+    def closed(self, session: Session) -> None:
+        self._sessions.discard(session)
+        if self._by_call.get(session.call_uuid) is session:
+            del self._by_call[session.call_uuid]
+
+    def carry_out(self, session: Session, wanted: order.Order) -> None:
+        match wanted:
+            case order.Record():
+                self._journal.append(session.call_uuid, session.call.epoch, wanted.event)
+            case order.PublishTurn():
+                self._publish(session, wanted)
+            case order.SettleTurn():
+                permit = self._permits.pop((session.call_uuid, wanted.turn), None)
+                if permit is not None:
+                    self._turns.record(permit, VERDICTS[wanted.verdict], wanted.kind)
+            case order.RunAction():
+                self._start(self._run_action(session, wanted))
+            case _:
+                log.error("an order that nobody carries out", order=type(wanted).__name__)
+
+    # --- Turns ---
+
+    def _publish(self, session: Session, wanted: order.PublishTurn) -> None:
+        permit = self._turns.permit()
+        if permit is not None:
+            self._permits[session.call_uuid, wanted.turn] = permit
+        kept = session.call.flow
+        request = TurnRequest(
+            turn_id=f"{session.call_uuid}:{wanted.turn}",
+            call_uuid=session.call_uuid,
+            turn=wanted.turn,
+            epoch=session.call.epoch,
+            bridge_id=self.bridge_id,
+            gateway_id=wanted.gateway_id,
+            flow_slug=kept.slug,
+            flow_version=kept.number,
+            language=kept.language,
+            expect=wanted.expect,
+            slots=dict(wanted.slots),
+            history=wanted.history,
+            listen_ms=wanted.listen_ms,
+            budget_ms=wanted.budget_ms,
+            remaining_ms=wanted.listen_ms + wanted.budget_ms + WAY_MS,
+        )
+        self._start(self._publish_turn(session, request))
+
+    async def _publish_turn(self, session: Session, request: TurnRequest) -> None:
+        if not await self._link.publish(request):
+            session.feed(told.QueueLost("not_published"))
+
+    async def _run_action(self, session: Session, wanted: order.RunAction) -> None:
+        session.feed(await self._actions.run(wanted.action, wanted.slots, wanted.key))
+
+    def _on_message(self, message: BridgeMessage) -> None:
+        if message.call_uuid == self._probe_call():
+            if isinstance(message, TurnDone) and self._probe is not None and not self._probe.done():
+                self._probe.set_result(None)
+            return
+        session = self._by_call.get(message.call_uuid)
+        if session is not None:
+            session.feed(message)
+
+    def _on_lost(self, kind: str) -> None:
+        for session in list(self._by_call.values()):
+            session.feed(told.QueueLost(kind))
+
+    # --- Circuits ---
+
+    async def _watch(self) -> None:
+        """Tell calls when the AI becomes usable or stops being so; probe the ``turns`` circuit when it is half-open."""
+        while True:
+            use = self.ai_use()
+            if use is not self._use:
+                log.info("AI use has changed", before=self._use.value, after=use.value)
+                self._use = use
+                for session in list(self._by_call.values()):
+                    session.feed(told.AiUseChanged(use))
+            if self._turns.automatic is CircuitState.HALF_OPEN:
+                permit = self._turns.permit_probe()
+                if permit is not None:
+                    await self._probe_turns(permit)
+            await asyncio.sleep(WATCH_S)
+
+    async def _probe_turns(self, permit: Permit) -> None:
+        """A turn without a caller goes the whole way through queue and worker; no engine is asked."""
+        self._probes += 1
+        self._probe = asyncio.get_running_loop().create_future()
+        request = TurnRequest(
+            turn_id=f"{self._probe_call()}:{self._probes}", call_uuid=self._probe_call(), turn=self._probes, epoch=0,
+            bridge_id=self.bridge_id, gateway_id="", flow_slug="", flow_version=0, language="", expect="probe",
+            slots={}, history=(), listen_ms=0, budget_ms=1000, remaining_ms=1000,
+        )  # fmt: skip
+        verdict = Verdict.FAIL
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                if await self._link.publish(request):
+                    await self._probe
+                    verdict = Verdict.OK
+        except TimeoutError:
+            log.info("the probe of queue and workers came to nothing")
+        finally:
+            self._probe = None
+            self._turns.record(permit, verdict, "probe")
+
+    def _probe_call(self) -> str:
+        return f"probe-{self.bridge_id}"
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Refusal(asyncio.Protocol):
+    """Closes at once: the dialplan tries the next bridge."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+class _Doorkeeper(asyncio.Protocol):
+    """Lets only listed addresses become calls."""
+
+    def __init__(self, bridge: Bridge, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> None:
+        self._bridge = bridge
+        self._networks = networks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        peer = transport.get_extra_info("peername")
+        address = ipaddress.ip_address(peer[0]) if peer else None
+        if address is None or not any(address in network for network in self._networks):
+            log.warning("a stranger at the bridge's port was refused", address=str(address))
+            transport.abort()
+            return
+        session = Session(self._bridge)
+        transport.set_protocol(session)
+        session.connection_made(transport)

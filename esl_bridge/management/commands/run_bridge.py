@@ -1,0 +1,120 @@
+"""``manage.py run_bridge``: the composition root of one bridge process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import structlog
+import uvloop
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from ai_engine.circuits.board import CircuitBoard
+from ai_engine.circuits.guard import turns_name
+from ai_engine.engines.config import configured_engines
+from ai_engine.errors import BadEngineConfigError
+from ai_engine.redis_clients import connect_async
+from callflows.definition.errors import BadSnapshot
+from callflows.definition.files import missing_files
+from callflows.store import FlowStore
+from console.logs import configure_logging
+from esl_bridge.actions.runner import ActionRunner
+from esl_bridge.bridge import Bridge, BridgeConfig
+from esl_bridge.calls.to_switch import SwitchSettings
+from esl_bridge.journal.sender import Journal
+
+log = structlog.get_logger(__name__)
+
+# A call lasts minutes; a deployment does not wait that long. What is left goes back through the dialplan to another bridge.
+DRAIN_S = 20.0
+JOURNAL_DRAIN_S = 3.0
+
+
+class Command(BaseCommand):
+    help = "Run live calls that FreeSWITCH hands over. SIGTERM takes no new ones and finishes those it has."
+    requires_system_checks = []
+
+    def add_arguments(self, parser) -> None:  # type: ignore[no-untyped-def]
+        parser.add_argument("--drain", type=float, default=DRAIN_S, help="seconds to let calls finish after SIGTERM")
+
+    def handle(self, *args: object, **options: object) -> None:
+        configure_logging(settings.LIFELINE_LOG_LEVEL, show_pii=settings.LIFELINE_PII_IN_LOGS)
+        try:
+            uvloop.run(_serve(float(str(options["drain"]))))
+        except BadEngineConfigError as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(
+                f"The bridge cannot listen on {settings.LIFELINE_ESL_HOST}:{settings.LIFELINE_ESL_PORT} ({error}): "
+                "change LIFELINE_ESL_PORT, or stop what uses the port."
+            ) from error
+
+
+def bridge_config() -> BridgeConfig:
+    return BridgeConfig(
+        bridge_id=settings.LIFELINE_BRIDGE_ID,
+        host=settings.LIFELINE_ESL_HOST,
+        port=settings.LIFELINE_ESL_PORT,
+        allow=settings.LIFELINE_ESL_ALLOW,
+        media_secret=settings.LIFELINE_MEDIA_SECRET,
+        redis_volatile_url=settings.LIFELINE_REDIS_VOLATILE_URL,
+        max_calls=settings.LIFELINE_MAX_CALLS,
+        switch=SwitchSettings(
+            chain_extension=settings.LIFELINE_CHAIN_EXTENSION,
+            chain_context=settings.LIFELINE_CHAIN_CONTEXT,
+            prompt_dir=str(settings.LIFELINE_PROMPT_DIR),
+            media_url=settings.LIFELINE_MEDIA_URL,
+        ),
+    )
+
+
+def load_flows() -> FlowStore:
+    """The last good snapshot, and a clear word about every prompt that is not there."""
+    flows = FlowStore(settings.LIFELINE_FLOW_SNAPSHOT, settings.LIFELINE_PROMPT_DIR)
+    try:
+        if not flows.load_disk():
+            log.warning("there is no published flow yet: calls go to the last resort", path=str(settings.LIFELINE_FLOW_SNAPSHOT))
+    except (BadSnapshot, OSError) as error:
+        log.error("the flow snapshot cannot be read", path=str(settings.LIFELINE_FLOW_SNAPSHOT), error=str(error))
+    for flow in flows.current().flows:
+        for missing in missing_files(flow, settings.LIFELINE_PROMPT_DIR):
+            log.error("a flow's prompt is missing: run `manage.py sync_switch`", flow=flow.slug, version=flow.number, prompt=missing)
+    return flows
+
+
+async def _serve(drain_s: float) -> None:
+    engines = configured_engines(
+        settings.LIFELINE_ENGINES,
+        host=settings.LIFELINE_ENGINE_HOST,
+        stt_port=settings.LIFELINE_ENGINE_STT_PORT,
+        http_port=settings.LIFELINE_ENGINE_HTTP_PORT,
+    )
+    config = bridge_config()
+    flows = load_flows()
+    board = CircuitBoard(
+        settings.LIFELINE_REDIS_DURABLE_URL,
+        engines,
+        config.bridge_id,
+        threshold=settings.LIFELINE_CIRCUIT_FAILURES,
+        open_s=settings.LIFELINE_CIRCUIT_OPEN_S,
+        local=[turns_name(config.bridge_id)],
+    )
+    await board.refresh()
+    durable = connect_async(settings.LIFELINE_REDIS_DURABLE_URL)
+    journal = Journal(settings.LIFELINE_SPOOL_DIR, durable)
+    bridge = Bridge(config, flows.current, board, journal, ActionRunner())
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    helpers = [asyncio.create_task(work) for work in (flows.run(), board.run(), journal.run())]
+    try:
+        await bridge.run(stop, drain_s)
+    finally:
+        for task in helpers:
+            task.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+        await journal.drain(JOURNAL_DRAIN_S)
+        journal.close()
+        await durable.aclose()

@@ -1,0 +1,203 @@
+"""The media gateway: the WebSocket that ``mod_audio_stream`` connects to, and the audio's way to and from Redis.
+
+Owns connections, the address list, tokens and publishing. Reading a call's audio never waits for Redis: what cannot be
+published in time is dropped and counted, and the bridge, which hears nothing then, falls back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ipaddress
+import time
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+import redis.exceptions
+import structlog
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from ai_engine.messages import (
+    FIELD,
+    AudioChunk,
+    BridgeMessage,
+    MediaClosed,
+    MediaConnected,
+    SpeakReply,
+    decode_media_message,
+    media_stream,
+)
+from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
+from ai_engine.turn_queue import publish_chunks, publish_result
+from esl_bridge.media.call_audio import BadAudio, CallAudio, Output
+from esl_bridge.media.tokens import TokenRefused, check_metadata
+
+log = structlog.get_logger(__name__)
+
+FIRST_MESSAGE_S = 3.0
+# Ten seconds of one call's chunks and messages; more waiting than this is old news to everybody.
+MAX_WAITING = 200
+RETRY_S = 0.25
+NONCE_KEY = "media-token:"
+NONCE_TTL_S = 20
+POLICY_VIOLATION = 1008
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    host: str
+    port: int
+    allow: Sequence[str]
+    secret: str
+    redis_url: str
+    gateway_id: str
+
+
+class Gateway:
+    def __init__(self, config: GatewayConfig) -> None:
+        self._config = config
+        self._networks = [ipaddress.ip_network(text, strict=False) for text in config.allow]
+        self._redis = connect_async(config.redis_url)
+        self._reader = connect_async(config.redis_url)
+        self._calls: dict[str, tuple[ServerConnection, CallAudio]] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop``. Raises OSError when the port cannot be had."""
+        config = self._config
+        async with serve(self._serve_call, config.host, config.port, max_size=1 << 16, compression=None, ping_interval=None):
+            log.info("the media gateway listens", host=config.host, port=config.port)
+            replies = asyncio.create_task(self._deliver_replies())
+            try:
+                await stop.wait()
+            finally:
+                replies.cancel()
+                await asyncio.gather(replies, return_exceptions=True)
+        await self._redis.aclose()
+        await self._reader.aclose()
+
+    async def _serve_call(self, connection: ServerConnection) -> None:
+        peer = connection.remote_address[0] if connection.remote_address else ""
+        if not any(ipaddress.ip_address(peer) in network for network in self._networks):
+            log.warning("a stranger at the media port was refused", address=peer)
+            await connection.close(POLICY_VIOLATION, "address")
+            return
+        try:
+            async with asyncio.timeout(FIRST_MESSAGE_S):
+                first = await connection.recv()
+            metadata, nonce = check_metadata(self._config.secret, first if isinstance(first, str) else "", time.time())
+            if not await self._redis.set(NONCE_KEY + nonce, b"1", nx=True, ex=NONCE_TTL_S):
+                raise TokenRefused("the token was used before")
+        except TokenRefused as error:
+            log.warning("a media connection was refused", address=peer, why=str(error))
+            await connection.close(POLICY_VIOLATION, "token")
+            return
+        except (TimeoutError, ConnectionClosed, redis.exceptions.RedisError, OSError) as error:
+            log.warning("a media connection came to nothing", address=peer, error=repr(error))
+            await connection.close(POLICY_VIOLATION, "no metadata")
+            return
+        await self._carry(connection, metadata.call, metadata.bridge)
+
+    async def _carry(self, connection: ServerConnection, call_uuid: str, bridge_id: str) -> None:
+        audio = CallAudio(call_uuid)
+        publisher = CallPublisher(self._redis, call_uuid, bridge_id)
+        sending = asyncio.create_task(publisher.run())
+        mine = connection, audio
+        self._calls[call_uuid] = mine
+        publisher.put(Output(messages=[MediaConnected(call_uuid, self._config.gateway_id)]))
+        try:
+            async for message in connection:
+                publisher.put(audio.on_text(message) if isinstance(message, str) else audio.on_audio(message))
+        except BadAudio as error:
+            log.warning("a media connection was closed", call=call_uuid, why=str(error))
+            await connection.close(POLICY_VIOLATION, "protocol")
+        except ConnectionClosed:
+            pass
+        finally:
+            if self._calls.get(call_uuid) is mine:
+                del self._calls[call_uuid]
+            publisher.put(Output(messages=[MediaClosed(call_uuid, self._config.gateway_id)]))
+            publisher.finish()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    # --- Replies ---
+
+    async def _deliver_replies(self) -> None:
+        stream, position, away = media_stream(self._config.gateway_id), "0-0", False
+        while True:
+            try:
+                reading = self._reader.xread({stream: position}, count=50, block=BLOCK_MS)
+                found: Any = await uninterrupted(cast("Coroutine[Any, Any, Any]", reading))
+                away = False
+            except (redis.exceptions.RedisError, OSError) as error:
+                if not away:
+                    log.warning("replies cannot be read", error=str(error))
+                away = True
+                await asyncio.sleep(RETRY_S)
+                continue
+            for _, entries in found or ():
+                for entry_id, fields in entries:
+                    position = entry_id
+                    try:
+                        await self._speak(decode_media_message(fields[FIELD]))
+                    except (msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
+                        log.error("a reply cannot be read", error=str(error))
+
+    async def _speak(self, reply: SpeakReply) -> None:
+        held = self._calls.get(reply.call_uuid)
+        if held is None or held[1].last_turn != reply.turn:
+            return
+        data = {"audioDataType": "raw", "sampleRate": 8000, "audioData": base64.b64encode(reply.pcm).decode()}
+        try:
+            async with asyncio.timeout(1.0):
+                await held[0].send(msgspec.json.encode({"type": "streamAudio", "data": data}).decode())
+        except (TimeoutError, ConnectionClosed) as error:
+            log.warning("a reply could not be handed to the switch", call=reply.call_uuid, error=repr(error))
+
+
+class CallPublisher:
+    """One call's way to Redis: in order, bounded, never waited for by the reader of the audio."""
+
+    def __init__(self, client: redis.asyncio.Redis, call_uuid: str, bridge_id: str) -> None:
+        self._client = client
+        self._call_uuid = call_uuid
+        self._bridge_id = bridge_id
+        self._waiting: deque[AudioChunk | BridgeMessage] = deque(maxlen=MAX_WAITING)
+        self._wake = asyncio.Event()
+        self._done = False
+
+    def put(self, output: Output) -> None:
+        if output.chunks or output.messages:
+            self._waiting.extend(output.chunks)
+            self._waiting.extend(output.messages)
+            self._wake.set()
+
+    def finish(self) -> None:
+        self._done = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        failing = False
+        while not (self._done and not self._waiting):
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            items = list(self._waiting)
+            self._waiting.clear()
+            try:
+                await publish_chunks(self._client, self._call_uuid, [item for item in items if isinstance(item, AudioChunk)])
+                for item in items:
+                    if not isinstance(item, AudioChunk):
+                        await publish_result(self._client, self._bridge_id, item)
+                failing = False
+            except (redis.exceptions.RedisError, OSError) as error:
+                if not failing:
+                    log.warning("audio cannot be published", call=self._call_uuid, error=str(error))
+                failing = True
+                if self._done:
+                    return
+                await asyncio.sleep(RETRY_S)

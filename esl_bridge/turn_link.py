@@ -1,0 +1,97 @@
+"""A bridge's link to the queue: turns out, results in, over the volatile Redis.
+
+Owns the two clients, the one reader of ``results:{bridge}``, and noticing that Redis is gone. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+import msgspec
+import redis.asyncio
+import redis.exceptions
+import structlog
+
+from ai_engine.messages import FIELD, BridgeMessage, TurnRequest, decode_bridge_message, results_stream
+from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
+from ai_engine.turn_queue import publish_turn
+
+# redis-py types its answers for every protocol version at once.
+Reading = Coroutine[Any, Any, Any]
+
+log = structlog.get_logger(__name__)
+
+READ_COUNT = 500
+RETRY_S = 0.25
+# A publish that takes longer is as good as lost: the caller is already speaking.
+PUBLISH_TIMEOUT_S = 0.5
+
+
+class TurnLink:
+    """``on_message(message)`` for each result in order; ``on_lost(kind)`` each time Redis stops answering."""
+
+    def __init__(
+        self, url: str, bridge_id: str, on_message: Callable[[BridgeMessage], None], on_lost: Callable[[str], None]
+    ) -> None:
+        self._writer = connect_async(url, reply_timeout_s=PUBLISH_TIMEOUT_S)
+        self._reader = connect_async(url)
+        self._stream = results_stream(bridge_id)
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self.lost = False
+
+    async def publish(self, request: TurnRequest) -> bool:
+        """False when it could not be published; it is not tried again (the call falls over at once)."""
+        try:
+            await publish_turn(self._writer, request)
+        except (redis.exceptions.RedisError, OSError) as error:
+            log.warning("a turn could not be published", call=request.call_uuid, error=str(error))
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Read results until cancelled. Results from before the start belong to calls of an earlier process."""
+        position = "$"
+        while True:
+            try:
+                if position == "$":
+                    position = await self._end_of_stream()
+                position = await self._read(position)
+                if self.lost:
+                    self.lost = False
+                    log.info("the queue is back")
+            except (redis.exceptions.RedisError, OSError) as error:
+                if not self.lost:
+                    self.lost = True
+                    log.warning("the queue is lost", error=str(error))
+                self._on_lost("redis_away")
+                position = "$"
+                await asyncio.sleep(RETRY_S)
+
+    async def close(self) -> None:
+        await self._writer.aclose()
+        await self._reader.aclose()
+
+    async def _end_of_stream(self) -> str:
+        last: Any = await uninterrupted(cast("Reading", self._reader.xrevrange(self._stream, count=1)))
+        return _text(last[0][0]) if last else "0-0"
+
+    async def _read(self, position: str) -> str:
+        reading = self._reader.xread({self._stream: position}, count=READ_COUNT, block=BLOCK_MS)
+        found: Any = await uninterrupted(cast("Reading", reading))
+        for _, entries in found or ():
+            for entry_id, fields in entries:
+                position = _text(entry_id)
+                try:
+                    message = decode_bridge_message(fields[FIELD])
+                except (msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
+                    log.error("a message to this bridge cannot be read", entry=position, error=str(error))
+                    continue
+                self._on_message(message)
+        return position
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
