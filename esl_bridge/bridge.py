@@ -6,10 +6,12 @@ Owns the listener, its address list and cap, and the passage of results to calls
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import structlog
 
@@ -79,6 +81,8 @@ class Bridge:
         self._probe: asyncio.Future[None] | None = None
         self._probes = 0
         self._server: asyncio.Server | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.switch = config.switch
         self.bridge_id = config.bridge_id
 
@@ -103,9 +107,9 @@ class Bridge:
 
     async def _drain(self, drain_s: float) -> None:
         log.info("finishing calls", calls=len(self._sessions), limit_s=drain_s)
-        deadline = self.now() + drain_s
-        while self._sessions and self.now() < deadline:
-            await asyncio.sleep(WATCH_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain_s):
+                await self._idle.wait()
         for session in list(self._sessions):
             session.close()
 
@@ -143,10 +147,13 @@ class Bridge:
 
     def opened(self, session: Session) -> None:
         self._sessions.add(session)
+        self._idle.clear()
         self._by_call[session.call_uuid] = session
 
     def closed(self, session: Session) -> None:
         self._sessions.discard(session)
+        if not self._sessions:
+            self._idle.set()
         if self._by_call.get(session.call_uuid) is session:
             del self._by_call[session.call_uuid]
 
@@ -273,13 +280,13 @@ class _Doorkeeper(asyncio.Protocol):
         self._networks = networks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        peer = transport.get_extra_info("peername")
+        wire = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it.
+        peer = wire.get_extra_info("peername")
         address = ipaddress.ip_address(peer[0]) if peer else None
         if address is None or not any(address in network for network in self._networks):
             log.warning("a stranger at the bridge's port was refused", address=str(address))
-            transport.abort()
+            wire.abort()
             return
         session = Session(self._bridge)
-        transport.set_protocol(session)
-        session.connection_made(transport)
+        wire.set_protocol(session)
+        session.connection_made(wire)

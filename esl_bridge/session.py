@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, cast
 
 import structlog
 
@@ -77,8 +77,7 @@ class Session(asyncio.Protocol):
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it.
         loop = asyncio.get_running_loop()
         self._handshake = loop.call_later(HANDSHAKE_S, self._give_up, "no_handshake")
         self._send(commands.connect(), Tag(Expecting.CHANNEL, "connect"))
@@ -90,7 +89,7 @@ class Session(asyncio.Protocol):
         except EventSocketError as error:
             log.warning("closing a connection that does not speak the Event Socket protocol", call=self.call_uuid, error=str(error))
             self._give_up("malformed")
-        except Exception:  # noqa: BLE001 — one call's isolation: its fault must not reach another call
+        except Exception:
             log.exception("a call failed in the bridge; it goes to the dialplan of last resort", call=self.call_uuid)
             self._abandon()
 
@@ -111,7 +110,7 @@ class Session(asyncio.Protocol):
         """Tell the call something and carry out what it decides. Never raises: a fault costs this call only."""
         try:
             self._handle(event)
-        except Exception:  # noqa: BLE001 — one call's isolation
+        except Exception:
             log.exception("a call failed in the bridge; it goes to the dialplan of last resort", call=self.call_uuid)
             self._abandon()
 

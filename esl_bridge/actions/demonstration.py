@@ -29,7 +29,7 @@ class DemonstrationBusiness:
     def __init__(self) -> None:
         self._bookings: dict[str, Answer] = {}
 
-    def perform(self, action: str, slots: Mapping[str, str], key: str, now: datetime) -> Answer:
+    async def perform(self, action: str, slots: Mapping[str, str], key: str, now: datetime) -> Answer:
         account = slots.get("account_number", "")
         match action:
             case "balance":

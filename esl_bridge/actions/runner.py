@@ -26,13 +26,13 @@ class ActionRunner:
     async def run(self, action: str, slots: Mapping[str, str], key: str) -> ActionDone | ActionFailed:
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                outcome, values = self._business.perform(action, slots, key, datetime.now().astimezone())
+                outcome, values = await self._business.perform(action, slots, key, datetime.now().astimezone())
         except TimeoutError:
             return ActionFailed(key, "timeout")
         except KeyError:
             log.error("a flow names an action that does not exist", action=action)
             return ActionFailed(key, "unknown_action")
-        except Exception:  # noqa: BLE001 — the isolation of one action
+        except Exception:
             log.exception("an action failed", action=action)
             return ActionFailed(key, "error")
         return ActionDone(key, outcome, values)

@@ -11,12 +11,16 @@ import contextlib
 import time
 import uuid
 from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import redis.asyncio
 import redis.exceptions
 import structlog
 
+from ai_engine.redis_clients import uninterrupted
 from esl_bridge.journal.events import FIELD, JOURNAL_STREAM, Entry, JournalEvent, encode_batch, watermark_key
 from esl_bridge.journal.spool import Spool
 
@@ -28,10 +32,19 @@ SEND_EVERY_S = 0.05
 WATERMARK_EVERY_S = 1.0
 ADOPT_EVERY_S = 20.0
 RETRY_S = (0.2, 0.5, 1.0, 2.0)
+# The recorder may be away for long; sending an adopted spool again costs little and is rare.
+RESEND_ADOPTED_S = 60.0
 # Beyond this the spool's files are read again instead: memory stays bounded while Redis is away for hours.
 MAX_IN_MEMORY = 20_000
-# Sent and still not stored after this long: Redis may have lost its last second, so it is sent again.
-RESEND_AFTER_S = 15.0
+# After Redis was away it may have lost its last second: what is still not stored this long afterwards is sent again.
+RESEND_AFTER_S = 5.0
+
+
+@dataclass(slots=True)
+class _Adopted:
+    spool: Spool
+    sent: bool = False
+    sent_at: float = 0.0
 
 
 class Journal:
@@ -47,6 +60,7 @@ class Journal:
         self._sent = 0
         self._stored = 0
         self._progress_at = time.monotonic()
+        self._redis_was_away = False
         self._tail: deque[Entry] = deque()
         self._unspooled: deque[Entry] = deque(maxlen=MAX_IN_MEMORY)
         self._wake = asyncio.Event()
@@ -103,6 +117,8 @@ class Journal:
                     log.warning("the journal waits in the spool: Redis cannot be reached", error=str(error))
                 await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
                 failures += 1
+                self._redis_was_away = True
+                self._progress_at = time.monotonic()
                 continue
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
@@ -113,7 +129,7 @@ class Journal:
         batch = self._next_batch()
         if not batch:
             return
-        await self._client.xadd(JOURNAL_STREAM, {FIELD: encode_batch(tuple(batch))})
+        await self._add(batch)
         self._sent = batch[-1].seq
 
     def _next_batch(self) -> list[Entry]:
@@ -129,37 +145,53 @@ class Journal:
         return batch
 
     async def _check_watermark(self) -> None:
-        stored = int(await self._client.get(watermark_key(self.boot_id)) or 0)
+        stored = await self._stored_of(self.boot_id)
         if stored > self._stored or self._sent == stored:
             self._stored = max(stored, self._stored)
             self._progress_at = time.monotonic()
             self._spool.drop_through(self._stored)
-        elif time.monotonic() - self._progress_at > RESEND_AFTER_S:
+        elif self._redis_was_away and time.monotonic() - self._progress_at > RESEND_AFTER_S:
+            self._redis_was_away = False
             log.info("sending the journal again from what is stored", stored=self._stored, sent=self._sent)
             self._progress_at = time.monotonic()
             self._tail.clear()
             self._sent = self._stored
 
     async def _adopt_forever(self) -> None:
-        adopted: dict[str, tuple[Spool, int]] = {}
+        adopted: list[_Adopted] = []
         while True:
             try:
                 for spool in Spool.adopt(self._root):
-                    adopted[spool.boot_id] = spool, 0
+                    adopted.append(_Adopted(spool))
                     log.info("adopting the journal of a process that is gone", boot=spool.boot_id)
-                for boot_id, (spool, _) in list(adopted.items()):
-                    if await self._deliver(spool):
-                        spool.remove()
-                        del adopted[boot_id]
+                for one in list(adopted):
+                    if await self._deliver(one):
+                        one.spool.remove()
+                        adopted.remove(one)
             except (redis.exceptions.RedisError, OSError) as error:
                 log.debug("an adopted journal waits", error=str(error))
-            await asyncio.sleep(1.0 if adopted else ADOPT_EVERY_S)
+            await asyncio.sleep(WATERMARK_EVERY_S if adopted else ADOPT_EVERY_S)
 
-    async def _deliver(self, spool: Spool) -> bool:
-        """One round for an adopted spool; True once the recorder has stored all of it."""
-        stored = int(await self._client.get(watermark_key(spool.boot_id)) or 0)
-        left = spool.read_after(stored, BATCH)
-        if not left:
+    async def _deliver(self, adopted: _Adopted) -> bool:
+        """Send what is left of an adopted spool, once; again only if it is not stored in time. True once all of it is."""
+        spool = adopted.spool
+        stored = await self._stored_of(spool.boot_id)
+        if not spool.read_after(stored, 1):
             return True
-        await self._client.xadd(JOURNAL_STREAM, {FIELD: encode_batch(tuple(left))})
+        if adopted.sent and time.monotonic() - adopted.sent_at < RESEND_ADOPTED_S:
+            return False
+        position = stored
+        while batch := spool.read_after(position, BATCH):
+            await self._add(batch)
+            position = batch[-1].seq
+        adopted.sent, adopted.sent_at = True, time.monotonic()
         return False
+
+    async def _stored_of(self, boot_id: str) -> int:
+        answer: Any = await uninterrupted(cast("Coroutine[Any, Any, Any]", self._client.get(watermark_key(boot_id))))
+        return int(answer or 0)
+
+    async def _add(self, batch: list[Entry]) -> None:
+        await uninterrupted(
+            cast("Coroutine[Any, Any, Any]", self._client.xadd(JOURNAL_STREAM, {FIELD: encode_batch(tuple(batch))}))
+        )

@@ -7,6 +7,7 @@ passed them. A write reaches the kernel at once, so a killed process loses nothi
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import struct
 import zlib
@@ -106,7 +107,7 @@ class Spool:
     def drop_through(self, seq: int) -> None:
         """Delete the segments that hold nothing behind ``seq``."""
         segments = self._segments()
-        for segment, following in zip(segments, segments[1:], strict=False):
+        for segment, following in itertools.pairwise(segments):
             if int(following.stem) > seq + 1:
                 return
             self._total -= segment.stat().st_size

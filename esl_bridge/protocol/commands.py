@@ -154,7 +154,8 @@ def delete_timer(name: str) -> Command:
 def start_audio_stream(call_uuid: str, url: str, metadata: str) -> Command:
     """mod_audio_stream: our ``metadata`` is the first text message. ``mono`` is the caller alone; ``+OK`` proves nothing (6)."""
     uuid = _checked(_UUID, "call", call_uuid)
-    return _api(f"uuid_audio_stream {uuid} start {_checked(_WORD, 'media URL', url)} mono 8k {_checked(_TEXT, 'metadata', metadata)}")
+    words = _checked(_WORD, "media URL", url), _checked(_TEXT, "metadata", metadata)
+    return _api(f"uuid_audio_stream {uuid} start {words[0]} mono 8k {words[1]}")
 
 
 def send_stream_text(call_uuid: str, text: str) -> Command:

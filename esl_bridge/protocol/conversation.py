@@ -90,8 +90,6 @@ class Conversation(Generic[Tag]):
         kind, tag = self._pending.popleft()
         if kind.value != message.content_type:
             raise UnexpectedReply(f"{message.content_type} came where {kind.value} was due")
-        if kind is ReplyKind.API:
-            text = message.body.decode("utf-8", "replace").strip()
-        else:
-            text = message.reply_text
+        api = kind is ReplyKind.API
+        text = message.body.decode("utf-8", "replace").strip() if api else message.reply_text
         return Replied(tag, not text.startswith("-"), text, message)

@@ -79,7 +79,7 @@ def load_flows() -> FlowStore:
         log.error("the flow snapshot cannot be read", path=str(settings.LIFELINE_FLOW_SNAPSHOT), error=str(error))
     for flow in flows.current().flows:
         for missing in missing_files(flow, settings.LIFELINE_PROMPT_DIR):
-            log.error("a flow's prompt is missing: run `manage.py sync_switch`", flow=flow.slug, version=flow.number, prompt=missing)
+            log.error("a prompt is missing: run `manage.py sync_switch`", flow=flow.slug, version=flow.number, prompt=missing)
     return flows
 
 
