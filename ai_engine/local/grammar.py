@@ -1,0 +1,113 @@
+"""What the local recogniser can hear: a JSGF grammar and the dictionary of its words, from the published flows.
+
+Owns both texts. Knows nothing of audio or decoders.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pocketsphinx
+import structlog
+
+from callflows.definition.flow import FlowVersion, SlotKind, Snapshot
+
+log = structlog.get_logger(__name__)
+
+DIGITS = ("zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+# Answers that every call may get, whatever its flow.
+ANSWERS = ("yes", "no", "no thank you", "goodbye", "that is all")
+# What is listened for without a published flow.
+ANY_DIGITS = (1, 12)
+_WORD = re.compile(r"[a-z0-9']+")
+_VARIANT = re.compile(r"^(\S+?)(?:\(\d+\))?\s+(.+)$")
+_NUMERALS = dict(zip("0123456789", ("zero", *DIGITS[2:]), strict=True))
+
+Dictionary = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """``dictionary`` holds only the grammar's words: decoders start ten times faster than with the whole language."""
+
+    jsgf: str
+    dictionary: str
+
+
+def read_dictionary(path: Path | None = None) -> Dictionary:
+    """Word to pronunciations. Without a path it is the one that comes with pocketsphinx."""
+    found: dict[str, list[str]] = {}
+    source = path or Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
+    for line in source.read_text(encoding="utf-8").splitlines():
+        match = _VARIANT.match(line)
+        if match is not None:
+            found.setdefault(match[1], []).append(match[2])
+    return {word: tuple(sounds) for word, sounds in found.items()}
+
+
+def spoken_words(text: str) -> list[str]:
+    """Lower case, no punctuation, numerals digit by digit."""
+    words: list[str] = []
+    for word in _WORD.findall(text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")):
+        words += [_NUMERALS[digit] for digit in word] if word.isdigit() else [word]
+    return words
+
+
+def build_grammar(snapshot: Snapshot | None, dictionary: Dictionary) -> Grammar:
+    """Utterances with a word that the dictionary lacks are left out with a warning. Without flows: digits only."""
+    flows = _newest(snapshot)
+    phrases = dict.fromkeys(" ".join(spoken_words(text)) for text in (*ANSWERS, *_utterances(flows)))
+    kept = [phrase for phrase in phrases if phrase and _is_known(phrase, dictionary)]
+    lengths = sorted({length for flow in flows for length in _digit_lengths(flow)})
+    if not flows:
+        lengths = list(range(ANY_DIGITS[0], ANY_DIGITS[1] + 1))
+    sequences = [" ".join(["<digit>"] * length) for length in lengths]
+    jsgf = "\n".join(
+        (
+            "#JSGF V1.0;",
+            "grammar calls;",
+            f"public <said> = {' | '.join([*kept, *sequences])};",
+            f"<digit> = {' | '.join(DIGITS)};",
+        )
+    )
+    return Grammar(jsgf + "\n", _dictionary_text([*kept, *DIGITS], dictionary))
+
+
+def _newest(snapshot: Snapshot | None) -> list[FlowVersion]:
+    newest: dict[str, FlowVersion] = {}
+    for flow in () if snapshot is None else snapshot.flows:
+        if flow.slug not in newest or flow.number > newest[flow.slug].number:
+            newest[flow.slug] = flow
+    return list(newest.values())
+
+
+def _utterances(flows: Iterable[FlowVersion]) -> Iterable[str]:
+    for flow in flows:
+        for intent in flow.intents:
+            yield from intent.utterances
+        for slot in flow.slots:
+            yield from (choice.words for choice in slot.choices)
+
+
+def _digit_lengths(flow: FlowVersion) -> Iterable[int]:
+    for slot in flow.slots:
+        if slot.kind is SlotKind.DIGITS:
+            yield from range(max(1, slot.min_length), slot.max_length + 1)
+
+
+def _is_known(phrase: str, dictionary: Dictionary) -> bool:
+    missing = [word for word in phrase.split() if word not in dictionary]
+    if missing:
+        log.warning("utterance_not_recognisable", utterance=phrase, unknown_words=missing)
+    return not missing
+
+
+def _dictionary_text(phrases: Iterable[str], dictionary: Dictionary) -> str:
+    lines: list[str] = []
+    for word in dict.fromkeys(word for phrase in phrases for word in phrase.split()):
+        for number, sounds in enumerate(dictionary[word], start=1):
+            lines.append(f"{word} {sounds}" if number == 1 else f"{word}({number}) {sounds}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,140 @@
+"""The program of one recogniser process: streams of audio in through a pipe, words out.
+
+Owns its decoders and which stream has which. Ends when the pipe closes or its parent dies.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from multiprocessing.connection import Connection
+
+import msgspec
+
+from ai_engine.local.decoding import Decoder
+from ai_engine.local.grammar import Grammar
+
+# A decoder takes about a twentieth of real time for a caller who speaks: more of them would fall behind on one core.
+MAX_DECODERS = 8
+# Ready before the first call comes; the rest are made when they are needed, each in some hundredths of a second.
+READY_DECODERS = 2
+_PR_SET_PDEATHSIG = 1
+
+
+class Open(msgspec.Struct, frozen=True, tag=True):
+    stream: int
+
+
+class Audio(msgspec.Struct, frozen=True, tag=True):
+    stream: int
+    pcm: bytes
+
+
+class Finish(msgspec.Struct, frozen=True, tag=True):
+    stream: int
+
+
+class Close(msgspec.Struct, frozen=True, tag=True):
+    """Never answered; closing what is closed does nothing."""
+
+    stream: int
+
+
+class NewGrammar(msgspec.Struct, frozen=True, tag=True):
+    jsgf: str
+    dictionary: str
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """Sent once, when the first decoders are warm."""
+
+
+class Opened(msgspec.Struct, frozen=True, tag=True):
+    stream: int
+    accepted: bool
+
+
+class Partial(msgspec.Struct, frozen=True, tag=True):
+    stream: int
+    text: str
+
+
+class Final(msgspec.Struct, frozen=True, tag=True):
+    stream: int
+    text: str
+    words: list[tuple[str, float]]
+
+
+ToProcess = Open | Audio | Finish | Close | NewGrammar
+FromProcess = Ready | Opened | Partial | Final
+
+_decoder = msgspec.msgpack.Decoder(ToProcess)
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Streams:
+    def __init__(self, grammar: Grammar) -> None:
+        self._grammar = grammar
+        self._idle = [Decoder(grammar) for _ in range(READY_DECODERS)]
+        self._busy: dict[int, Decoder] = {}
+
+    def answer(self, message: ToProcess) -> FromProcess | None:
+        match message:
+            case Open(stream):
+                return Opened(stream, self._open(stream))
+            case Audio(stream, pcm):
+                return Partial(stream, self._busy[stream].hear(pcm))
+            case Finish(stream):
+                text, words = self._busy[stream].finish()
+                self._release(stream)
+                return Final(stream, text, words)
+            case Close(stream):
+                self._release(stream)
+            case NewGrammar(jsgf, dictionary):
+                self._grammar = Grammar(jsgf, dictionary)
+                self._idle = [Decoder(self._grammar) for _ in range(READY_DECODERS)]
+        return None
+
+    def _open(self, stream: int) -> bool:
+        if not self._idle and len(self._busy) >= MAX_DECODERS:
+            return False
+        decoder = self._idle.pop() if self._idle else Decoder(self._grammar)
+        decoder.start()
+        self._busy[stream] = decoder
+        return True
+
+    def _release(self, stream: int) -> None:
+        decoder = self._busy.pop(stream, None)
+        if decoder is None:
+            return
+        decoder.abandon()
+        if decoder.grammar is self._grammar and len(self._idle) < MAX_DECODERS:
+            self._idle.append(decoder)
+
+
+def serve(pipe: Connection, parent_pid: int, grammar: Grammar) -> None:
+    """Until the other end of the pipe is closed. Signals to the whole group are the parent's to judge."""
+    die_with_parent(parent_pid)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    streams = Streams(grammar)
+    pipe.send_bytes(_encoder.encode(Ready()))
+    while True:
+        try:
+            message = _decoder.decode(pipe.recv_bytes())
+        except (EOFError, OSError):
+            return
+        answer = streams.answer(message)
+        if answer is not None:
+            try:
+                pipe.send_bytes(_encoder.encode(answer))
+            except OSError:
+                return
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when its parent ends, and end now when it did already."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        raise SystemExit(1)

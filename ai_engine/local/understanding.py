@@ -1,0 +1,177 @@
+"""What a caller wants, found by comparing their words with the example utterances that the request brings. Pure.
+
+Owns the comparison, the values of slots and the short replies. It keeps nothing: everything is in the messages.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+# Below this the best utterance shares little more than filler words with what was said.
+MATCHES = 0.5
+# What a filled slot is worth when it was asked for: digits in the right number are hardly said by chance.
+SLOT_CONFIDENCE = 0.95
+NOT_UNDERSTOOD = "Sorry, I did not understand that."
+THANKS = "Thank you."
+_WORD = re.compile(r"[a-z0-9']+")
+_DIGITS = {
+    "zero": "0", "oh": "0", "o": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6",
+    "seven": "7", "eight": "8", "nine": "9",
+}  # fmt: skip
+_REPEATS = {"double": 2, "triple": 3}
+
+
+class Choice(msgspec.Struct, frozen=True):
+    value: str
+    words: str = ""
+
+
+class Slot(msgspec.Struct, frozen=True):
+    name: str
+    kind: str = "digits"
+    min_length: int = 1
+    max_length: int = 12
+    choices: list[Choice] = []
+
+
+class Intent(msgspec.Struct, frozen=True):
+    name: str
+    label: str = ""
+    utterances: list[str] = []
+    slots: list[str] = []
+
+
+class Described(msgspec.Struct, frozen=True):
+    """The service, as the system message describes it."""
+
+    intents: list[Intent]
+    slots: list[Slot] = []
+    expect: str = "intent"
+
+
+class Understood(msgspec.Struct, frozen=True):
+    """In the form that the client's JSON schema asks for."""
+
+    intent: str | None
+    confidence: float
+    slots: dict[str, str | None]
+    reply: str
+
+
+SILENT = Understood(None, 0.0, {}, "")
+
+
+class Message(msgspec.Struct, frozen=True):
+    role: str
+    content: str | list[dict[str, object]] | None = None
+
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return " ".join(str(part.get("text", "")) for part in self.content)
+        return self.content or ""
+
+
+def understand(messages: Sequence[Message]) -> Understood:
+    """The last user message, judged by the last system message that describes a service."""
+    said = next((message.text() for message in reversed(messages) if message.role == "user"), "")
+    described = Described([])
+    for message in messages:
+        if message.role in ("system", "developer"):
+            try:
+                described = msgspec.json.decode(message.text(), type=Described)
+            except (msgspec.DecodeError, msgspec.ValidationError):
+                continue  # instructions in prose
+    return judge(said, described)
+
+
+def judge(said: str, described: Described) -> Understood:
+    words = _words(said)
+    slots = {slot.name: slot_value(words, slot) for slot in described.slots}
+    if slots.get(described.expect) is not None:
+        return Understood(None, SLOT_CONFIDENCE, slots, THANKS)
+    intent, score = best_intent(words, described.intents)
+    if intent is None or score < MATCHES:
+        return Understood(None, round(score, 3), slots, NOT_UNDERSTOOD)
+    return Understood(intent.name, round(score, 3), slots, f"Sure, {_subject(intent)}.")
+
+
+def best_intent(words: Sequence[str], intents: Sequence[Intent]) -> tuple[Intent | None, float]:
+    """The intent with the likest utterance, and how like it is, from 0 to 1."""
+    weights = _weights(intents)
+    best: tuple[Intent | None, float] = (None, 0.0)
+    for intent in intents:
+        for utterance in (*intent.utterances, intent.label):
+            score = _likeness(words, _words(utterance), weights)
+            if score > best[1]:
+                best = (intent, score)
+    return best
+
+
+def slot_value(words: Sequence[str], slot: Slot) -> str | None:
+    if slot.kind == "choice":
+        return _choice(words, slot.choices)
+    for run in _digit_runs(words):
+        if slot.min_length <= len(run) <= slot.max_length:
+            return run
+    return None
+
+
+def _choice(words: Sequence[str], choices: Iterable[Choice]) -> str | None:
+    said = f" {' '.join(words)} "
+    found = [
+        choice.value
+        for choice in choices
+        if any(f" {' '.join(_words(name))} " in said for name in (choice.words, choice.value) if _words(name))
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _digit_runs(words: Sequence[str]) -> Iterable[str]:
+    """Digits said in a row, as numerals or as words, with ``double`` and ``triple``."""
+    run, repeat = "", 1
+    for word in (*words, ""):
+        if word in _REPEATS:
+            repeat = _REPEATS[word]
+            continue
+        digits = word if word.isdigit() else _DIGITS.get(word, "")
+        if digits:
+            run += digits * repeat
+        elif run:
+            yield run
+            run = ""
+        repeat = 1
+
+
+def _likeness(said: Sequence[str], example: Sequence[str], weights: dict[str, float]) -> float:
+    if not said or not example:
+        return 0.0
+    if list(said) == list(example):
+        return 1.0
+    # A word that no example has says little either way, so it weighs less than one that only one intent has.
+    common = sum(weights.get(word, 0.5) for word in set(said) & set(example))
+    total = sum(weights.get(word, 0.5) for word in set(said)) + sum(weights.get(word, 0.5) for word in set(example))
+    overlap = 2 * common / total
+    order = difflib.SequenceMatcher(None, said, example, autojunk=False).ratio()
+    return 0.6 * overlap + 0.4 * order
+
+
+def _weights(intents: Iterable[Intent]) -> dict[str, float]:
+    """A word that many intents use (what, my, can) tells little about which one is meant."""
+    used = Counter(
+        word for intent in intents for word in {word for utterance in intent.utterances for word in _words(utterance)}
+    )
+    return {word: 1 / count for word, count in used.items()}
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+
+
+def _subject(intent: Intent) -> str:
+    label = (intent.label or intent.name.replace("_", " ")).strip().rstrip(".").lower()
+    return label if label.startswith(("a ", "an ", "the ", "your ")) else f"your {label}"
