@@ -227,6 +227,7 @@ class Call:
         proof: list[Order] = []
         if self._mode is Mode.FALLBACK:
             proof = self._incidents.close(Outcome.FAILED_OVER, "DTMF")
+        self._turns.just_understood = False
         steps = self._talker.on_key(key)
         if not steps:
             return proof

@@ -41,7 +41,8 @@ _UUID = re.compile(r"[0-9A-Fa-f-]{8,64}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 # No `$ { } \`, which expand; no `;` or `=`, which separate in uuid_setvar_multi; no quotes, spaces or control characters.
 _VALUE = re.compile(r"[A-Za-z0-9_.:@+,#*/-]{0,256}")
-_WORD = re.compile(r"[A-Za-z0-9_.:@+/%=-]{1,256}")
+_WORD = re.compile(r"[A-Za-z0-9_.:@+/-]{1,256}")
+_URL = re.compile(r"wss?://[A-Za-z0-9_.:@+/%=?&-]{1,500}")
 _PATH = re.compile(r"[A-Za-z0-9_.:@+/ -]{1,1024}")
 _TEXT = re.compile(r"[A-Za-z0-9_.:@+/%={}\"\[\],-]{1,1024}")
 _EVENT = re.compile(r"[A-Z_]{2,64}|[a-z_]+::[a-z_]+")
@@ -154,7 +155,7 @@ def delete_timer(name: str) -> Command:
 def start_audio_stream(call_uuid: str, url: str, metadata: str) -> Command:
     """mod_audio_stream: our ``metadata`` is the first text message. ``mono`` is the caller alone; ``+OK`` proves nothing (6)."""
     uuid = _checked(_UUID, "call", call_uuid)
-    words = _checked(_WORD, "media URL", url), _checked(_TEXT, "metadata", metadata)
+    words = _checked(_URL, "media URL", url), _checked(_TEXT, "metadata", metadata)
     return _api(f"uuid_audio_stream {uuid} start {words[0]} mono 8k {words[1]}")
 
 

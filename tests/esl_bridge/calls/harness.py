@@ -1,0 +1,121 @@
+"""A switch, an AI and a clock made of lists: drives one :class:`Call` and remembers what it ordered."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from ai_engine.messages import MediaConnected, MediaReport, SpeechEnded, SpeechStarted, TurnDone, TurnFailed, TurnTaken
+from callflows.definition.flow import FlowVersion
+from esl_bridge.calls import inputs as told
+from esl_bridge.calls import orders as order
+from esl_bridge.calls.call import Call
+from esl_bridge.journal.events import JournalEvent
+from tests.esl_bridge.calls.flow import demonstration
+
+UUID = "67f4668d-b17d-4b43-a9e9-a79e324546cd"
+Wanted = TypeVar("Wanted")
+Event = TypeVar("Event")
+
+
+class Line:
+    """One call on a pretended switch. Plays end when :meth:`hear_out` says so; time passes by :meth:`wait`."""
+
+    def __init__(self, flow: FlowVersion | None = None, bridge_id: str = "bridge-1") -> None:
+        self.flow = flow or demonstration()
+        self.call = Call(bridge_id)
+        self.now = 100.0
+        self.orders: list[order.Order] = []
+        self._seen = 0
+        self._answered_plays: set[str] = set()
+
+    def connect(self, *, kept: dict[str, str] | None = None, use: told.AiUse = told.AiUse.USABLE, disposition: str = "",
+                flow: bool = True) -> None:  # fmt: skip
+        self.tell(
+            told.Connected(UUID, "1000", "9200", True, kept or {}, disposition, self.flow if flow else None, use)
+        )
+
+    def tell(self, event: told.Input) -> list[order.Order]:
+        fresh = self.call.handle(event, self.now)
+        self.orders += fresh
+        return fresh
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, waking the call when it wants to be woken."""
+        end = self.now + seconds
+        while (wake := self.call.wake_at()) is not None and wake <= end:
+            self.now = max(self.now, wake)
+            self.tell(told.TimePassed())
+        self.now = end
+
+    def all(self, kind: type[Wanted]) -> list[Wanted]:
+        return [item for item in self.orders if isinstance(item, kind)]
+
+    def journal(self, kind: type[Event]) -> list[Event]:
+        events: list[JournalEvent] = [item.event for item in self.all(order.Record)]
+        return [event for event in events if isinstance(event, kind)]
+
+    def playing(self) -> order.Play | None:
+        plays = [play for play in self.all(order.Play) if play.play_id not in self._answered_plays]
+        return plays[-1] if plays else None
+
+    def end_play(self, response: str = "FILE PLAYED", *, started: bool = True) -> None:
+        play = self.playing()
+        assert play is not None, "nothing is playing"
+        self._answered_plays.add(play.play_id)
+        if started:
+            self.tell(told.PlaybackStarted(f"/prompts/{play.file}"))
+        self.tell(told.PlaybackEnded(play.play_id, response))
+
+    def begin_play(self) -> None:
+        play = self.playing()
+        assert play is not None
+        self.tell(told.PlaybackStarted(f"/prompts/{play.file}"))
+
+    def hear_out(self) -> list[str]:
+        """Every queued prompt plays to its end; the words of each."""
+        heard = []
+        while (play := self.playing()) is not None:
+            heard.append(self.words(play.file))
+            self.end_play()
+        return heard
+
+    def words(self, file: str) -> str:
+        return self.flow_words().get(file, file)
+
+    def flow_words(self) -> dict[str, str]:
+        system = [getattr(self.flow.system, name) for name in self.flow.system.__struct_fields__]
+        menus = [intent.menu for intent in self.flow.intents]
+        slots = [phrase for slot in self.flow.slots for phrase in (slot.ask, slot.ask_keypad)]
+        return {phrase.file: phrase.text for phrase in [*system, *menus, *slots, *self.flow.phrases.values()]}
+
+    def turn(self) -> int:
+        return self.all(order.PublishTurn)[-1].turn
+
+    def stream_up(self) -> None:
+        self.tell(MediaConnected(UUID, "gateway-1"))
+
+    def taken(self) -> None:
+        self.tell(TurnTaken(UUID, self.turn(), "worker-1", 1.0))
+        self.tell(MediaReport(UUID, self.turn(), 12))
+
+    def speak(self) -> None:
+        self.taken()
+        self.tell(SpeechStarted(UUID, self.turn()))
+        self.tell(SpeechEnded(UUID, self.turn(), "vad"))
+
+    def understood(self, intent: str = "", *, transcript: str = "words", slots: dict[str, str] | None = None,
+                   reply: bool = False) -> None:  # fmt: skip
+        self.speak()
+        self.tell(
+            TurnDone(UUID, self.turn(), transcript, intent, 0.9, slots or {}, "Sure." if reply else "", reply, ())
+        )
+
+    def turn_fails(self, *, stage: str = "stt", kind: str = "refused", intent: str = "", slots: dict[str, str] | None = None) -> None:
+        self.speak()
+        self.tell(TurnFailed(UUID, self.turn(), stage, kind, 4, (), "", intent, slots or {}))
+
+    def to_listening(self) -> None:
+        """A fresh call, greeted, listening for what the caller wants."""
+        self.connect()
+        self.stream_up()
+        self.hear_out()

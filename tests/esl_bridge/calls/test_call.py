@@ -1,0 +1,377 @@
+"""One call's decisions: AI first, the keypad when the AI side fails, and an outcome that is never wrong."""
+
+from __future__ import annotations
+
+from datetime import time
+from decimal import Decimal
+
+import pytest
+
+from ai_engine.messages import MediaClosed, MediaReport, SpeechStarted, TurnDone
+from esl_bridge.calls import inputs as told
+from esl_bridge.calls import orders as order
+from esl_bridge.journal.events import (
+    AgentJoined,
+    CallEnded,
+    CallStarted,
+    FallbackReason,
+    FellBack,
+    IncidentClosed,
+    IncidentOpened,
+    IntentServed,
+    Mode,
+    Outcome,
+    SlotCollected,
+    TurnFinished,
+    TurnOutcome,
+)
+from tests.esl_bridge.calls.harness import UUID, Line
+
+
+def outcomes(line: Line) -> list[Outcome]:
+    return [event.outcome for event in line.journal(IncidentClosed)]
+
+
+def last_action(line: Line) -> order.RunAction:
+    return line.all(order.RunAction)[-1]
+
+
+# --- With AI ---
+
+
+def test_a_caller_is_greeted_understood_and_told_their_balance() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("balance", transcript="what is my balance")
+    assert line.hear_out() == ["say account"]
+    line.understood(slots={"account": "4217"}, transcript="four two one seven")
+    action = last_action(line)
+    assert (action.action, dict(action.slots)) == ("balance", {"account": "4217"})
+    line.tell(told.ActionDone(action.key, "ok", {"balance": Decimal("42.17")}))
+    heard = line.hear_out()
+    assert heard[0] == "Your balance is"
+    assert heard[-1] == "anything_else"
+    assert line.journal(IntentServed) == [IntentServed("balance", Mode.AI)]
+    assert line.journal(FellBack) == []
+    assert line.journal(SlotCollected) == [SlotCollected("account", "4217", "voice")]
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert line.journal(CallEnded) == [CallEnded("NORMAL_CLEARING", "caller")]
+    assert outcomes(line) == []
+
+
+def test_the_reply_plays_before_the_answer_whichever_arrives_first() -> None:
+    for file_first in (True, False):
+        line = Line()
+        line.to_listening()
+        if file_first:
+            line.speak()
+            line.tell(told.ReplyFileReady("/tmp/reply.r8"))
+            line.tell(TurnDone(UUID, line.turn(), "open", "hours", 0.9, {}, "Sure.", True, ()))
+        else:
+            line.understood("hours", reply=True)
+            assert line.playing() is None
+            line.tell(told.ReplyFileReady("/tmp/reply.r8"))
+        line.tell(told.ActionDone(last_action(line).key, "open", {"closes": time(18, 0)}))
+        assert line.hear_out()[:2] == ["/tmp/reply.r8", "We are open until"]
+
+
+def test_a_reply_that_never_arrives_is_a_failure_and_the_action_is_not_done_twice() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("hours", reply=True)
+    line.wait(1.0)
+    assert line.journal(IncidentOpened)[0].kind == "reply_lost"
+    assert len(line.all(order.RunAction)) == 1
+    line.tell(told.ActionDone(last_action(line).key, "open", {"closes": time(18, 0)}))
+    heard = line.hear_out()
+    assert heard[:3] == ["transfer_to_team", "menu_hint", "We are open until"]
+    assert len(line.all(order.RunAction)) == 1
+    assert outcomes(line) == [Outcome.FAILED_OVER]
+
+
+def test_keys_answer_a_question_that_was_asked_for_the_voice() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("balance")
+    line.begin_play()
+    for key in "4217":
+        line.tell(told.KeyPressed(key))
+    assert order.StopPlayback() in line.orders
+    assert dict(last_action(line).slots) == {"account": "4217"}
+    assert line.journal(SlotCollected)[0].by == "keypad"
+
+
+def test_three_times_not_understood_leads_to_the_menu_without_an_incident() -> None:
+    line = Line()
+    line.to_listening()
+    for _ in range(3):
+        line.understood("")
+        line.hear_out()
+    assert line.journal(FellBack) == [FellBack(FallbackReason.NOT_UNDERSTOOD, "")]
+    assert line.journal(IncidentOpened) == []
+
+
+def test_a_caller_who_says_nothing_more_is_let_go() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("hours")
+    line.tell(told.ActionDone(last_action(line).key, "open", {"closes": time(18, 0)}))
+    line.hear_out()
+    line.understood("", transcript="no thank you")
+    assert line.hear_out() == ["goodbye"]
+    assert order.HangUp() in line.orders
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert line.journal(CallEnded)[0].ended_by == "lifeline"
+
+
+def test_what_a_model_returns_beyond_the_flow_is_ignored() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("balance", slots={"account": "${system(x)}", "other": "1"})
+    assert line.hear_out() == ["say account"]
+    assert line.journal(SlotCollected) == []
+
+
+# --- When the AI side fails ---
+
+
+@pytest.mark.parametrize("kind", ["refused", "timeout", "http_500", "silent", "garbage", "no_engine"])
+def test_an_engine_that_fails_moves_the_caller_to_the_menu(kind: str) -> None:
+    line = Line()
+    line.to_listening()
+    line.turn_fails(kind=kind)
+    assert outcomes(line) == [], "the menu has not been heard yet"
+    heard = line.hear_out()
+    assert heard == ["transfer_to_team", "menu_intro", "balance press 1", "hours press 2", "person press 9"]
+    assert outcomes(line) == [Outcome.FAILED_OVER]
+    assert line.journal(TurnFinished)[0].outcome is TurnOutcome.FAILED
+    assert line.all(order.SettleTurn)[0].verdict is order.TurnVerdict.OK
+
+
+def test_what_was_understood_before_the_failure_is_kept() -> None:
+    line = Line()
+    line.to_listening()
+    line.turn_fails(stage="tts", kind="silent", intent="balance", slots={"account": "4217"})
+    line.tell(told.ActionDone(last_action(line).key, "ok", {"balance": Decimal("1.00")}))
+    heard = line.hear_out()
+    assert heard[:3] == ["transfer_to_team", "menu_hint", "Your balance is"]
+    assert "key account" not in heard
+    assert any(order.SetVariables({"slot_account": "4217"}) == item for item in line.orders)
+    assert line.journal(IntentServed) == [IntentServed("balance", Mode.FALLBACK)]
+
+
+def test_a_caller_who_hangs_up_before_the_menu_begins_is_a_drop() -> None:
+    line = Line()
+    line.to_listening()
+    line.turn_fails()
+    line.end_play()
+    line.playing()
+    line2 = Line()
+    line2.to_listening()
+    line2.turn_fails()
+    line2.tell(told.HungUp("NORMAL_CLEARING"))
+    assert outcomes(line2) == [Outcome.DROPPED]
+    assert line2.journal(CallEnded)[0].hangup_cause == "NORMAL_CLEARING"
+
+
+def test_a_menu_prompt_whose_file_never_opened_is_no_proof_and_a_person_follows() -> None:
+    line = Line()
+    line.to_listening()
+    line.turn_fails()
+    line.end_play("FILE NOT FOUND", started=False)
+    assert outcomes(line) == []
+    assert line.all(order.TransferToAgent) == [order.TransferToAgent("agent@127.0.0.1:5090")]
+    line.tell(told.AgentBridged())
+    assert outcomes(line) == [Outcome.FAILED_OVER]
+    assert line.journal(AgentJoined) == [AgentJoined()]
+
+
+def test_a_key_in_the_menu_is_proof() -> None:
+    line = Line()
+    line.to_listening()
+    line.turn_fails()
+    line.tell(told.KeyPressed("2"))
+    assert outcomes(line) == [Outcome.FAILED_OVER]
+    assert last_action(line).action == "opening_hours"
+
+
+def test_no_worker_takes_the_turn() -> None:
+    line = Line()
+    line.to_listening()
+    line.tell(MediaReport(UUID, line.turn(), 1))
+    for _ in range(14):
+        line.wait(0.25)
+        line.tell(MediaReport(UUID, line.turn(), 1))
+    assert line.journal(IncidentOpened)[0].kind == "not_taken"
+    assert line.all(order.SettleTurn)[0].verdict is order.TurnVerdict.FAIL
+
+
+def test_a_gateway_that_reports_no_frames_is_a_failure() -> None:
+    line = Line()
+    line.to_listening()
+    line.wait(1.6)
+    assert (line.journal(IncidentOpened)[0].cause.value, line.journal(IncidentOpened)[0].kind) == ("media", "no_frames")
+
+
+def test_no_answer_within_the_budget_after_the_end_of_speech() -> None:
+    line = Line()
+    line.to_listening()
+    line.speak()
+    line.wait(3.9)
+    assert line.journal(IncidentOpened) == []
+    line.wait(0.2)
+    assert line.journal(IncidentOpened)[0].kind == "deadline"
+    assert line.hear_out()[0] == "transfer_to_team"
+
+
+def test_a_result_after_the_deadline_changes_nothing() -> None:
+    line = Line()
+    line.to_listening()
+    line.speak()
+    turn = line.turn()
+    line.wait(4.1)
+    line.tell(TurnDone(UUID, turn, "late", "hours", 0.9, {}, "", False, ()))
+    assert line.all(order.RunAction) == []
+
+
+def test_redis_lost_in_the_middle_of_a_turn() -> None:
+    line = Line()
+    line.to_listening()
+    line.speak()
+    line.tell(told.QueueLost("redis_away"))
+    assert line.journal(IncidentOpened)[0].cause.value == "queue"
+    assert line.hear_out()[0] == "transfer_to_team"
+
+
+@pytest.mark.parametrize("event", [told.AudioFailed("refused"), MediaClosed(UUID, "gateway-1")])
+def test_the_audio_stream_lost_while_listening(event: told.Input) -> None:
+    line = Line()
+    line.to_listening()
+    line.tell(event)
+    assert line.journal(IncidentOpened)[0].cause.value == "media"
+
+
+def test_an_audio_stream_that_never_connects() -> None:
+    line = Line()
+    line.connect()
+    line.hear_out()
+    assert line.all(order.PublishTurn) == []
+    line.wait(2.1)
+    assert line.journal(IncidentOpened)[0].kind == "not_connected"
+
+
+def test_a_caller_who_speaks_on_is_cut_at_the_limit_and_then_the_budget_runs() -> None:
+    line = Line()
+    line.to_listening()
+    line.taken()
+    line.tell(SpeechStarted(UUID, line.turn()))
+    for _ in range(33):
+        line.wait(0.25)
+        line.tell(MediaReport(UUID, line.turn(), 1))
+    assert order.StopListening(line.turn()) in line.orders
+    assert line.journal(IncidentOpened) == []
+    line.wait(4.0)
+    assert line.journal(IncidentOpened)[0].kind == "deadline"
+
+
+# --- Straight to the menu ---
+
+
+@pytest.mark.parametrize("use", [told.AiUse.NO_ENGINE, told.AiUse.FORCED, told.AiUse.TURNS_OPEN, told.AiUse.SHED])
+def test_with_no_usable_engine_the_call_begins_in_the_menu(use: told.AiUse) -> None:
+    line = Line()
+    line.connect(use=use)
+    assert line.hear_out()[:2] == ["greeting", "menu_intro"]
+    assert line.journal(FellBack)[0].reason.value == use.value
+    assert line.all(order.PublishTurn) == []
+    assert line.all(order.StartAudio) == []
+    assert line.journal(IncidentOpened) == []
+
+
+def test_a_circuit_that_opens_between_turns_is_seen_before_the_next() -> None:
+    line = Line()
+    line.connect()
+    line.stream_up()
+    line.tell(told.AiUseChanged(told.AiUse.NO_ENGINE))
+    assert line.hear_out()[:2] == ["greeting", "transfer_to_team"]
+    assert line.journal(FellBack)[0].reason is FallbackReason.NO_ENGINE
+
+
+# --- Owning the call ---
+
+
+def test_the_timer_is_taken_over_rearmed_and_the_counter_emptied() -> None:
+    line = Line()
+    line.connect()
+    assert line.all(order.ArmTimer) == [order.ArmTimer(6)]
+    line.tell(told.TimerArmed("11"))
+    assert line.all(order.DeleteTimer) == [order.DeleteTimer("")]
+    line.wait(4.1)
+    assert len(line.all(order.ArmTimer)) == 2
+    assert order.SetVariables({"hops": ""}) in line.orders
+    line.tell(told.TimerArmed("12"))
+    assert line.all(order.DeleteTimer)[-1] == order.DeleteTimer("11")
+
+
+def test_the_timer_is_disarmed_before_a_person_joins() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("person")
+    line.hear_out()
+    kinds = [type(item) for item in line.orders]
+    assert kinds.index(order.DeleteTimer) < kinds.index(order.TransferToAgent)
+    assert line.call.wake_at() is None
+
+
+def test_another_owner_makes_this_one_mute() -> None:
+    line = Line()
+    line.to_listening()
+    line.tell(told.OwnerChanged())
+    before = len(line.orders)
+    line.tell(told.KeyPressed("1"))
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert len(line.orders) == before
+    assert line.journal(CallEnded) == []
+
+
+def test_a_resumed_call_goes_on_where_the_caller_was_and_counts_as_recovered() -> None:
+    line = Line(bridge_id="bridge-2")
+    line.connect(kept={"owner": "bridge-1:1", "mode": "ai", "step": "slot:account", "intent": "balance", "flow": "demo:3"})
+    assert line.call.owner == "bridge-2:2"
+    assert line.journal(CallStarted)[0].resumed
+    line.stream_up()
+    assert line.hear_out() == ["say account"]
+    assert outcomes(line) == [Outcome.RECOVERED]
+
+
+def test_a_call_resumed_in_the_menu_stays_there_with_what_it_had() -> None:
+    line = Line()
+    line.connect(kept={"owner": "b:4", "mode": "fallback", "step": "menu", "slot_account": "4217", "incident": "i1"})
+    assert line.call.epoch == 5
+    assert line.hear_out()[0] == "menu_intro"
+    assert outcomes(line) == [Outcome.FAILED_OVER]
+    line.tell(told.KeyPressed("1"))
+    assert dict(last_action(line).slots) == {"account": "4217"}
+
+
+@pytest.mark.parametrize(("disposition", "first"), [("SUCCESS", "anything_else_menu"), ("USER_BUSY", "no_agent")])
+def test_after_an_agent_the_caller_is_offered_the_menu(disposition: str, first: str) -> None:
+    line = Line()
+    line.connect(kept={"owner": "b:1", "step": "after_agent"}, disposition=disposition)
+    assert line.hear_out()[0] == first
+    assert line.journal(IncidentOpened) == []
+
+
+def test_without_a_flow_the_call_goes_to_the_last_resort() -> None:
+    line = Line()
+    line.connect(flow=False)
+    assert order.TransferToLastResort() in line.orders
+
+
+def test_a_socket_that_closes_settles_nothing() -> None:
+    line = Line()
+    line.to_listening()
+    line.turn_fails()
+    line.tell(told.SocketClosed())
+    assert outcomes(line) == []
+    assert line.journal(CallEnded) == []

@@ -1,0 +1,206 @@
+"""The media gateway over real sockets and a real Redis: tokens, strangers, audio in, replies out."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio
+from websockets.asyncio.client import connect as connect_websocket
+from websockets.exceptions import ConnectionClosed
+
+from ai_engine.messages import (
+    FIELD,
+    AudioChunk,
+    BridgeMessage,
+    MediaConnected,
+    MediaReport,
+    SpeakReply,
+    SpeechEnded,
+    SpeechStarted,
+    audio_stream,
+    decode_bridge_message,
+    decode_chunk,
+    results_stream,
+)
+from ai_engine.redis_clients import connect_async
+from ai_engine.turn_queue import publish_reply
+from esl_bridge.media.gateway import Gateway, GatewayConfig
+from esl_bridge.media.tokens import TokenRefused, check_metadata, make_metadata
+from espeak.voice import render
+
+SECRET = "a secret of the test's"
+CALL = "67f4668d-b17d-4b43-a9e9-a79e324546cd"
+FRAME = 320
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Running:
+    def __init__(self, url: str, allow: list[str]) -> None:
+        self.port = free_port()
+        self.client: redis.asyncio.Redis = connect_async(url)
+        self._stop = asyncio.Event()
+        config = GatewayConfig("127.0.0.1", self.port, allow, SECRET, url, "gateway-1")
+        self._task = asyncio.create_task(Gateway(config).run(self._stop))
+
+    async def ready(self) -> None:
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                except OSError:
+                    await asyncio.sleep(0.01)
+                    continue
+                writer.close()
+                await writer.wait_closed()
+                return
+
+    async def close(self) -> None:
+        self._stop.set()
+        await self._task
+        await self.client.aclose()
+
+    def connect(self) -> connect_websocket:
+        return connect_websocket(f"ws://127.0.0.1:{self.port}/stream", proxy=None)
+
+    async def messages(self) -> list[BridgeMessage]:
+        entries = await self.client.xrange(results_stream("bridge-1"))
+        return [decode_bridge_message(fields[FIELD]) for _, fields in entries]
+
+    async def wait_for(self, kind: type) -> BridgeMessage:
+        async with asyncio.timeout(5):
+            while True:
+                for message in await self.messages():
+                    if isinstance(message, kind):
+                        return message
+                await asyncio.sleep(0.02)
+
+    async def chunks(self) -> list[AudioChunk]:
+        return [decode_chunk(fields[FIELD]) for _, fields in await self.client.xrange(audio_stream(CALL))]
+
+
+@pytest.fixture
+async def gateway(volatile_redis: str) -> AsyncIterator[Running]:
+    running = Running(volatile_redis, ["127.0.0.0/8"])
+    await running.ready()
+    yield running
+    await running.close()
+
+
+def metadata(bridge: str = "bridge-1") -> str:
+    return make_metadata(SECRET, CALL, bridge, time.time())
+
+
+async def test_speech_is_published_only_while_listening_and_its_end_is_told(gateway: Running) -> None:
+    speech = render("what are your opening hours please")
+    quiet = b"\x03\x00\xfd\xff" * (FRAME // 4)
+    async with gateway.connect() as stream:
+        await stream.send(metadata())
+        await gateway.wait_for(MediaConnected)
+        await stream.send(quiet)
+        await stream.send('{"listen":1001}')
+        for at in range(0, len(speech) - FRAME, FRAME):
+            await stream.send(speech[at : at + FRAME])
+        for _ in range(60):
+            await stream.send(quiet)
+        await gateway.wait_for(SpeechEnded)
+        kinds = [type(message) for message in await gateway.messages()]
+        assert kinds.index(SpeechStarted) < kinds.index(SpeechEnded)
+        assert MediaReport in kinds
+        chunks = await gateway.chunks()
+        assert [chunk.seq for chunk in chunks] == list(range(len(chunks)))
+        assert chunks[-1].end
+        assert all(len(chunk.pcm) == 1600 for chunk in chunks[:-1])
+        published = sum(len(chunk.pcm) for chunk in chunks)
+        await stream.send(quiet * 5)
+        assert sum(len(chunk.pcm) for chunk in await gateway.chunks()) == published
+
+
+async def test_hush_ends_the_turns_audio(gateway: Running) -> None:
+    async with gateway.connect() as stream:
+        await stream.send(metadata())
+        await stream.send('{"listen":7}')
+        await stream.send(b"\x00" * FRAME)
+        await stream.send('{"hush":7}')
+        async with asyncio.timeout(5):
+            while not any(chunk.end for chunk in await gateway.chunks()):
+                await asyncio.sleep(0.02)
+
+
+async def test_a_reply_goes_out_as_mod_audio_stream_wants_it_and_an_old_turns_does_not(gateway: Running) -> None:
+    async with gateway.connect() as stream:
+        await stream.send(metadata())
+        await stream.send('{"listen":7}')
+        await gateway.wait_for(MediaReport)
+        await publish_reply(gateway.client, "gateway-1", SpeakReply(CALL, 6, b"old"))
+        await publish_reply(gateway.client, "gateway-1", SpeakReply(CALL, 7, b"\x01\x02"))
+        async with asyncio.timeout(5):
+            said = json.loads(await stream.recv())
+    assert said["type"] == "streamAudio"
+    assert said["data"] == {"audioDataType": "raw", "sampleRate": 8000, "audioData": base64.b64encode(b"\x01\x02").decode()}
+
+
+@pytest.mark.parametrize("first", ["", "nonsense", '{"call":"x","bridge":"y","token":"1.2.3"}', b"\x00" * FRAME])
+async def test_a_stranger_without_a_token_is_closed_and_the_next_is_served(gateway: Running, first: str | bytes) -> None:
+    async with gateway.connect() as stream:
+        await stream.send(first)
+        with pytest.raises(ConnectionClosed):
+            await stream.recv()
+        assert stream.close_code == 1008
+    async with gateway.connect() as stream:
+        await stream.send(metadata())
+        await gateway.wait_for(MediaConnected)
+
+
+async def test_a_token_is_good_for_one_connection(gateway: Running) -> None:
+    text = metadata()
+    async with gateway.connect() as stream:
+        await stream.send(text)
+        await gateway.wait_for(MediaConnected)
+        async with gateway.connect() as second:
+            await second.send(text)
+            with pytest.raises(ConnectionClosed):
+                await second.recv()
+
+
+async def test_an_address_that_is_not_listed_is_refused(volatile_redis: str) -> None:
+    running = Running(volatile_redis, ["10.0.0.0/8"])
+    await running.ready()
+    async with running.connect() as stream:
+        with pytest.raises(ConnectionClosed):
+            await stream.recv()
+    await running.close()
+
+
+async def test_what_mod_audio_stream_would_not_send_closes_one_connection(gateway: Running) -> None:
+    async with gateway.connect() as stream:
+        await stream.send(metadata())
+        await stream.send("not an order")
+        with pytest.raises(ConnectionClosed):
+            await stream.recv()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda text: text.replace(CALL, "another-call"), "wrong"),
+        (lambda text: text.replace("bridge-1", "bridge-2"), "wrong"),
+        (lambda text: text, "expired"),
+    ],
+)
+def test_a_token_is_bound_to_call_bridge_and_time(change, why: str) -> None:
+    text = make_metadata(SECRET, CALL, "bridge-1", 1000.0)
+    with pytest.raises(TokenRefused, match=why):
+        check_metadata(SECRET, change(text), 1000.0 if why == "wrong" else 1011.0)
+    assert check_metadata(SECRET, text, 1009.0)[0].call == CALL
