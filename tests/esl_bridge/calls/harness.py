@@ -110,7 +110,8 @@ class Line:
             TurnDone(UUID, self.turn(), transcript, intent, 0.9, slots or {}, "Sure." if reply else "", reply, ())
         )
 
-    def turn_fails(self, *, stage: str = "stt", kind: str = "refused", intent: str = "", slots: dict[str, str] | None = None) -> None:
+    def turn_fails(self, *, stage: str = "stt", kind: str = "refused", intent: str = "",
+                   slots: dict[str, str] | None = None) -> None:  # fmt: skip
         self.speak()
         self.tell(TurnFailed(UUID, self.turn(), stage, kind, 4, (), "", intent, slots or {}))
 
