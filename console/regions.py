@@ -1,0 +1,190 @@
+"""What the live page shows, as HTML by region, for one degree of sight: the first page and every push use the same.
+
+Owns reading it and rendering it; blocking, so the coalescer calls it in a thread. When to push is ``console/live.py``'s.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Max
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from ai_engine.circuits.states import CircuitState, CircuitView
+from ai_engine.local.faults import Fault, current_fault
+from ai_engine.local.faults import Mode as FaultMode
+from console import words
+from console.chart import Chart, latency_chart
+from console.figures import Figures, figures
+from console.models import Call
+
+REGIONS = ("figures", "calls", "circuits", "answers", "workers", "fault")
+# A table that an eye can still follow; the figures above it count every call.
+SHOWN_CALLS = 100
+FAULT_NAMES = {
+    FaultMode.REFUSE: "refuses connections",
+    FaultMode.HANG: "hangs",
+    FaultMode.ERROR: "answers error 500",
+    FaultMode.SILENT: "stays silent",
+    FaultMode.GARBAGE: "answers garbage",
+    FaultMode.DELAY: "is slow",
+}
+BADGES = {"ai": "ai", "fallback": "keypad", "agent": "person"}
+
+
+class Sight(NamedTuple):
+    """What a viewer may see and do; viewers of the same sight get the same text."""
+
+    caller: bool
+    circuits: bool
+    fault: bool
+
+
+def sight_of(user: AbstractBaseUser | AnonymousUser) -> Sight | None:
+    """None: this user may not watch at all."""
+    if not isinstance(user, AnonymousUser) and not user.is_active:
+        return None
+    may: Any = user
+    if not may.is_authenticated or not may.has_perm("console.view_call"):
+        return None
+    return Sight(
+        caller=may.has_perm("console.see_caller"),
+        circuits=may.has_perm("console.toggle_circuit"),
+        fault=settings.LIFELINE_DEMO and may.has_perm("console.break_engine"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    uuid: str
+    caller: str
+    flow: str
+    step: str
+    badge: str
+    mode: str
+    words: str
+    since_ms: int
+    lasted: str
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitRow:
+    name: str
+    stage: str
+    state: str
+    kind: str
+    retry_at_ms: int | None
+    retry_in: str
+    failures: int
+    threshold: int
+    why: str
+    is_held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One reading of everything, shared by all sights of a render."""
+
+    figures: Figures
+    calls: list[Call]
+    fault: Fault
+    at: float
+
+
+def see() -> Seen:
+    live = Call.objects.filter(ended_at__isnull=True).order_by("-started_at")[:SHOWN_CALLS]
+    fault = current_fault(settings.LIFELINE_DATA_DIR) if settings.LIFELINE_DEMO else Fault()
+    return Seen(figures(), list(live), fault, time.time())
+
+
+def render_all(sights: Iterable[Sight]) -> dict[Sight, dict[str, str]]:
+    seen = see()
+    return {sight: render(seen, sight) for sight in sights}
+
+
+def render(seen: Seen, sight: Sight) -> dict[str, str]:
+    context = live_context(seen, sight)
+    return {name: render_to_string(f"console/regions/{name}.html", context) for name in REGIONS}
+
+
+def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
+    return {
+        "figures": seen.figures,
+        "since": timezone.localtime(seen.figures.since),
+        "sight": sight,
+        "calls": [_call_row(call, sight, seen.at) for call in seen.calls],
+        "more_calls": max(0, seen.figures.live_calls - len(seen.calls)),
+        "circuits": _circuit_rows(seen),
+        "chart": _chart(seen.figures),
+        "fault": _fault_words(seen.fault),
+        "fault_mode": seen.fault.mode.value,
+    }
+
+
+def fingerprint() -> object:
+    """Changes when the page would, apart from its clocks."""
+    figures_now = figures()
+    circuits = figures_now.circuits
+    return (
+        figures_now.live_calls,
+        figures_now.calls_total,
+        None if circuits is None else [(c.name, c.state, c.failures, c.threshold, c.by, c.why, c.until) for c in circuits],
+        figures_now.workers,
+        current_fault(settings.LIFELINE_DATA_DIR) if settings.LIFELINE_DEMO else None,
+        Call.objects.filter(ended_at__isnull=True).aggregate(Max("last_event_at")),
+    )
+
+
+def _call_row(call: Call, sight: Sight, now_s: float) -> CallRow:
+    return CallRow(
+        uuid=str(call.call_uuid),
+        caller=call.caller or words.masked("") if sight.caller else words.masked(call.caller),
+        flow=f"{words.plain(call.flow_slug)} v{call.flow_version}",
+        step=words.step(call.step) or "Just connected",
+        badge=BADGES.get(call.mode, "ai"),
+        mode=words.MODES.get(call.mode, call.mode),
+        words=call.last_transcript,
+        since_ms=int(call.started_at.timestamp() * 1000),
+        lasted=words.duration(now_s - call.started_at.timestamp()),
+    )
+
+
+def _circuit_rows(seen: Seen) -> list[CircuitRow] | None:
+    if seen.figures.circuits is None:
+        return None
+    return [_circuit_row(view, seen.at) for view in seen.figures.circuits]
+
+
+def _circuit_row(view: CircuitView, now_s: float) -> CircuitRow:
+    held = view.state in (CircuitState.FORCED_OPEN, CircuitState.FORCED_CLOSED)
+    retry = view.retry_in_s
+    return CircuitRow(
+        name=view.name,
+        stage=words.STAGES.get(view.stage, view.stage),
+        state=words.circuit_state(view),
+        kind=view.state.value.replace("_", "-"),
+        retry_at_ms=None if retry is None else int((now_s + retry) * 1000),
+        retry_in="" if retry is None else f"{retry:.0f}",
+        failures=view.failures,
+        threshold=view.threshold,
+        why="" if held or not view.why else words.KINDS.get(view.why, view.why),
+        is_held=held,
+    )
+
+
+def _chart(shown: Figures) -> Chart | None:
+    return latency_chart(shown.latency_series)
+
+
+def _fault_words(fault: Fault) -> str:
+    if fault.mode is FaultMode.NONE:
+        return ""
+    stage = "The local engine" if fault.stage is None else f"{words.STAGES[fault.stage.value]} of the local engine"
+    until = f", until {words.local_time(fault.until)}" if fault.until is not None else ", until mended"
+    return f"{stage} {FAULT_NAMES.get(fault.mode, fault.mode.value)}{until}"

@@ -1,0 +1,24 @@
+"""The console's addresses."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+from django_prometheus.exports import ExportToDjangoView
+
+from console import orders, views
+
+urlpatterns = [
+    path("", views.live, name="live"),
+    path("calls/", views.calls, name="calls"),
+    path("calls/<uuid:call_uuid>/", views.call, name="call"),
+    path("incidents/", views.incidents, name="incidents"),
+    path("circuits/", orders.order_circuit, name="order_circuit"),
+    path("engine-fault/", orders.break_engine, name="break_engine"),
+    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+    path("metrics", ExportToDjangoView, name="metrics"),
+    path("healthz", views.healthz, name="healthz"),
+]

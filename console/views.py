@@ -1,0 +1,150 @@
+"""The console's pages that only read: live, calls, one call, incidents, and whether the console answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required, permission_required
+from django.core.paginator import Paginator
+from django.db import DatabaseError, connection
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_GET
+
+from console import regions, words
+from console.models import Call, Incident, JournalLine, Turn
+
+PAGE = 50
+View = Callable[..., HttpResponse]
+OUTCOME_FILTERS = {
+    "all": ("All calls", Q()),
+    "kept": ("AI failed, caller kept", Q(incidents__outcome="failed_over")),
+    "lost": ("AI failed, caller lost", Q(incidents__outcome="dropped")),
+    "menu": ("Sent straight to the menu", Q(fell_back_reason__in=words.STRAIGHT_TO_MENU)),
+}
+
+
+def watcher(view: View) -> View:
+    """Only for who may see calls; others are asked to log in, or told that they may not."""
+    return login_required(permission_required("console.view_call", raise_exception=True)(view))
+
+
+@require_GET
+@watcher
+def live(request: HttpRequest) -> HttpResponse:
+    sight = regions.sight_of(request.user) or regions.Sight(caller=False, circuits=False, fault=False)
+    seen = regions.see()
+    context = {**regions.live_context(seen, sight), "now_ms": int(seen.at * 1000)}
+    return render(request, "console/live.html", context)
+
+
+@require_GET
+@watcher
+def calls(request: HttpRequest) -> HttpResponse:
+    chosen = request.GET.get("outcome", "all")
+    if chosen not in OUTCOME_FILTERS:
+        chosen = "all"
+    found: QuerySet[Call] = Call.objects.order_by("-started_at", "-pk")
+    found = found.filter(OUTCOME_FILTERS[chosen][1])
+    if chosen == "kept":  # A call that was lost after all counts as lost, as in the figures.
+        found = found.exclude(incidents__outcome="dropped")
+    if chosen == "menu":
+        found = found.filter(incidents__isnull=True)
+    page = Paginator(found.distinct().prefetch_related("incidents"), PAGE).get_page(request.GET.get("page"))
+    may_see = request.user.has_perm("console.see_caller")
+    context = {
+        "page": page,
+        "rows": [_call_row(call, may_see) for call in page.object_list],
+        "chosen": chosen,
+        "filters": [(key, name) for key, (name, _) in OUTCOME_FILTERS.items()],
+    }
+    return render(request, "console/calls.html", context)
+
+
+@require_GET
+@watcher
+def call(request: HttpRequest, call_uuid: UUID) -> HttpResponse:
+    one = get_object_or_404(Call, call_uuid=call_uuid)
+    may_see = request.user.has_perm("console.see_caller")
+    lines = JournalLine.objects.filter(call_uuid=call_uuid).order_by("epoch", "seq")
+    context = {
+        "call": one,
+        "row": _call_row(one, may_see),
+        "ending": words.ending(one.ended_by, one.hangup_cause) if one.ended_at else "",
+        "fell_back": words.FALLBACKS.get(one.fell_back_reason, one.fell_back_reason),
+        "lines": [
+            {"at": line.at, "words": words.journal_line(line.kind, line.data, see_caller=may_see), "kind": line.kind}
+            for line in lines
+        ],
+        "turns": [_turn_row(turn) for turn in Turn.objects.filter(call=one).order_by("turn")],
+        "incidents": [_incident_row(incident) for incident in one.incidents.order_by("opened_at")],
+    }
+    return render(request, "console/call.html", context)
+
+
+@require_GET
+@watcher
+def incidents(request: HttpRequest) -> HttpResponse:
+    found = Incident.objects.select_related("call").order_by("-opened_at", "-pk")
+    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "rows": [_incident_row(incident) for incident in page.object_list]}
+    return render(request, "console/incidents.html", context)
+
+
+@require_GET
+def healthz(request: HttpRequest) -> HttpResponse:
+    """For a load balancer: this process answers and reaches its database."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return HttpResponse("the database does not answer\n", status=503, content_type="text/plain")
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+def _call_row(call: Call, may_see: bool) -> dict[str, Any]:
+    lasted = (call.ended_at - call.started_at).total_seconds() if call.ended_at else None
+    return {
+        "uuid": call.call_uuid,
+        "started_at": call.started_at,
+        "caller": (call.caller or words.masked("")) if may_see else words.masked(call.caller),
+        "flow": f"{words.plain(call.flow_slug)} v{call.flow_version}",
+        "badge": regions.BADGES.get(call.mode, "ai"),
+        "mode": words.MODES.get(call.mode, call.mode),
+        "lasted": "still on the line" if lasted is None else words.duration(lasted),
+        "outcome": _outcome(call),
+    }
+
+
+def _outcome(call: Call) -> str:
+    """Reads the prefetched incidents, so that a page of calls costs no query for each."""
+    found = {incident.outcome for incident in call.incidents.all()}
+    for worst in ("dropped", "", "failed_over", "recovered"):
+        if worst in found:
+            return words.OUTCOMES[worst] if worst else "A failure is not settled yet"
+    if call.fell_back_reason in words.STRAIGHT_TO_MENU:
+        return "Straight to the menu"
+    return "No failure"
+
+
+def _turn_row(turn: Turn) -> dict[str, Any]:
+    return {
+        "turn": turn.turn,
+        "words": words.turn_result(turn.outcome, turn.transcript, turn.intent, turn.answer_ms),
+        "worker": turn.worker_id,
+    }
+
+
+def _incident_row(incident: Incident) -> dict[str, Any]:
+    return {
+        "opened_at": incident.opened_at,
+        "closed_at": incident.closed_at,
+        "call_uuid": incident.call.call_uuid,
+        "failure": words.failure(incident.cause, incident.stage, incident.kind, incident.attempts),
+        "outcome": words.OUTCOMES.get(incident.outcome, incident.outcome),
+        "badge": {"dropped": "lost", "failed_over": "kept", "": "open"}.get(incident.outcome, "ok"),
+        "proof": incident.proof,
+    }
