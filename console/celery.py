@@ -10,4 +10,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
 app = Celery("lifeline")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["console"])
+app.autodiscover_tasks(["console", "callflows"])
+# A round that was not taken in time is not worth taking later.
+app.conf.beat_schedule = {
+    "settle-orphans": {"task": "console.settle_orphans", "schedule": 10.0, "options": {"expires": 9.0}},
+}

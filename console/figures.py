@@ -1,0 +1,155 @@
+"""The figures: one function that page, metrics and ``manage.py figures`` share, so that they always agree.
+
+Calls come from the database, circuits and workers from Redis. What cannot be known is None, never a guess.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db.models import Count, Exists, OuterRef, Q, Sum
+from django.utils import timezone
+from hdrh.histogram import HdrHistogram
+
+from ai_engine.circuits import operators
+from ai_engine.circuits.errors import CircuitError
+from ai_engine.circuits.states import CircuitView
+from ai_engine.management.commands.circuit import settings_engines
+from ai_engine.redis_clients import connect
+from console.models import Call, Incident, Turn
+from esl_bridge.journal.events import FallbackReason, Mode, Outcome, TurnOutcome
+
+STRAIGHT = (
+    FallbackReason.NO_ENGINE.value, FallbackReason.FORCED.value,
+    FallbackReason.TURNS_OPEN.value, FallbackReason.SHED.value,
+)  # fmt: skip
+WITH_RESULT = (TurnOutcome.UNDERSTOOD.value, TurnOutcome.NOT_UNDERSTOOD.value)
+LATENCY_MINUTES = 15
+# An answer takes milliseconds to seconds; three digits keep a percent's precision over a minute's range.
+HISTOGRAM_RANGE_MS = (1, 60_000)
+HISTOGRAM_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Milliseconds; None when there was nothing to measure."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Calls that began since ``since`` (today, local midnight); live ones whenever they began."""
+
+    since: datetime
+    live_calls: int
+    live_in_fallback: int
+    ai_failures_failed_over: int
+    ai_failures_dropped: int
+    ai_failures_recovered: int
+    ai_failures_open: int
+    sent_straight_to_menu: int
+    calls_total: int
+    served_by_ai: int
+    served_by_menu: int
+    not_understood: int
+    answer_ms: Percentiles
+    latency_series: list[tuple[datetime, float | None, float | None]]
+    circuits: list[CircuitView] | None
+    workers: list[tuple[str, int, int]] | None
+
+
+def figures(now: datetime | None = None) -> Figures:
+    """Four queries and two questions to Redis. Raises what the database raises."""
+    now = now or timezone.now()
+    since = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    calls = _calls(since)
+    answers, series = _latency(now)
+    return Figures(since=since, **calls, answer_ms=answers, latency_series=series, circuits=_circuits(), workers=_workers())
+
+
+def _calls(since: datetime) -> dict[str, int]:
+    def has(**conditions: object) -> Exists:
+        return Exists(Incident.objects.filter(call=OuterRef("pk"), **conditions))
+
+    live = Q(ended_at__isnull=True)
+    dropped = Q(was_dropped=True)
+    marked = Call.objects.annotate(
+        was_dropped=has(outcome=Outcome.DROPPED.value),
+        was_failed_over=has(outcome=Outcome.FAILED_OVER.value),
+        was_recovered=has(outcome=Outcome.RECOVERED.value),
+        is_open=has(outcome=""),
+        any_incident=has(),
+    )
+    today = Q(started_at__gte=since)
+    found = marked.filter(today | live).aggregate(
+        live_calls=Count("pk", filter=live),
+        live_in_fallback=Count("pk", filter=live & (Q(mode=Mode.FALLBACK.value) | Q(mode=Mode.AGENT.value, fell_back_at__isnull=False))),
+        ai_failures_failed_over=Count("pk", filter=today & Q(was_failed_over=True) & ~dropped),
+        ai_failures_dropped=Count("pk", filter=today & dropped),
+        ai_failures_recovered=Count("pk", filter=today & Q(was_recovered=True, was_failed_over=False) & ~dropped),
+        ai_failures_open=Count("pk", filter=today & Q(is_open=True)),
+        sent_straight_to_menu=Count("pk", filter=today & Q(fell_back_reason__in=STRAIGHT, any_incident=False)),
+        calls_total=Count("pk", filter=today),
+        served_by_ai=Sum("served_by_ai", filter=today),
+        served_by_menu=Sum("served_by_menu", filter=today),
+        not_understood=Count("pk", filter=today & Q(fell_back_reason=FallbackReason.NOT_UNDERSTOOD.value)),
+    )
+    return {name: int(value or 0) for name, value in found.items()}
+
+
+def _latency(now: datetime) -> tuple[Percentiles, list[tuple[datetime, float | None, float | None]]]:
+    since = now - timedelta(minutes=LATENCY_MINUTES)
+    rows = Turn.objects.filter(finished_at__gte=since, outcome__in=WITH_RESULT, answer_ms__isnull=False)
+    by_minute: dict[datetime, HdrHistogram] = defaultdict(_histogram)
+    for at, answer_ms in rows.values_list("finished_at", "answer_ms"):
+        by_minute[at.replace(second=0, microsecond=0)].record_value(max(1, round(answer_ms)))
+    whole = _histogram()
+    for histogram in by_minute.values():
+        whole.add(histogram)
+    first = since.replace(second=0, microsecond=0)
+    minutes = [first + timedelta(minutes=step) for step in range(LATENCY_MINUTES + 1)]
+    series = [(minute, _at(by_minute.get(minute), 50), _at(by_minute.get(minute), 95)) for minute in minutes]
+    return Percentiles(_at(whole, 50), _at(whole, 95), _at(whole, 99), whole.get_total_count()), series
+
+
+def _histogram() -> HdrHistogram:
+    return HdrHistogram(*HISTOGRAM_RANGE_MS, HISTOGRAM_DIGITS)
+
+
+def _at(histogram: HdrHistogram | None, percentile: float) -> float | None:
+    if histogram is None or not histogram.get_total_count():
+        return None
+    return float(histogram.get_value_at_percentile(percentile))
+
+
+def _circuits() -> list[CircuitView] | None:
+    try:
+        return operators.views(settings.LIFELINE_REDIS_DURABLE_URL, settings_engines())
+    except (CircuitError, redis.RedisError, OSError):
+        return None
+
+
+def _workers() -> list[tuple[str, int, int]] | None:
+    """Workers that reported within three seconds: id, turns they hold, turns they can hold."""
+    try:
+        with connect(settings.LIFELINE_REDIS_VOLATILE_URL) as client:
+            keys = sorted(client.scan_iter("worker:*", count=1000))
+            values: Any = client.mget(keys) if keys else []
+    except (redis.RedisError, OSError):
+        return None
+    found = []
+    for key, value in zip(keys, values, strict=True):
+        if value is not None:
+            beat = json.loads(value)
+            found.append((key.decode().removeprefix("worker:"), int(beat["turns"]), int(beat["capacity"])))
+    return found

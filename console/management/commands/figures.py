@@ -1,0 +1,40 @@
+"""``manage.py figures``: what the live page shows, for operators' scripts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from django.core.management.base import BaseCommand, CommandParser
+
+from console.figures import Figures, figures
+
+
+class Command(BaseCommand):
+    help = "Print live calls, AI failures kept and lost, and every circuit."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="one JSON object on one line")
+
+    def handle(self, *args: object, **options: object) -> None:
+        found = as_dict(figures())
+        if options["json"]:
+            self.stdout.write(json.dumps(found))
+            return
+        for name, value in found.items():
+            self.stdout.write(f"{name:26} {'not known' if value is None else value}")
+
+
+def as_dict(found: Figures) -> dict[str, Any]:
+    """Times in ISO form; circuits and workers as objects, or null when Redis cannot be asked."""
+    shown = asdict(found)
+    shown["since"] = found.since.isoformat()
+    shown["latency_series"] = [[at.isoformat() if isinstance(at, datetime) else at, p50, p95] for at, p50, p95 in found.latency_series]
+    shown["circuits"] = None if found.circuits is None else msgspec.to_builtins(found.circuits)
+    names = ("id", "turns", "capacity")
+    shown["workers"] = None if found.workers is None else [dict(zip(names, one, strict=True)) for one in found.workers]
+    return shown

@@ -1,0 +1,50 @@
+"""``manage.py run_recorder``: the composition root of the recorder process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import structlog
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from console.logs import configure_logging
+from console.recorder import Recorder
+
+log = structlog.get_logger(__name__)
+LIVE_GROUP = "live"
+
+
+class Nudge:
+    """Tells the consoles that rows have changed. The layer may be away: the page then catches up by its own second."""
+
+    def __init__(self) -> None:
+        self._failing = False
+
+    def __call__(self) -> None:
+        layer = get_channel_layer()
+        if layer is None:
+            return
+        try:
+            async_to_sync(layer.group_send)(LIVE_GROUP, {"type": "live.changed"})
+            self._failing = False
+        except Exception as error:  # noqa: BLE001 — the layer's library raises anything; records must go on
+            if not self._failing:
+                log.warning("consoles cannot be told of changes", error=repr(error))
+            self._failing = True
+
+
+class Command(BaseCommand):
+    help = "Store the journal of every call in the database."
+    requires_system_checks = []
+
+    def handle(self, *args: object, **options: object) -> None:
+        configure_logging(settings.LIFELINE_LOG_LEVEL, show_pii=settings.LIFELINE_PII_IN_LOGS)
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        log.info("the recorder reads the journal")
+        Recorder(settings.LIFELINE_REDIS_DURABLE_URL, Nudge()).run(stop)

@@ -1,0 +1,148 @@
+"""The records: what the journal said about calls, turns and incidents, and what operators did.
+
+Owns the rows only. They are written by the recorder (``projection.py``) and the settling of orphans, by nobody else.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Call(models.Model):
+    """One caller's call, however many bridges held it. Live while ``ended_at`` is empty."""
+
+    call_uuid = models.CharField(max_length=64, unique=True)
+    caller = models.CharField(max_length=64, blank=True)
+    destination = models.CharField(max_length=64, blank=True)
+    flow_slug = models.CharField(max_length=64, blank=True)
+    flow_version = models.PositiveIntegerField(default=0)
+    language = models.CharField(max_length=16, blank=True)
+    bridge_id = models.CharField(max_length=64, blank=True)
+    mode = models.CharField(max_length=16, default="ai")
+    step = models.CharField(max_length=80, blank=True)
+    epoch = models.PositiveIntegerField(default=0)
+    seq = models.BigIntegerField(default=0, help_text="Last seq of the current epoch's producer that changed live state.")
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    hangup_cause = models.CharField(max_length=64, blank=True)
+    ended_by = models.CharField(max_length=16, blank=True)
+    last_event_at = models.DateTimeField()
+    fell_back_reason = models.CharField(max_length=32, blank=True)
+    fell_back_at = models.DateTimeField(null=True, blank=True)
+    last_transcript = models.CharField(max_length=300, blank=True)
+    last_intent = models.CharField(max_length=64, blank=True)
+    served_by_ai = models.PositiveIntegerField(default=0)
+    served_by_menu = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["ended_at", "started_at"]), models.Index(fields=["started_at"])]
+        permissions = [
+            ("toggle_circuit", "Can open and close circuits"),
+            ("break_engine", "Can break the demonstration's engine"),
+            ("see_caller", "Can see callers' numbers"),
+        ]
+
+    def __str__(self) -> str:
+        return self.call_uuid
+
+
+class Turn(models.Model):
+    call = models.ForeignKey(Call, models.CASCADE, related_name="turns")
+    turn = models.PositiveIntegerField()
+    expect = models.CharField(max_length=64, blank=True)
+    outcome = models.CharField(max_length=16, blank=True)
+    transcript = models.TextField(blank=True)
+    intent = models.CharField(max_length=64, blank=True)
+    confidence = models.FloatField(default=0.0)
+    answer_ms = models.FloatField(null=True, blank=True)
+    stages = models.JSONField(default=list)
+    worker_id = models.CharField(max_length=64, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["call", "turn"], name="one_row_a_turn")]
+        ordering = ["turn"]
+
+    def __str__(self) -> str:
+        return f"{self.call_id}/{self.turn}"
+
+
+class Incident(models.Model):
+    """``outcome`` is empty until it is settled. ``by_call_end``: settled because the call was over, not by its bridge."""
+
+    incident_id = models.CharField(max_length=100, unique=True)
+    call = models.ForeignKey(Call, models.CASCADE, related_name="incidents")
+    cause = models.CharField(max_length=16, blank=True)
+    stage = models.CharField(max_length=32, blank=True)
+    kind = models.CharField(max_length=64, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    turn = models.PositiveIntegerField(default=0)
+    opened_at = models.DateTimeField()
+    opened_epoch = models.PositiveIntegerField(default=0)
+    outcome = models.CharField(max_length=16, blank=True, db_index=True)
+    by_call_end = models.BooleanField(default=False)
+    proof = models.CharField(max_length=300, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["opened_at"]
+
+    def __str__(self) -> str:
+        return self.incident_id
+
+
+class JournalLine(models.Model):
+    """The journal as it came: the timeline behind "why did this call end?"."""
+
+    boot_id = models.CharField(max_length=64)
+    seq = models.BigIntegerField()
+    call_uuid = models.CharField(max_length=64, db_index=True)
+    epoch = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=32)
+    data = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["boot_id", "seq"], name="each_event_once")]
+        ordering = ["epoch", "seq"]
+
+    def __str__(self) -> str:
+        return f"{self.boot_id}/{self.seq}"
+
+
+class Producer(models.Model):
+    """How far one boot of one process is stored: the recorder's watermark."""
+
+    boot_id = models.CharField(max_length=64, unique=True)
+    stored_seq = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.boot_id} through {self.stored_seq}"
+
+
+class RecorderPosition(models.Model):
+    """Where in the stream the recorder is; moves in the same transaction as the rows."""
+
+    stream = models.CharField(max_length=64, unique=True)
+    entry_id = models.CharField(max_length=32, default="0-0")
+
+    def __str__(self) -> str:
+        return f"{self.stream} at {self.entry_id}"
+
+
+class OperatorAction(models.Model):
+    """Who did what by hand, and why."""
+
+    user = models.CharField(max_length=150)
+    what = models.CharField(max_length=64)
+    target = models.CharField(max_length=200)
+    why = models.CharField(max_length=300, blank=True)
+    until = models.DateTimeField(null=True, blank=True)
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.what} {self.target}"

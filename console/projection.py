@@ -1,0 +1,199 @@
+"""Journal entries become rows. Owns the rules; the recorder owns reading, the transaction and the watermark.
+
+The rules of order: within a call (epoch, seq) decides, never arrival. An event of a lower epoch than the call's highest
+changes no live state (mode, step, bridge) but its turns and incidents are kept. An incident is settled once, by the
+first IncidentClosed; what ``CallEnded`` settled as dropped because nobody had (``by_call_end``) gives way to the bridge's
+own word when that arrives late. A call ends once; an end that was only found afterwards gives way to a real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+from django.db.models import Q
+
+from console.models import Call, Incident, JournalLine, Turn
+from esl_bridge.journal import events as journal
+from esl_bridge.journal.events import Entry
+
+MAX_SHOWN_WORDS = 300
+ENDED_OPEN = "the call ended while it was open"
+FOUND_GONE = "unknown"
+
+
+class Projection:
+    """One transaction's worth of entries. Rows are read once, changed in memory and written by :meth:`save`."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries = [entry for entry in entries if entry.call_uuid]
+        uuids = {entry.call_uuid for entry in self._entries}
+        self._calls = {call.call_uuid: call for call in Call.objects.filter(call_uuid__in=uuids)}
+        self._turns = {(turn.call.call_uuid, turn.turn): turn for turn in self._stored_turns(uuids)}
+        incidents = Incident.objects.filter(call__call_uuid__in=uuids).select_related("call")
+        self._incidents = {incident.incident_id: incident for incident in incidents}
+
+    def apply(self) -> None:
+        for entry in self._entries:
+            self._apply(entry, self._call(entry))
+
+    def save(self) -> None:
+        """Write everything; the caller holds the transaction."""
+        fresh = [call for call in self._calls.values() if call.pk is None]
+        Call.objects.bulk_create(fresh)
+        kept = [call for call in self._calls.values() if call not in fresh]
+        fields = [field.name for field in Call._meta.concrete_fields if field.name not in ("id", "call_uuid")]
+        Call.objects.bulk_update(kept, fields, batch_size=100)
+        self._save_rows(Turn, self._turns.values())
+        self._save_rows(Incident, self._incidents.values())
+
+    # --- Inside ---
+
+    def _stored_turns(self, uuids: set[str]) -> Iterable[Turn]:
+        numbers = {entry.event.turn for entry in self._entries if isinstance(entry.event, journal.TurnStarted | journal.TurnFinished)}
+        if not numbers:
+            return ()
+        return Turn.objects.filter(call__call_uuid__in=uuids, turn__in=numbers).select_related("call")
+
+    def _save_rows(self, model: type[Turn] | type[Incident], rows: Iterable[Turn | Incident]) -> None:
+        rows = list(rows)
+        for row in rows:
+            row.call = self._calls[row.call.call_uuid]
+        fields = [field.name for field in model._meta.concrete_fields if field.name != "id"]
+        model._default_manager.bulk_create([row for row in rows if row.pk is None])
+        model._default_manager.bulk_update([row for row in rows if row.pk is not None], fields, batch_size=100)
+
+    def _call(self, entry: Entry) -> Call:
+        call = self._calls.get(entry.call_uuid)
+        at = moment(entry.at_us)
+        if call is None:
+            call = Call(call_uuid=entry.call_uuid, started_at=at, last_event_at=at)
+            self._calls[entry.call_uuid] = call
+        call.last_event_at = max(call.last_event_at, at)
+        call.started_at = min(call.started_at, at)
+        return call
+
+    def _apply(self, entry: Entry, call: Call) -> None:
+        event, at = entry.event, moment(entry.at_us)
+        current = entry.epoch >= call.epoch
+        match event:
+            case journal.CallStarted():
+                self._started(call, entry, event, current=current)
+            case journal.StepEntered() if current:
+                call.step, call.mode = event.step, event.mode.value
+            case journal.TurnStarted():
+                self._turn(call, event.turn).expect = event.expect
+                self._turn(call, event.turn).started_at = at
+            case journal.TurnFinished():
+                self._turn_finished(call, event, at)
+            case journal.IntentServed():
+                if event.mode is journal.Mode.AI:
+                    call.served_by_ai += 1
+                else:
+                    call.served_by_menu += 1
+            case journal.FellBack():
+                if not call.fell_back_reason:
+                    call.fell_back_reason, call.fell_back_at = event.reason.value, at
+                if current:
+                    call.mode = journal.Mode.FALLBACK.value
+            case journal.IncidentOpened():
+                self._incident_opened(call, entry, event)
+            case journal.IncidentClosed():
+                self._incident_closed(call, event, at)
+            case journal.CallEnded():
+                self._ended(call, event, at)
+            case _:
+                pass
+
+    def _started(self, call: Call, entry: Entry, event: journal.CallStarted, *, current: bool) -> None:
+        call.caller = call.caller or event.caller
+        call.destination = call.destination or event.destination
+        call.flow_slug = call.flow_slug or event.flow_slug
+        call.flow_version = call.flow_version or event.flow_version
+        call.language = call.language or event.language
+        if current:
+            call.epoch, call.bridge_id = entry.epoch, event.bridge_id
+
+    def _turn(self, call: Call, number: int) -> Turn:
+        key = call.call_uuid, number
+        if key not in self._turns:
+            self._turns[key] = Turn(call=call, turn=number)
+        return self._turns[key]
+
+    def _turn_finished(self, call: Call, event: journal.TurnFinished, at: datetime) -> None:
+        turn = self._turn(call, event.turn)
+        turn.outcome, turn.transcript, turn.intent = event.outcome.value, event.transcript, event.intent
+        turn.confidence, turn.answer_ms, turn.worker_id = event.confidence, event.answer_ms, event.worker_id
+        turn.stages = [msgspec.to_builtins(stage) for stage in event.stages]
+        turn.finished_at = at
+        if event.transcript:
+            call.last_transcript = event.transcript[:MAX_SHOWN_WORDS]
+        if event.intent:
+            call.last_intent = event.intent
+
+    def _incident(self, call: Call, incident_id: str, at: datetime) -> Incident:
+        if incident_id not in self._incidents:
+            self._incidents[incident_id] = Incident(incident_id=incident_id, call=call, opened_at=at)
+        return self._incidents[incident_id]
+
+    def _incident_opened(self, call: Call, entry: Entry, event: journal.IncidentOpened) -> None:
+        at = moment(entry.at_us)
+        incident = self._incident(call, event.incident_id, at)
+        incident.cause, incident.stage, incident.kind = event.cause.value, event.stage, event.kind
+        incident.attempts, incident.turn = event.attempts, event.turn
+        incident.opened_at, incident.opened_epoch = at, entry.epoch
+        if call.ended_at is not None and not incident.outcome:
+            settle_by_end(incident, call.ended_at)
+
+    def _incident_closed(self, call: Call, event: journal.IncidentClosed, at: datetime) -> None:
+        incident = self._incident(call, event.incident_id, at)
+        if incident.outcome and not incident.by_call_end:
+            return
+        incident.outcome, incident.proof, incident.closed_at = event.outcome.value, event.proof, at
+        incident.by_call_end = False
+
+    def _ended(self, call: Call, event: journal.CallEnded, at: datetime) -> None:
+        if call.ended_at is not None and call.ended_by != FOUND_GONE:
+            return
+        call.ended_at, call.hangup_cause, call.ended_by = at, event.hangup_cause, event.ended_by
+        for incident in self._incidents.values():
+            if incident.call.call_uuid == call.call_uuid and not incident.outcome:
+                settle_by_end(incident, at)
+
+
+def settle_by_end(incident: Incident, at: datetime) -> None:
+    """A call that ended while its incident was neither recovered nor failed over: that is a drop."""
+    incident.outcome = journal.Outcome.DROPPED.value
+    incident.proof, incident.closed_at, incident.by_call_end = ENDED_OPEN, at, True
+
+
+def lines(entries: Iterable[Entry]) -> list[JournalLine]:
+    """The entries as they came, for the timeline."""
+    found = []
+    for entry in entries:
+        data = msgspec.to_builtins(entry.event)
+        kind = data.pop("type")
+        found.append(
+            JournalLine(
+                boot_id=entry.boot_id, seq=entry.seq, call_uuid=entry.call_uuid, epoch=entry.epoch,
+                at=moment(entry.at_us), kind=kind, data=data,
+            )
+        )  # fmt: skip
+    return found
+
+
+def end_found_gone(call: Call, at: datetime) -> None:
+    """The switch does not know this call any more, and nobody saw its end. Blocking; call it inside a transaction."""
+    updated = Call.objects.filter(Q(pk=call.pk), ended_at__isnull=True).update(
+        ended_at=at, hangup_cause="FOUND_GONE", ended_by=FOUND_GONE
+    )
+    if not updated:
+        return
+    for incident in Incident.objects.filter(call=call, outcome=""):
+        settle_by_end(incident, at)
+        incident.save()
+
+
+def moment(at_us: int) -> datetime:
+    return datetime.fromtimestamp(at_us / 1_000_000, tz=UTC)
