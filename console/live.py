@@ -79,7 +79,7 @@ class Coalescer:
         now_ms = int(time.time() * 1000)
         try:
             rendered = await database_sync_to_async(render_all)(sights)
-        except Exception:  # noqa: BLE001 — the viewers are told, and the next nudge or check tries again
+        except Exception:  # The viewers are told, and the next nudge or check tries again.
             log.exception("live_page_not_rendered")
             problem = json.dumps({"problem": "The figures cannot be read just now", "now_ms": now_ms})
             return dict.fromkeys(sights, problem)

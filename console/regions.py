@@ -20,8 +20,8 @@ from ai_engine.circuits.states import CircuitState, CircuitView
 from ai_engine.local.faults import Fault, current_fault
 from ai_engine.local.faults import Mode as FaultMode
 from console import words
-from console.chart import Chart, latency_chart
-from console.figures import Figures, figures
+from console.chart import latency_chart
+from console.figures import LATENCY_MINUTES, Figures, figures
 from console.models import Call
 
 REGIONS = ("figures", "calls", "circuits", "answers", "workers", "fault")
@@ -121,7 +121,8 @@ def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
         "calls": [_call_row(call, sight, seen.at) for call in seen.calls],
         "more_calls": max(0, seen.figures.live_calls - len(seen.calls)),
         "circuits": _circuit_rows(seen),
-        "chart": _chart(seen.figures),
+        "chart": latency_chart(seen.figures.latency_series),
+        "latency_minutes": LATENCY_MINUTES,
         "fault": _fault_words(seen.fault),
         "fault_mode": seen.fault.mode.value,
     }
@@ -143,7 +144,7 @@ def fingerprint() -> object:
 
 def _call_row(call: Call, sight: Sight, now_s: float) -> CallRow:
     return CallRow(
-        uuid=str(call.call_uuid),
+        uuid=call.call_uuid,
         caller=call.caller or words.masked("") if sight.caller else words.masked(call.caller),
         flow=f"{words.plain(call.flow_slug)} v{call.flow_version}",
         step=words.step(call.step) or "Just connected",
@@ -176,10 +177,6 @@ def _circuit_row(view: CircuitView, now_s: float) -> CircuitRow:
         why="" if held or not view.why else words.KINDS.get(view.why, view.why),
         is_held=held,
     )
-
-
-def _chart(shown: Figures) -> Chart | None:
-    return latency_chart(shown.latency_series)
 
 
 def _fault_words(fault: Fault) -> str:

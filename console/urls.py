@@ -12,7 +12,7 @@ from console import orders, views
 urlpatterns = [
     path("", views.live, name="live"),
     path("calls/", views.calls, name="calls"),
-    path("calls/<uuid:call_uuid>/", views.call, name="call"),
+    path("calls/<str:call_uuid>/", views.call, name="call"),
     path("incidents/", views.incidents, name="incidents"),
     path("circuits/", orders.order_circuit, name="order_circuit"),
     path("engine-fault/", orders.break_engine, name="break_engine"),

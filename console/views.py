@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.paginator import Paginator
@@ -15,6 +14,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from console import regions, words
+from console.figures import STRAIGHT
 from console.models import Call, Incident, JournalLine, Turn
 
 PAGE = 50
@@ -23,7 +23,7 @@ OUTCOME_FILTERS = {
     "all": ("All calls", Q()),
     "kept": ("AI failed, caller kept", Q(incidents__outcome="failed_over")),
     "lost": ("AI failed, caller lost", Q(incidents__outcome="dropped")),
-    "menu": ("Sent straight to the menu", Q(fell_back_reason__in=words.STRAIGHT_TO_MENU)),
+    "menu": ("Sent straight to the menu", Q(fell_back_reason__in=STRAIGHT)),
 }
 
 
@@ -66,7 +66,7 @@ def calls(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @watcher
-def call(request: HttpRequest, call_uuid: UUID) -> HttpResponse:
+def call(request: HttpRequest, call_uuid: str) -> HttpResponse:
     one = get_object_or_404(Call, call_uuid=call_uuid)
     may_see = request.user.has_perm("console.see_caller")
     lines = JournalLine.objects.filter(call_uuid=call_uuid).order_by("epoch", "seq")
@@ -125,7 +125,7 @@ def _outcome(call: Call) -> str:
     for worst in ("dropped", "", "failed_over", "recovered"):
         if worst in found:
             return words.OUTCOMES[worst] if worst else "A failure is not settled yet"
-    if call.fell_back_reason in words.STRAIGHT_TO_MENU:
+    if call.fell_back_reason in STRAIGHT:
         return "Straight to the menu"
     return "No failure"
 

@@ -40,8 +40,6 @@ FALLBACKS = {
     "not_understood": "the caller was not understood three times",
     "caller_choice": "the caller chose it",
 }
-STRAIGHT_TO_MENU = ("no_engine", "forced", "turns_open", "shed")
-"""The reasons that send a call to the menu without a failure in that call."""
 ENDERS = {
     "caller": "the caller hung up",
     "lifeline": "Lifeline ended the call as its flow says",

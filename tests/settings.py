@@ -10,6 +10,7 @@ os.environ["LIFELINE_DEMO"] = "true"
 
 from console.settings import *  # noqa: F403 — a settings module is the one place where this is Django's own way
 
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405 — WhiteNoise warns of a folder that is not there
 atexit.register(shutil.rmtree, os.environ["LIFELINE_DATA_DIR"], ignore_errors=True)
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}

@@ -1,0 +1,239 @@
+"""The live page in a real browser, against a real daphne and Redis: what operators see without ever reloading.
+
+A subprocess serves ``console.settings``; the test writes rows as the recorder does and sends its nudge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.redis_server import RedisServer
+
+pytestmark = [pytest.mark.browser]
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+ARGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+START_LIMIT_S = 30.0
+PASSWORD = "only for this test"
+# Where screenshots go, for a person to look at; a folder that goes away unless it is named.
+SHOTS = os.environ.get("LIFELINE_TEST_SCREENSHOTS", "")
+
+MAKE_USER = f"""
+from django.contrib.auth.models import User
+User.objects.create_superuser("anna", password="{PASSWORD}")
+"""
+WRITE = """
+import asyncio, uuid
+from datetime import timedelta
+from channels.layers import get_channel_layer
+from django.utils import timezone
+from console.models import Call, Incident
+now = timezone.now()
+{body}
+asyncio.run(get_channel_layer().group_send("live", {{"type": "live.changed"}}))
+"""
+UUID = "7d1c6b3e-6c7e-4a0f-9d55-2f1a60c0a001"
+NEW_CALL = f"""
+Call.objects.create(call_uuid="{UUID}", caller="+441632960217", destination="9100", flow_slug="bank", flow_version=3,
+    bridge_id="bridge-1", mode="ai", step="slot:account_number", started_at=now - timedelta(seconds=75),
+    last_event_at=now, last_transcript="my balance please")
+"""
+MOVED = f"""
+call = Call.objects.get(call_uuid="{UUID}")
+call.mode, call.step, call.fell_back_reason, call.fell_back_at, call.last_event_at = "fallback", "menu", "incident", now, now
+call.save()
+Incident.objects.create(incident_id="i1", call=call, cause="ai", stage="stt", kind="timeout", attempts=2,
+    outcome="failed_over", proof="PLAYBACK_START menu.wav", opened_at=now, closed_at=now)
+"""
+LOST = f"""
+Incident.objects.filter(incident_id="i1").update(outcome="dropped")
+Call.objects.filter(call_uuid="{UUID}").update(last_event_at=now, ended_at=now, ended_by="caller")
+"""
+
+
+@dataclass
+class Console:
+    """daphne and what its processes share."""
+
+    url: str
+    env: dict[str, str]
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+
+    def python(self, code: str) -> None:
+        setup = "import django; django.setup()\n"
+        subprocess.run([sys.executable, "-c", setup + code], cwd=ROOT, env=self.env, check=True, timeout=START_LIMIT_S)
+
+    def write(self, body: str) -> None:
+        self.python(WRITE.format(body=body))
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, cwd=ROOT, env=self.env)
+        deadline = time.monotonic() + START_LIMIT_S
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/healthz", timeout=2).close()
+            except urllib.error.URLError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def console() -> Iterator[Console]:
+    with (
+        tempfile.TemporaryDirectory(prefix="lifeline-browser-") as folder,
+        RedisServer(durable=True) as durable,
+        RedisServer(durable=False) as volatile,
+        socket.create_server(("127.0.0.1", 0)) as free,
+    ):
+        port = free.getsockname()[1]
+        free.close()
+        (Path(folder) / "static").mkdir()
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("LIFELINE_", "DATABASE_URL"))}
+        env |= {
+            "DJANGO_SETTINGS_MODULE": "console.settings", "LIFELINE_DATA_DIR": folder, "LIFELINE_DEMO": "true",
+            "LIFELINE_REDIS_DURABLE_URL": durable.url, "LIFELINE_REDIS_VOLATILE_URL": volatile.url,
+        }  # fmt: skip
+        command = [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "console.asgi:application"]
+        served = Console(f"http://127.0.0.1:{port}", env, command)
+        subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=ROOT, env=env, check=True)
+        served.python(MAKE_USER)
+        served.start()
+        try:
+            yield served
+        finally:
+            served.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip("there is no chromium at /usr/bin/chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGS))
+        yield browser
+        browser.close()
+    # Playwright leaves its loop as the thread's current one, which would trip the async tests that follow.
+    asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def page(browser: Browser, console: Console) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(console.url)
+    page.get_by_label("User name").fill("anna")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.locator("#connection")).to_have_text("Live")
+    # A reload would lose it: what follows is pushed.
+    page.evaluate("window.neverReloaded = true")
+    yield page
+    assert errors == []
+    context.close()
+
+
+def shot(page: Page, name: str) -> None:
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
+
+
+def test_a_call_appears_moves_and_is_counted_without_a_reload(page: Page, console: Console) -> None:
+    expect(page.locator("#calls")).to_contain_text("Nobody is on the line")
+    console.write(NEW_CALL)
+    row = page.locator(f"#call-{UUID}")
+    expect(row).to_contain_text("Asks for account number")
+    expect(row).to_contain_text("my balance please")
+    clock = row.locator("[data-since]")
+    before = clock.inner_text()
+    expect(clock).not_to_have_text(before)
+    page.locator("#why").fill("half a reas")
+    row.locator("a").focus()
+    console.write(MOVED)
+    expect(row.locator(".badge")).to_have_text("Keypad")
+    expect(page.locator("#kept")).to_have_text("1")
+    expect(page.locator("#lost")).to_have_text("0")
+    expect(page.locator(".figure.lost")).to_contain_text("none lost")
+    expect(row.locator("a")).to_be_focused()
+    expect(page.locator("#why")).to_have_value("half a reas")
+    shot(page, "kept-light")
+    page.get_by_role("button", name="Dark").click()
+    shot(page, "kept-dark")
+    page.get_by_role("button", name="Light").click()
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shot(page, "kept-narrow")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    console.write(LOST)
+    expect(page.locator(".figure.lost")).to_contain_text("1 caller lost")
+    expect(page.locator("#calls")).to_contain_text("Nobody is on the line")
+    shot(page, "lost-light")
+    assert page.evaluate("window.neverReloaded")
+
+
+def test_an_operator_opens_a_circuit_with_a_reason_and_sees_it_held(page: Page, console: Console) -> None:
+    hold = "from ai_engine.circuits import operators\nfrom django.conf import settings\n"
+    hold += "operators.force('turns', 'forced_closed', 'ben', 'trial', redis_url=settings.LIFELINE_REDIS_DURABLE_URL)"
+    console.python(hold.replace("'forced_closed'", "operators.CircuitState.FORCED_CLOSED"))
+    circuit = page.locator("#circuit-turns")
+    expect(circuit).to_contain_text("Held closed by ben: trial, until released")
+    page.locator("#why").fill("vendor at work")
+    page.locator("#minutes").fill("30")
+    circuit.get_by_role("button", name="Open").click()
+    expect(page.locator("#circuit-answer")).to_have_text("Confirmed: turns held open.")
+    expect(circuit).to_contain_text("Held open by anna: vendor at work, until")
+    shot(page, "held-light")
+    circuit.get_by_role("button", name="Automatic").click()
+    expect(page.locator("#circuit-answer")).to_have_text("Confirmed: turns automatic again.")
+    assert page.evaluate("window.neverReloaded")
+
+
+def test_the_engine_is_broken_and_mended_by_buttons(page: Page) -> None:
+    page.get_by_role("button", name="Error 500").click()
+    expect(page.locator("#fault")).to_contain_text("The local engine answers error 500, until mended")
+    page.get_by_role("button", name="Mend").click()
+    expect(page.locator("#fault")).to_contain_text("Nothing is broken by hand")
+    assert page.evaluate("window.neverReloaded")
+
+
+def test_the_page_says_that_it_is_not_connected_and_comes_back_by_itself(page: Page, console: Console) -> None:
+    console.stop()
+    expect(page.locator("#connection")).to_contain_text("Reconnecting… figures from")
+    page.locator("#fault-order").get_by_role("button", name="Mend").click()
+    expect(page.locator("#fault-answer")).to_have_text("Not confirmed: the console does not answer")
+    console.start()
+    expect(page.locator("#connection")).to_have_text("Live", timeout=20_000)
+    assert page.evaluate("window.neverReloaded")

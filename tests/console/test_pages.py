@@ -1,0 +1,345 @@
+"""The console's pages as a browser without JavaScript gets them, the orders, and what the WebSocket pushes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from channels.layers import get_channel_layer
+from channels.testing import WebsocketCommunicator
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from ai_engine.circuits import operators
+from ai_engine.circuits.states import CircuitState, CircuitView
+from ai_engine.local.faults import Mode, current_fault
+from console import words
+from console.chart import latency_chart
+from console.live import coalescer
+from console.models import Call, Incident, JournalLine, OperatorAction, Turn
+from tests.redis_server import RedisServer
+
+PUSH_LIMIT_S = 5.0
+REASON = "the engine's vendor is at work"
+
+
+@pytest.fixture(autouse=True)
+def _redis(settings: Any, durable_server: RedisServer, tmp_path: Path) -> None:
+    settings.LIFELINE_REDIS_DURABLE_URL = durable_server.url
+    settings.LIFELINE_REDIS_VOLATILE_URL = durable_server.url
+    settings.LIFELINE_DATA_DIR = tmp_path
+    settings.LIFELINE_DEMO = True
+
+
+def user_with(*codenames: str) -> User:
+    user = User.objects.create_user(f"user{uuid.uuid4().hex[:6]}", password="a long enough one")
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="console", codename__in=codenames))
+    return user
+
+
+def browser_of(*codenames: str) -> Client:
+    client = Client()
+    client.force_login(user_with(*codenames))
+    return client
+
+
+def make_call(caller: str = "+441632960217", **fields: Any) -> Call:
+    defaults: dict[str, Any] = {
+        "call_uuid": uuid.uuid4(), "caller": caller, "destination": "9100", "flow_slug": "bank", "flow_version": 3,
+        "bridge_id": "bridge-1", "mode": "ai", "step": "slot:account_number", "started_at": timezone.now(),
+        "last_event_at": timezone.now(), "last_transcript": "my balance please",
+    }  # fmt: skip
+    return Call.objects.create(**{**defaults, **fields})
+
+
+def fail(call: Call, outcome: str, **fields: Any) -> Incident:
+    defaults: dict[str, Any] = {
+        "incident_id": uuid.uuid4().hex, "cause": "ai", "stage": "stt", "kind": "timeout", "attempts": 2,
+        "proof": "PLAYBACK_START menu.wav", "opened_at": timezone.now(),
+    }  # fmt: skip
+    return Incident.objects.create(call=call, outcome=outcome, **{**defaults, **fields})
+
+
+def text(client: Client, url: str) -> str:
+    answer = client.get(url)
+    assert answer.status_code == 200, url
+    return answer.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("url", ["/", "/calls/", f"/calls/{uuid.uuid4()}/", "/incidents/"])
+def test_pages_are_for_people_who_logged_in_and_may_watch(url: str) -> None:
+    assert Client().get(url)["Location"].startswith("/login/")
+    assert browser_of().get(url).status_code == 403
+
+
+@pytest.mark.django_db
+def test_logging_in_leads_to_the_live_page() -> None:
+    user = user_with("view_call")
+    client = Client()
+    assert "Log in" in text(client, "/login/")
+    answer = client.post("/login/", {"username": user.username, "password": "a long enough one"})
+    assert answer["Location"] == "/"
+    assert "Nobody is on the line" in text(client, "/")
+
+
+@pytest.mark.django_db
+def test_the_caller_is_masked_unless_the_viewer_may_see_it() -> None:
+    call = make_call()
+    for url in ("/", "/calls/", f"/calls/{call.call_uuid}/"):
+        assert "•••0217" in (masked := text(browser_of("view_call"), url))
+        assert "1632960217" not in masked
+        assert "+441632960217" in text(browser_of("view_call", "see_caller"), url)
+
+
+@pytest.mark.django_db
+def test_the_two_figures_stand_side_by_side_and_zero_lost_is_calm() -> None:
+    fail(make_call(), "failed_over")
+    page = text(browser_of("view_call"), "/")
+    assert 'id="kept">1<' in page
+    assert 'id="lost">0<' in page
+    assert "none lost" in page
+    assert "alarm" not in page
+    fail(make_call(), "dropped")
+    page = text(browser_of("view_call"), "/")
+    assert "figure lost alarm" in page
+    assert "1 caller lost" in page
+
+
+@pytest.mark.django_db
+def test_words_of_callers_are_text_and_never_markup() -> None:
+    make_call(last_transcript="<script>alert(1)</script>")
+    page = text(browser_of("view_call"), "/")
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("url", ["/", "/calls/", "/incidents/"])
+def test_a_page_costs_as_many_queries_for_thirty_calls_as_for_three(url: str) -> None:
+    client = browser_of("view_call")
+    counts = []
+    for more in (3, 27):
+        for _ in range(more):
+            fail(make_call(), "failed_over")
+        text(client, url)
+        with CaptureQueriesContext(connection) as queries:
+            text(client, url)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+    assert counts[0] <= 25
+
+
+@pytest.mark.django_db
+def test_calls_are_found_by_outcome_and_paged() -> None:
+    kept, lost = make_call(), make_call()
+    menu = make_call(fell_back_reason="forced", mode="fallback")
+    fail(kept, "failed_over")
+    fail(lost, "failed_over")
+    fail(lost, "dropped")
+    for _ in range(50):
+        make_call(started_at=timezone.now() - timedelta(hours=1))
+    client = browser_of("view_call")
+    for outcome, only in (("kept", kept), ("lost", lost), ("menu", menu)):
+        page = text(client, f"/calls/?outcome={outcome}")
+        assert [str(call.call_uuid) in page for call in (kept, lost, menu)] == [call is only for call in (kept, lost, menu)]
+    assert text(client, "/calls/").count("<tr>") == 51
+    assert "Page 2 of 2" in text(client, "/calls/?page=2")
+
+
+@pytest.mark.django_db
+def test_a_call_s_page_says_in_plain_words_why_it_ended() -> None:
+    call = make_call(
+        ended_at=timezone.now(), ended_by="caller", hangup_cause="NORMAL_CLEARING",
+        fell_back_reason="incident", fell_back_at=timezone.now(), mode="fallback",
+    )  # fmt: skip
+    Turn.objects.create(call=call, turn=1, expect="intent", outcome="failed", stages=[])
+    fail(call, "failed_over")
+    for seq, (kind, data) in enumerate(
+        [
+            ("call_started", {"caller": call.caller, "destination": "9100", "bridge_id": "bridge-1"}),
+            ("step_entered", {"step": "slot:account_number", "mode": "ai"}),
+            ("incident_opened", {"cause": "ai", "stage": "stt", "kind": "timeout", "attempts": 2}),
+            ("fell_back", {"reason": "incident"}),
+            ("kind_of_a_later_version", {}),
+        ]
+    ):
+        JournalLine.objects.create(call_uuid=call.call_uuid, epoch=1, seq=seq, at=timezone.now(), kind=kind, data=data)
+    page = text(browser_of("view_call"), f"/calls/{call.call_uuid}/")
+    assert "The caller hung up (normal clearing)" in page
+    assert "Asks for account number (AI)" in page
+    assert "The AI (hearing) did not answer in time, after 2 attempts" in page
+    assert "To the keypad menu, because the AI failed" in page
+    assert "Kind of a later version" in page
+    assert call.caller not in page
+    assert "Caller kept" in text(browser_of("view_call"), "/incidents/")
+
+
+@pytest.mark.django_db
+def test_an_operator_holds_a_circuit_and_gives_it_back() -> None:
+    client = browser_of("view_call", "toggle_circuit")
+    order = {"order": "open turns", "why": REASON, "minutes": "5"}
+    answer = client.post("/circuits/", order, headers={"HX-Request": "true"})
+    assert "Confirmed: turns held open" in answer.content.decode()
+    page = text(client, "/")
+    assert f"Held open by {User.objects.get().username}: {REASON.replace(chr(39), '&#x27;')}, until" in page
+    action = OperatorAction.objects.get()
+    assert (action.what, action.target, action.why) == ("circuit open", "turns", REASON)
+    assert action.until is not None
+    assert client.post("/circuits/", {"order": "release turns", "why": "over"})["Location"] == "/"
+    assert "turns automatic again" in text(client, "/")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ({"order": "open turns", "why": " "}, "Give a reason"),
+        ({"order": "open nonsense", "why": "x"}, "Not done: there is no circuit"),
+        ({"order": "explode turns", "why": "x"}, "Not done: order"),
+        ({"order": "open turns", "why": "x", "minutes": "0"}, "Not done: minutes"),
+    ],
+)
+def test_a_wrong_order_is_refused_in_words_and_not_recorded(order: dict[str, str], said: str) -> None:
+    client = browser_of("view_call", "toggle_circuit")
+    assert said in client.post("/circuits/", order, headers={"HX-Request": "true"}).content.decode()
+    assert not OperatorAction.objects.exists()
+
+
+@pytest.mark.django_db
+def test_with_redis_away_an_order_is_not_confirmed_and_the_page_still_opens(durable_server: RedisServer) -> None:
+    client = browser_of("view_call", "toggle_circuit")
+    durable_server.kill()
+    answer = client.post("/circuits/", {"order": "open turns", "why": REASON}, headers={"HX-Request": "true"})
+    assert "Not confirmed: the durable Redis does not answer" in answer.content.decode()
+    assert not OperatorAction.objects.exists()
+    assert "states are not known" in text(client, "/")
+
+
+@pytest.mark.django_db
+def test_orders_need_their_permission_and_breaking_needs_the_demonstration(settings: Any, tmp_path: Path) -> None:
+    watcher, breaker = browser_of("view_call"), browser_of("view_call", "break_engine")
+    assert watcher.post("/circuits/", {"order": "open turns", "why": "x"}).status_code == 403
+    assert watcher.post("/engine-fault/", {"mode": "hang"}).status_code == 403
+    assert "circuit-order" not in text(watcher, "/")
+    assert "break the AI" not in text(watcher, "/")
+    breaker.post("/engine-fault/", {"mode": "hang", "stage": "stt"})
+    assert current_fault(tmp_path).mode is Mode.HANG
+    assert "Broken now: Hearing (speech to text) of the local engine hangs" in text(breaker, "/")
+    breaker.post("/engine-fault/", {"mode": "none"})
+    assert current_fault(tmp_path).mode is Mode.NONE
+    settings.LIFELINE_DEMO = False
+    assert breaker.post("/engine-fault/", {"mode": "hang"}).status_code == 404
+    assert "break the AI" not in text(breaker, "/")
+
+
+@pytest.mark.django_db
+def test_an_order_needs_its_csrf_token() -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(user_with("view_call", "toggle_circuit"))
+    assert client.post("/circuits/", {"order": "open turns", "why": "x"}).status_code == 403
+
+
+@pytest.mark.django_db
+def test_health_and_metrics_answer_without_a_login() -> None:
+    assert Client().get("/healthz").content == b"ok\n"
+    assert b"python_info" in Client().get("/metrics").content
+
+
+def socket_of(user: User | None) -> WebsocketCommunicator:
+    from console.asgi import application  # Imported here: it sets Django up.
+
+    client = Client()
+    if user is not None:
+        client.force_login(user)
+    cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
+    headers = [(b"origin", b"http://localhost"), (b"cookie", cookie.encode())]
+    return WebsocketCommunicator(application, "/ws/live/", headers)
+
+
+async def regions_of(socket: WebsocketCommunicator) -> dict[str, str]:
+    return json.loads(await socket.receive_from(timeout=PUSH_LIMIT_S))["regions"]
+
+
+async def until_shown(socket: WebsocketCommunicator, region: str, wanted: str) -> str:
+    async with asyncio.timeout(PUSH_LIMIT_S):
+        while True:
+            shown = (await regions_of(socket))[region]
+            if wanted in shown:
+                return shown
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_nudge_brings_the_change_to_every_viewer_as_each_may_see_it() -> None:
+    users = [await asyncio.to_thread(user_with, "view_call"), await asyncio.to_thread(user_with, "view_call", "see_caller")]
+    sockets = [await asyncio.to_thread(socket_of, user) for user in users]
+    for socket in sockets:
+        assert (await socket.connect())[0]
+        await until_shown(socket, "calls", "Nobody is on the line")
+    await asyncio.to_thread(make_call)
+    await get_channel_layer().group_send("live", {"type": "live.changed"})
+    assert "1632960217" not in await until_shown(sockets[0], "calls", "•••0217")
+    await until_shown(sockets[1], "calls", "+441632960217")
+    for socket in sockets:
+        await socket.disconnect()
+    assert not coalescer.is_running
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_circuit_that_changes_without_a_nudge_is_pushed_within_a_second_or_two(settings: Any) -> None:
+    socket = await asyncio.to_thread(socket_of, await asyncio.to_thread(user_with, "view_call"))
+    await socket.connect()
+    await regions_of(socket)
+    url = settings.LIFELINE_REDIS_DURABLE_URL
+    await asyncio.to_thread(operators.force, "turns", CircuitState.FORCED_OPEN, "anna", REASON, redis_url=url)
+    await until_shown(socket, "circuits", "Held open by anna")
+    await socket.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_socket_is_closed_to_who_may_not_watch_and_refused_to_other_sites() -> None:
+    for user in (None, await asyncio.to_thread(user_with)):
+        socket = await asyncio.to_thread(socket_of, user)
+        await socket.connect()
+        assert (await socket.receive_output(timeout=PUSH_LIMIT_S))["code"] == 4403
+        await socket.disconnect()
+    stranger = await asyncio.to_thread(socket_of, await asyncio.to_thread(user_with, "view_call"))
+    stranger.scope["headers"] = [(b"origin", b"http://evil.example"), *stranger.scope["headers"][1:]]
+    assert not (await stranger.connect())[0]
+    assert not coalescer.is_running
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [
+        (CircuitView("a", "stt", CircuitState.CLOSED, 0, 3), "Closed – in use"),
+        (CircuitView("a", "stt", CircuitState.OPEN, 3, 3, retry_in_s=12), "Open – not used"),
+        (CircuitView("a", "stt", CircuitState.HALF_OPEN, 3, 3), "Half-open – testing"),
+        (CircuitView("a", "stt", CircuitState.FORCED_CLOSED, 0, 3, by="anna", why="x"), "Held closed by anna: x, until released"),
+    ],
+)  # fmt: skip
+def test_a_circuit_s_state_is_said_in_words(view: CircuitView, said: str) -> None:
+    assert words.circuit_state(view) == said
+
+
+def test_callers_and_durations_are_written_as_an_operator_reads_them() -> None:
+    assert [words.masked(caller) for caller in ("", "217", "+441632960217")] == ["number withheld", "•••", "•••0217"]
+    assert [words.duration(seconds) for seconds in (-1, 61.9, 3661)] == ["0:00", "1:01", "1:01:01"]
+
+
+def test_the_chart_needs_two_minutes_and_says_itself_in_words() -> None:
+    start = timezone.now().replace(second=0, microsecond=0)
+    assert latency_chart([(start, 400.0, 900.0)]) is None
+    chart = latency_chart([(start, 400.0, 900.0), (start + timedelta(minutes=1), 500.0, 2000.0)])
+    assert chart is not None
+    assert chart.p95.endswith("314.0,6.0")
+    assert "the slowest minute" in chart.words
+    assert "2.00 s" in chart.words
