@@ -91,9 +91,10 @@ def _calls(since: datetime) -> dict[str, int]:
         any_incident=has(),
     )
     today = Q(started_at__gte=since)
+    in_fallback = Q(mode=Mode.FALLBACK.value) | Q(mode=Mode.AGENT.value, fell_back_at__isnull=False)
     found = marked.filter(today | live).aggregate(
         live_calls=Count("pk", filter=live),
-        live_in_fallback=Count("pk", filter=live & (Q(mode=Mode.FALLBACK.value) | Q(mode=Mode.AGENT.value, fell_back_at__isnull=False))),
+        live_in_fallback=Count("pk", filter=live & in_fallback),
         ai_failures_failed_over=Count("pk", filter=today & Q(was_failed_over=True) & ~dropped),
         ai_failures_dropped=Count("pk", filter=today & dropped),
         ai_failures_recovered=Count("pk", filter=today & Q(was_recovered=True, was_failed_over=False) & ~dropped),
@@ -112,6 +113,8 @@ def _latency(now: datetime) -> tuple[Percentiles, list[tuple[datetime, float | N
     rows = Turn.objects.filter(finished_at__gte=since, outcome__in=WITH_RESULT, answer_ms__isnull=False)
     by_minute: dict[datetime, HdrHistogram] = defaultdict(_histogram)
     for at, answer_ms in rows.values_list("finished_at", "answer_ms"):
+        if at is None or answer_ms is None:
+            continue
         by_minute[at.replace(second=0, microsecond=0)].record_value(max(1, round(answer_ms)))
     whole = _histogram()
     for histogram in by_minute.values():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
 from django.db.models import Q
@@ -18,6 +19,7 @@ from console.models import Call, Incident, JournalLine, Turn
 from esl_bridge.journal import events as journal
 from esl_bridge.journal.events import Entry
 
+Row = TypeVar("Row", Turn, Incident)
 MAX_SHOWN_WORDS = 300
 ENDED_OPEN = "the call ended while it was open"
 FOUND_GONE = "unknown"
@@ -45,24 +47,17 @@ class Projection:
         kept = [call for call in self._calls.values() if call not in fresh]
         fields = [field.name for field in Call._meta.concrete_fields if field.name not in ("id", "call_uuid")]
         Call.objects.bulk_update(kept, fields, batch_size=100)
-        self._save_rows(Turn, self._turns.values())
-        self._save_rows(Incident, self._incidents.values())
+        _save_rows(Turn, list(self._turns.values()), self._calls)
+        _save_rows(Incident, list(self._incidents.values()), self._calls)
 
     # --- Inside ---
 
     def _stored_turns(self, uuids: set[str]) -> Iterable[Turn]:
-        numbers = {entry.event.turn for entry in self._entries if isinstance(entry.event, journal.TurnStarted | journal.TurnFinished)}
+        of_turns = (journal.TurnStarted, journal.TurnFinished)
+        numbers = {entry.event.turn for entry in self._entries if isinstance(entry.event, of_turns)}
         if not numbers:
             return ()
         return Turn.objects.filter(call__call_uuid__in=uuids, turn__in=numbers).select_related("call")
-
-    def _save_rows(self, model: type[Turn] | type[Incident], rows: Iterable[Turn | Incident]) -> None:
-        rows = list(rows)
-        for row in rows:
-            row.call = self._calls[row.call.call_uuid]
-        fields = [field.name for field in model._meta.concrete_fields if field.name != "id"]
-        model._default_manager.bulk_create([row for row in rows if row.pk is None])
-        model._default_manager.bulk_update([row for row in rows if row.pk is not None], fields, batch_size=100)
 
     def _call(self, entry: Entry) -> Call:
         call = self._calls.get(entry.call_uuid)
@@ -160,6 +155,14 @@ class Projection:
         for incident in self._incidents.values():
             if incident.call.call_uuid == call.call_uuid and not incident.outcome:
                 settle_by_end(incident, at)
+
+
+def _save_rows(model: type[Row], rows: list[Row], calls: dict[str, Call]) -> None:
+    for row in rows:
+        row.call = calls[row.call.call_uuid]
+    fields = [field.name for field in model._meta.concrete_fields if field.name != "id"]
+    model._default_manager.bulk_create([row for row in rows if row.pk is None])
+    model._default_manager.bulk_update([row for row in rows if row.pk is not None], fields, batch_size=100)
 
 
 def settle_by_end(incident: Incident, at: datetime) -> None:

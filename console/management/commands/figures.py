@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -33,7 +32,7 @@ def as_dict(found: Figures) -> dict[str, Any]:
     """Times in ISO form; circuits and workers as objects, or null when Redis cannot be asked."""
     shown = asdict(found)
     shown["since"] = found.since.isoformat()
-    shown["latency_series"] = [[at.isoformat() if isinstance(at, datetime) else at, p50, p95] for at, p50, p95 in found.latency_series]
+    shown["latency_series"] = [[at.isoformat(), p50, p95] for at, p50, p95 in found.latency_series]
     shown["circuits"] = None if found.circuits is None else msgspec.to_builtins(found.circuits)
     names = ("id", "turns", "capacity")
     shown["workers"] = None if found.workers is None else [dict(zip(names, one, strict=True)) for one in found.workers]
