@@ -19,7 +19,7 @@ from hypercorn.typing import ASGIFramework
 from websockets.asyncio.server import serve as serve_websocket
 
 from ai_engine.engines.config import Stage
-from ai_engine.local.faults import FaultWatch, Mode
+from ai_engine.local.faults import Fault, FaultWatch, Mode
 from ai_engine.local.grammar import Dictionary, build_grammar, read_dictionary
 from ai_engine.local.http_app import HttpApp
 from ai_engine.local.recogniser_pool import MAX_CHUNK_BYTES, RecogniserPool
@@ -35,6 +35,8 @@ SNAPSHOT_POLL_S = 1.0
 REOPEN_S = 0.2
 # Requests take milliseconds; what is still open after this is idle, or hangs on purpose.
 HTTP_GRACE_S = 0.3
+# What hypercorn may take to end its tasks after that.
+HTTP_STOP_S = 2.0
 BACKLOG = 256
 
 
@@ -62,6 +64,22 @@ class LocalEngine:
         self._snapshot_mtime_ns = 0
         self.serving = asyncio.Event()
         """Set once both servers were ready for the first time."""
+
+        self._listening: set[str] = set()
+
+    @property
+    def fault(self) -> Fault:
+        return self._faults.fault
+
+    @property
+    def listening(self) -> bool:
+        """Whether both listeners are open."""
+        return len(self._listening) == 2
+
+    @property
+    def pids(self) -> list[int]:
+        """The recogniser processes that are ready."""
+        return self._pool.pids
 
     async def run(self) -> None:
         """Raises PortTakenError before anything else is started."""
@@ -109,9 +127,11 @@ class LocalEngine:
                     )
                 )  # fmt: skip
                 opened.set()
+                self._listening.add("stt")
                 try:
                     await self._until(Stage.STT, refuses=True)
                 finally:
+                    self._listening.discard("stt")
                     for connection in server.connections:
                         connection.transport.abort()
                 log.warning("listener_closed_by_fault", stage="stt")
@@ -124,7 +144,9 @@ class LocalEngine:
             listener = await self._listener("HTTP", self._config.http_port)
             async with _hypercorn(self._http.app, listener):
                 opened.set()
+                self._listening.add("http")
                 await self._until(*stages, refuses=True)
+                self._listening.discard("http")
                 log.warning("listener_closed_by_fault", stage="nlu, tts")
 
     async def _listener(self, name: str, port: int) -> socket.socket:
@@ -192,16 +214,24 @@ async def _hypercorn(app: object, listener: socket.socket) -> AsyncIterator[None
     config.backlog = BACKLOG
     config.loglevel = "WARNING"
     stopping = asyncio.Event()
-    task = asyncio.create_task(serve_http(_asgi(app), config, shutdown_trigger=stopping.wait))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_serve_until(stopping, app, config))
+        try:
+            yield
+        finally:
+            stopping.set()
+
+
+async def _serve_until(stopping: asyncio.Event, app: object, config: HttpConfig) -> None:
+    """Shielded, because a cancelled hypercorn would leave its connections open; it ends by itself once told to."""
+    serving = asyncio.ensure_future(serve_http(_asgi(app), config, shutdown_trigger=stopping.wait))
     try:
-        yield
-    finally:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
         stopping.set()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait((task,))
-        if not task.done():
-            task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.wait((serving,), timeout=HTTP_STOP_S)
+        serving.cancel()
+        raise
 
 
 def _asgi(app: object) -> ASGIFramework:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pocketsphinx
 import structlog
 
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 DIGITS = ("zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # Answers that every call may get, whatever its flow.
-ANSWERS = ("yes", "no", "no thank you", "goodbye", "that is all")
+ANSWERS = ("yes", "yes please", "no", "no thank you", "no thank you goodbye", "goodbye", "that is all")
 # What is listened for without a published flow.
 ANY_DIGITS = (1, 12)
 _WORD = re.compile(r"[a-z0-9']+")
@@ -29,12 +29,29 @@ _NUMERALS = dict(zip("0123456789", ("zero", *DIGITS[2:]), strict=True))
 Dictionary = Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Grammar:
-    """``dictionary`` holds only the grammar's words: decoders start ten times faster than with the whole language."""
+class Grammar(msgspec.Struct, frozen=True):
+    """``dictionary`` holds only the grammar's words: decoders start ten times faster than with the whole language.
+
+    ``phrases`` are the grammar's sentences that are not digits.
+    """
 
     jsgf: str
     dictionary: str
+    phrases: tuple[str, ...] = ()
+
+    def completed(self, words: str) -> str:
+        """``words``, which a decoder may have cut off at the end; empty when too little is left of any sentence.
+
+        A beginning that only one sentence has, at least half of it, is that sentence. One word that is no sentence
+        is a guess: short answers sound like the beginning of a longer one.
+        """
+        if words in self.phrases or all(word in DIGITS for word in words.split()):
+            return words
+        longer = [phrase for phrase in self.phrases if phrase.startswith(words + " ")]
+        said = len(words.split())
+        if len(longer) == 1 and 2 * said >= len(longer[0].split()):
+            return longer[0]
+        return words if said > 1 else ""
 
 
 def read_dictionary(path: Path | None = None) -> Dictionary:
@@ -73,7 +90,7 @@ def build_grammar(snapshot: Snapshot | None, dictionary: Dictionary) -> Grammar:
             f"<digit> = {' | '.join(DIGITS)};",
         )
     )
-    return Grammar(jsgf + "\n", _dictionary_text([*kept, *DIGITS], dictionary))
+    return Grammar(jsgf + "\n", _dictionary_text([*kept, *DIGITS], dictionary), tuple(kept))
 
 
 def _newest(snapshot: Snapshot | None) -> list[FlowVersion]:

@@ -6,6 +6,7 @@ Owns the requests, their answers and the cache of rendered speech.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
 import uuid
@@ -109,10 +110,11 @@ class HttpApp:
         return handle
 
     async def _hang(self, stage: Stage) -> None:
-        """As long as the fault lasts. A client that gives up cancels this."""
-        async with asyncio.timeout(HANG_S):
-            while self._faults.mode_for(stage) is Mode.HANG:
-                await self._faults.changed()
+        """As long as the fault lasts."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HANG_S):
+                while self._faults.mode_for(stage) is Mode.HANG:
+                    await self._faults.changed()
 
     async def _chat(self, body: bytes, silent: bool) -> Response:
         asked = msgspec.json.decode(body, type=ChatRequest)

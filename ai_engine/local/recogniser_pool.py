@@ -83,6 +83,10 @@ class _Member:
     def pid(self) -> int | None:
         return self._process.pid
 
+    @property
+    def is_ready(self) -> bool:
+        return self.ready.done() and not self.ready.cancelled() and not self.dead.is_set()
+
     async def ask(self, stream: int, message: process.ToProcess) -> process.FromProcess:
         if self.dead.is_set():
             raise RecogniserDiedError
@@ -154,7 +158,7 @@ class RecogniserPool:
 
     @property
     def pids(self) -> list[int]:
-        return [member.pid for member in self._members if member.pid is not None and not member.dead.is_set()]
+        return [member.pid for member in self._members if member.pid is not None and member.is_ready]
 
     async def started(self) -> None:
         """Every process has warm decoders."""
@@ -187,11 +191,11 @@ class RecogniserPool:
         self._grammar = grammar
         for member in self._members:
             with contextlib.suppress(RecogniserDiedError):
-                member.tell(process.NewGrammar(grammar.jsgf, grammar.dictionary))
+                member.tell(process.NewGrammar(grammar))
 
     async def open(self) -> Stream | None:
         """None when every decoder is taken."""
-        alive = [one for one in self._members if not one.dead.is_set() and one.ready.done()]
+        alive = [one for one in self._members if one.is_ready]
         for member in sorted(alive, key=lambda one: len(one.streams)):
             if len(member.streams) >= process.MAX_DECODERS:
                 continue

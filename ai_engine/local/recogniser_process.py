@@ -42,8 +42,7 @@ class Close(msgspec.Struct, frozen=True, tag=True):
 
 
 class NewGrammar(msgspec.Struct, frozen=True, tag=True):
-    jsgf: str
-    dictionary: str
+    grammar: Grammar
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -91,8 +90,8 @@ class Streams:
                 return Final(stream, text, words)
             case Close(stream):
                 self._release(stream)
-            case NewGrammar(jsgf, dictionary):
-                self._grammar = Grammar(jsgf, dictionary)
+            case NewGrammar(grammar):
+                self._grammar = grammar
                 self._idle = [Decoder(self._grammar) for _ in range(READY_DECODERS)]
         return None
 
