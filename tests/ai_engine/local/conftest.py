@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from msgspec.structs import replace
 
 import espeak.voice
@@ -39,8 +40,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    tmp_path = tmp_path_factory.mktemp("engine")
     flow = demo_flow()
     # Exactly four digits, as in the demonstration: an open length lets a recogniser add digits in a pause.
     flow = replace(flow, slots=(replace(flow.slots[0], max_length=4), *flow.slots[1:]))

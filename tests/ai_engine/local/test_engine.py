@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,10 @@ from ai_engine.engines.roles import Context, Heard, Understanding
 from ai_engine.engines.vosk import VoskRecogniser
 from ai_engine.errors import EngineError, Kind
 from ai_engine.local.engine import EngineConfig, LocalEngine, PortTakenError
-from ai_engine.local.faults import NO_FAULT, Mode, current_fault, set_fault
+from ai_engine.local.faults import Mode, set_fault
 from tests.ai_engine.local.conftest import PATIENCE_S, Rig
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CHUNK_BYTES = 1600
 Spoken = Callable[[str], bytes]
@@ -50,6 +51,14 @@ async def speak(rig: Rig, words: str) -> bytes:
 async def until_heard_fault(rig: Rig, mode: Mode) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while rig.engine.fault.mode is not mode:
+            await asyncio.sleep(0.02)
+
+
+async def mend(rig: Rig) -> None:
+    set_fault(Mode.NONE, folder=rig.folder)
+    await until_heard_fault(rig, Mode.NONE)
+    async with asyncio.timeout(PATIENCE_S):
+        while not rig.engine.listening:
             await asyncio.sleep(0.02)
 
 
@@ -110,11 +119,7 @@ async def test_a_broken_engine_fails_in_its_own_way_and_mends(rig: Rig, spoken: 
         assert stt.kind in kinds[mode]
     assert isinstance(nlu, EngineError)
     assert isinstance(tts, EngineError)
-    set_fault(Mode.NONE, folder=rig.folder)
-    await until_heard_fault(rig, Mode.NONE)
-    async with asyncio.timeout(PATIENCE_S):
-        while not rig.engine.listening:
-            await asyncio.sleep(0.02)
+    await mend(rig)
     assert (await hear(rig, pcm))[0].transcript == "what is my balance"
     assert await speak(rig, "Hello.")
 
@@ -127,6 +132,7 @@ async def test_a_fault_of_one_stage_reaches_open_streams_and_spares_the_others(r
             await asyncio.wait_for(stream.heard_end(), PATIENCE_S)
     assert failure.value.kind is Kind.RESET
     assert (await understand(rig, "what is my balance")).intent == "balance"
+    await mend(rig)
 
 
 async def test_a_killed_recogniser_is_replaced(rig: Rig, spoken: Spoken) -> None:
@@ -143,15 +149,3 @@ async def test_a_taken_port_names_its_setting(rig: Rig) -> None:
     config = EngineConfig("127.0.0.1", port, port, rig.folder / "flows.json")
     with pytest.raises(PortTakenError, match="LIFELINE_ENGINE_STT_PORT"):
         await LocalEngine(config).run()
-
-
-def test_a_faults_time_ends_it(tmp_path: Path) -> None:
-    folder = tmp_path
-    assert current_fault(folder) == NO_FAULT
-    fault = set_fault("hang", "tts", 60, folder=folder)
-    assert current_fault(folder) == fault
-    assert fault.until is not None
-    assert fault.over(fault.until)
-    assert not fault.over(fault.until - 1)
-    with pytest.raises(ValueError, match="sabotage"):
-        set_fault("sabotage", folder=folder)
