@@ -23,7 +23,6 @@ ANSWERS = ("yes", "yes please", "no", "no thank you", "no thank you goodbye", "g
 # What is listened for without a published flow.
 ANY_DIGITS = (1, 12)
 _WORD = re.compile(r"[a-z0-9']+")
-_VARIANT = re.compile(r"^(\S+?)(?:\(\d+\))?\s+(.+)$")
 _NUMERALS = dict(zip("0123456789", ("zero", *DIGITS[2:]), strict=True))
 
 Dictionary = Mapping[str, tuple[str, ...]]
@@ -59,9 +58,9 @@ def read_dictionary(path: Path | None = None) -> Dictionary:
     found: dict[str, list[str]] = {}
     source = path or Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
     for line in source.read_text(encoding="utf-8").splitlines():
-        match = _VARIANT.match(line)
-        if match is not None:
-            found.setdefault(match[1], []).append(match[2])
+        word, _, sounds = line.partition(" ")
+        if sounds:
+            found.setdefault(word.partition("(")[0], []).append(sounds.strip())
     return {word: tuple(sounds) for word, sounds in found.items()}
 
 

@@ -17,7 +17,7 @@ from ai_engine.local.grammar import Grammar
 
 # A decoder takes about a twentieth of real time for a caller who speaks: more of them would fall behind on one core.
 MAX_DECODERS = 8
-# Ready before the first call comes; the rest are made when they are needed, each in some hundredths of a second.
+# Made before the first call comes; the rest are made when they are needed, each in some hundredths of a second.
 READY_DECODERS = 2
 _PR_SET_PDEATHSIG = 1
 
@@ -46,7 +46,7 @@ class NewGrammar(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """Sent once, when the first decoders are warm."""
+    """Sent once, when the first decoder is warm."""
 
 
 class Opened(msgspec.Struct, frozen=True, tag=True):
@@ -75,8 +75,12 @@ _encoder = msgspec.msgpack.Encoder()
 class Streams:
     def __init__(self, grammar: Grammar) -> None:
         self._grammar = grammar
-        self._idle = [Decoder(grammar) for _ in range(READY_DECODERS)]
+        self._idle = [Decoder(grammar)]
         self._busy: dict[int, Decoder] = {}
+
+    def warm_up(self) -> None:
+        while len(self._idle) < READY_DECODERS:
+            self._idle.append(Decoder(self._grammar))
 
     def answer(self, message: ToProcess) -> FromProcess | None:
         match message:
@@ -92,7 +96,8 @@ class Streams:
                 self._release(stream)
             case NewGrammar(grammar):
                 self._grammar = grammar
-                self._idle = [Decoder(self._grammar) for _ in range(READY_DECODERS)]
+                self._idle = []
+                self.warm_up()
         return None
 
     def _open(self, stream: int) -> bool:
@@ -119,6 +124,7 @@ def serve(pipe: Connection, parent_pid: int, grammar: Grammar) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     streams = Streams(grammar)
     pipe.send_bytes(_encoder.encode(Ready()))
+    streams.warm_up()
     while True:
         try:
             message = _decoder.decode(pipe.recv_bytes())
