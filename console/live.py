@@ -25,12 +25,17 @@ COALESCE_S = 0.25
 # Circuits, workers and faults change in Redis and in files without a nudge; nudges may be lost in an outage.
 CHECK_S = 1.0
 LAYER_RETRY_S = 1.0
+# Whoever logged out, or lost a permission, sees no more calls after this long; two small queries for each viewer.
+SIGHT_CHECK_S = 20.0
 # A console that shuts down does not wait for a Redis that is away.
 LAYER_LEAVE_S = 1.0
 
 
 class Viewer(Protocol):
     async def show(self, text: str) -> None: ...
+
+    async def sight(self) -> Sight | None:
+        """What it may see now; None: nothing any more, and it closes itself."""
 
 
 class Coalescer:
@@ -65,6 +70,7 @@ class Coalescer:
             tasks.create_task(self._listen())
             tasks.create_task(self._check())
             tasks.create_task(self._push())
+            tasks.create_task(self._check_sights())
 
     async def _push(self) -> None:
         while True:
@@ -121,6 +127,20 @@ class Coalescer:
             if now is None or now != before:
                 self._dirty.set()
             before = now
+
+    async def _check_sights(self) -> None:
+        while True:
+            await asyncio.sleep(SIGHT_CHECK_S)
+            for viewer in list(self._viewers):
+                try:
+                    sight = await viewer.sight()
+                except Exception as error:  # noqa: BLE001 — a database that is away is asked again next time
+                    log.warning("live_sight_not_checked", error=repr(error))
+                    continue
+                if sight is None:
+                    self._viewers.pop(viewer, None)
+                elif viewer in self._viewers:
+                    self._viewers[viewer] = sight
 
 
 coalescer = Coalescer()

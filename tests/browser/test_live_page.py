@@ -47,7 +47,9 @@ from django.utils import timezone
 from console.models import Call, Incident
 now = timezone.now()
 {body}
-asyncio.run(get_channel_layer().group_send("live", {{"type": "live.changed"}}))
+"""
+NUDGE = """
+asyncio.run(get_channel_layer().group_send("live", {"type": "live.changed"}))
 """
 UUID = "7d1c6b3e-6c7e-4a0f-9d55-2f1a60c0a001"
 NEW_CALL = f"""
@@ -68,6 +70,24 @@ Call.objects.filter(call_uuid="{UUID}").update(last_event_at=now, ended_at=now, 
 """
 
 
+ANSWERS = f"""
+from console.models import Turn, JournalLine
+Call.objects.filter(call_uuid="{UUID}").delete()
+{NEW_CALL}
+call = Call.objects.get(call_uuid="{UUID}")
+for turn in range(1, 9):
+    Turn.objects.create(call=call, turn=turn, outcome="understood", transcript="my balance please", intent="balance",
+        answer_ms=400 + 150 * turn, worker_id="worker-1", finished_at=now - timedelta(minutes=turn))
+for seq, (kind, data) in enumerate([
+    ("call_started", dict(caller=call.caller, destination="9100", bridge_id="bridge-1")),
+    ("incident_opened", dict(cause="ai", stage="stt", kind="timeout", attempts=2)),
+    ("fell_back", dict(reason="incident")), ("incident_closed", dict(outcome="failed_over", proof="DTMF"))]):
+    JournalLine.objects.create(boot_id="b", call_uuid=call.call_uuid, epoch=1, seq=seq, at=now, kind=kind, data=data)
+Incident.objects.create(incident_id="i9", call=call, cause="ai", stage="stt", kind="timeout", attempts=2,
+    outcome="failed_over", proof="DTMF", opened_at=now, closed_at=now)
+"""
+
+
 @dataclass
 class Console:
     """daphne and what its processes share."""
@@ -75,14 +95,15 @@ class Console:
     url: str
     env: dict[str, str]
     command: list[str]
+    volatile: RedisServer
     process: subprocess.Popen[bytes] | None = None
 
     def python(self, code: str) -> None:
         setup = "import django; django.setup()\n"
         subprocess.run([sys.executable, "-c", setup + code], cwd=ROOT, env=self.env, check=True, timeout=START_LIMIT_S)
 
-    def write(self, body: str) -> None:
-        self.python(WRITE.format(body=body))
+    def write(self, body: str, *, nudge: bool = True) -> None:
+        self.python(WRITE.format(body=body) + (NUDGE if nudge else ""))
 
     def start(self) -> None:
         self.process = subprocess.Popen(self.command, cwd=ROOT, env=self.env)
@@ -125,8 +146,8 @@ def console() -> Iterator[Console]:
             "LIFELINE_REDIS_DURABLE_URL": durable.url, "LIFELINE_REDIS_VOLATILE_URL": volatile.url,
         }  # fmt: skip
         command = [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "console.asgi:application"]
-        served = Console(f"http://127.0.0.1:{port}", env, command)
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=ROOT, env=env, check=True)
+        served = Console(f"http://127.0.0.1:{port}", env, command, volatile)
+        subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0", "--skip-checks"], cwd=ROOT, env=env, check=True)
         served.python(MAKE_USER)
         served.start()
         try:
@@ -227,6 +248,31 @@ def test_the_engine_is_broken_and_mended_by_buttons(page: Page) -> None:
     page.get_by_role("button", name="Mend").click()
     expect(page.locator("#fault")).to_contain_text("Nothing is broken by hand")
     assert page.evaluate("window.neverReloaded")
+
+
+def test_every_page_fits_a_telephone_and_a_desk(page: Page, console: Console) -> None:
+    console.write(ANSWERS)
+    expect(page.get_by_role("img", name="Answer times from")).to_be_visible()
+    for name, path in (("live", "/"), ("calls", "/calls/"), ("call", f"/calls/{UUID}/"), ("incidents", "/incidents/")):
+        page.goto(console.url + path)
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+            shot(page, f"{name}-{width}")
+
+
+def test_with_the_redis_of_the_nudges_away_the_page_says_so_and_still_shows_calls(page: Page, console: Console) -> None:
+    console.volatile.kill()
+    try:
+        expect(page.locator("#workers")).to_contain_text("Redis does not answer")
+        console.write(NEW_CALL.replace(UUID, UUID[:-1] + "2"), nudge=False)
+        expect(page.locator(f"#call-{UUID[:-1]}2")).to_contain_text("Asks for account number")
+    finally:
+        console.volatile.start()
+    expect(page.locator("#workers")).to_contain_text("No AI worker is seen")
+    expect(page.locator("#connection")).to_have_text("Live")
+    console.write(f'Call.objects.filter(call_uuid="{UUID[:-1]}2").update(step="goodbye")')  # Only a nudge shows this.
+    expect(page.locator(f"#call-{UUID[:-1]}2")).to_contain_text("Goodbye")
 
 
 def test_the_page_says_that_it_is_not_connected_and_comes_back_by_itself(page: Page, console: Console) -> None:

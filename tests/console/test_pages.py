@@ -13,6 +13,7 @@ import pytest
 from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import Permission, User
+from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -21,7 +22,7 @@ from django.utils import timezone
 from ai_engine.circuits import operators
 from ai_engine.circuits.states import CircuitState, CircuitView
 from ai_engine.local.faults import Mode, current_fault
-from console import words
+from console import live, words
 from console.chart import latency_chart
 from console.live import coalescer
 from console.models import Call, Incident, JournalLine, OperatorAction, Turn
@@ -314,6 +315,25 @@ async def test_the_socket_is_closed_to_who_may_not_watch_and_refused_to_other_si
     stranger = await asyncio.to_thread(socket_of, await asyncio.to_thread(user_with, "view_call"))
     stranger.scope["headers"] = [(b"origin", b"http://evil.example"), *stranger.scope["headers"][1:]]
     assert not (await stranger.connect())[0]
+    assert not coalescer.is_running
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_who_loses_the_permission_or_logs_out_is_shown_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "SIGHT_CHECK_S", 0.1)
+    losing, leaving = [await asyncio.to_thread(user_with, "view_call") for _ in range(2)]
+    sockets = [await asyncio.to_thread(socket_of, user) for user in (losing, leaving)]
+    for socket in sockets:
+        await socket.connect()
+        await regions_of(socket)
+    await asyncio.to_thread(losing.user_permissions.clear)
+    await asyncio.to_thread(Session.objects.all().delete)
+    for socket in sockets:
+        async with asyncio.timeout(PUSH_LIMIT_S):
+            while (message := await socket.receive_output(timeout=PUSH_LIMIT_S))["type"] != "websocket.close":
+                pass
+        assert message["code"] == 4403
+        await socket.disconnect()
     assert not coalescer.is_running
 
 
