@@ -61,7 +61,9 @@ def settled(stack: Stack) -> dict[str, object]:
         figures = stack.figures()
         return figures if figures["live_calls"] == 0 and figures["ai_failures_open"] == 0 else None
 
-    return stack.until(done, "every call and incident settled", 60)
+    found = stack.until(done, "every call and incident settled", 60)
+    assert found is not None
+    return found
 
 
 def test_callers_are_understood_and_served_by_ai(mended: Stack) -> None:

@@ -29,7 +29,7 @@ class Watched:
 
     async def until_said(self, text: str, times: int = 1) -> None:
         async with asyncio.timeout(DEADLINE_S):
-            while self.stream.getvalue().count(text) < times:  # noqa: ASYNC110 — a thread prints it, with no event
+            while self.stream.getvalue().count(text) < times:
                 await asyncio.sleep(0.01)
 
 

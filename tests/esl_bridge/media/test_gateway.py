@@ -7,6 +7,7 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -75,7 +76,7 @@ class Running:
         return connect_websocket(f"ws://127.0.0.1:{self.port}/stream", proxy=None)
 
     async def messages(self) -> list[BridgeMessage]:
-        entries = await self.client.xrange(results_stream("bridge-1"))
+        entries: Any = await self.client.xrange(results_stream("bridge-1"))
         return [decode_bridge_message(fields[FIELD]) for _, fields in entries]
 
     async def wait_for(self, kind: type) -> BridgeMessage:
@@ -87,7 +88,8 @@ class Running:
                 await asyncio.sleep(0.02)
 
     async def chunks(self) -> list[AudioChunk]:
-        return [decode_chunk(fields[FIELD]) for _, fields in await self.client.xrange(audio_stream(CALL))]
+        entries: Any = await self.client.xrange(audio_stream(CALL))
+        return [decode_chunk(fields[FIELD]) for _, fields in entries]
 
 
 @pytest.fixture

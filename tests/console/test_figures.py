@@ -1,0 +1,137 @@
+"""The figures count calls, never mix the three, and say when something cannot be known."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from console import tasks
+from console.figures import figures
+from console.metrics import FiguresCollector
+from console.models import Call, Incident
+from console.recorder import Recorder
+from esl_bridge.control import SwitchAwayError
+from esl_bridge.journal.events import FallbackReason, Outcome
+from tests.console.journal import Boot, opened, send, started, whole_call
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def records(durable_redis: str, volatile_redis: str, settings) -> None:
+    settings.LIFELINE_REDIS_DURABLE_URL = durable_redis
+    settings.LIFELINE_REDIS_VOLATILE_URL = volatile_redis
+    boot = Boot(at_us=int(time.time() * 1_000_000) - 60_000_000)
+    calls = [
+        whole_call(boot, "ai", None),
+        whole_call(boot, "kept-1", Outcome.FAILED_OVER),
+        whole_call(boot, "kept-2", Outcome.FAILED_OVER),
+        whole_call(boot, "lost", Outcome.DROPPED),
+        whole_call(boot, "recovered", Outcome.RECOVERED),
+        whole_call(boot, "forced", None, reason=FallbackReason.FORCED),
+        whole_call(boot, "open", None, reason=FallbackReason.NO_ENGINE),
+        whole_call(boot, "own-choice", None, reason=FallbackReason.CALLER_CHOICE),
+        whole_call(boot, "live", Outcome.FAILED_OVER)[:-2],
+    ]
+    send(durable_redis, *calls)
+    recorder = Recorder(durable_redis, lambda: None)
+    while recorder.step():
+        pass
+
+
+def test_each_call_is_counted_once_and_in_its_own_figure(records: None) -> None:
+    found = figures()
+    assert found.ai_failures_failed_over == 2
+    assert found.ai_failures_dropped == 1
+    assert found.ai_failures_recovered == 1
+    assert found.ai_failures_open == 1
+    assert found.sent_straight_to_menu == 2
+    assert (found.live_calls, found.live_in_fallback, found.calls_total) == (1, 1, 9)
+    assert found.answer_ms.count == 1
+    assert found.answer_ms.p50 == 120.0
+    assert found.circuits is not None
+    assert found.workers == []
+
+
+def test_a_call_that_was_both_kept_and_lost_is_lost(records: None) -> None:
+    Incident.objects.create(
+        incident_id="second", call=Call.objects.get(call_uuid="kept-1"), opened_at=timezone.now(), outcome="dropped"
+    )
+    found = figures()
+    assert (found.ai_failures_failed_over, found.ai_failures_dropped) == (1, 2)
+
+
+def test_the_number_of_queries_does_not_grow(records: None) -> None:
+    from django.db import connection
+
+    with CaptureQueriesContext(connection, ) as seen:
+        figures()
+    assert len(seen) <= 4
+
+
+def test_page_command_and_metrics_agree(records: None) -> None:
+    out = StringIO()
+    call_command("figures", "--json", stdout=out)
+    said = json.loads(out.getvalue())
+    scraped = {metric.name: metric.samples[0].value for metric in FiguresCollector().collect() if len(metric.samples) == 1}
+    for name in ("live_calls", "live_in_fallback", "ai_failures_failed_over", "ai_failures_dropped", "sent_straight_to_menu"):
+        assert said[name] == scraped[f"lifeline_{name}"] == getattr(figures(), name)
+    assert {circuit["name"] for circuit in said["circuits"]} >= {"local-stt", "local-nlu", "local-tts"}
+
+
+def test_with_redis_away_circuits_and_workers_are_not_known(records: None, settings) -> None:
+    settings.LIFELINE_REDIS_DURABLE_URL = settings.LIFELINE_REDIS_VOLATILE_URL = "unix:///nowhere/redis.sock"
+    found = figures()
+    assert found.circuits is None
+    assert found.workers is None
+    assert found.ai_failures_failed_over == 2
+
+
+class FakeSwitch:
+    """Answers as the control port would."""
+
+    def __init__(self, *answers: bool | Exception) -> None:
+        self.answers = list(answers)
+
+    def __call__(self, *_: object, **__: object) -> FakeSwitch:
+        return self
+
+    def exists(self, call_uuid: str) -> bool:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def orphan(durable_redis: str) -> Call:
+    boot = Boot(at_us=int(time.time() * 1_000_000) - 600_000_000)
+    send(durable_redis, [boot.entry(started()), boot.entry(opened())])
+    Recorder(durable_redis, lambda: None).step()
+    return Call.objects.get()
+
+
+@pytest.mark.parametrize(
+    ("answer", "ended", "outcome"), [(False, True, "dropped"), (True, False, ""), (SwitchAwayError("away"), False, "")]
+)
+def test_an_orphan_is_settled_only_when_the_switch_says_it_is_gone(
+    orphan: Call, monkeypatch: pytest.MonkeyPatch, answer: bool | Exception, ended: bool, outcome: str
+) -> None:
+    monkeypatch.setattr(tasks, "SwitchControl", FakeSwitch(answer))
+    assert tasks.settle_orphans() == int(ended)
+    orphan.refresh_from_db()
+    assert (orphan.ended_at is not None) is ended
+    assert Incident.objects.get().outcome == outcome
+
+
+def test_a_call_that_spoke_lately_is_not_looked_up(orphan: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    Call.objects.update(last_event_at=timezone.now() - timedelta(seconds=30))
+    monkeypatch.setattr(tasks, "SwitchControl", FakeSwitch())
+    assert tasks.settle_orphans() == 0
