@@ -11,5 +11,5 @@ from tests.stack import Stack
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    with Stack(LIFELINE_SIMULATE_RATE="0") as running:
+    with Stack(LIFELINE_SIMULATE_RATE="0", LIFELINE_CIRCUIT_OPEN_S="5") as running:
         yield running
