@@ -23,13 +23,24 @@ OUTCOMES = {
 }
 CAUSES = {"ai": "The AI", "queue": "The queue to the AI", "media": "The audio connection", "bridge": "Lifeline's bridge"}
 KINDS = {
-    "timeout": "did not answer in time",
     "refused": "refused the connection",
     "reset": "broke the connection",
+    "timeout": "did not answer in time",
+    "hang": "hung in the middle of its answer",
+    "http_400": "refused the request (error 400)",
+    "http_401": "did not accept our key (error 401)",
+    "http_403": "did not allow it (error 403)",
+    "http_404": "does not know the address or model (error 404)",
+    "http_429": "said that we ask too much (error 429)",
+    "http_500": "failed inside (error 500)",
     "garbage": "answered with something unreadable",
+    "wrong_schema": "answered in another form than agreed",
     "empty": "answered with nothing",
     "silent": "stayed silent",
-    "slow": "answered too slowly",
+    "no_engine": "had no usable engine",
+    "no_flow": "did not know the flow",
+    "internal": "failed inside",
+    "resumed": "went away in the middle of the call, and another took over",
 }
 FALLBACKS = {
     "incident": "the AI failed",
@@ -107,7 +118,8 @@ def circuit_state(view: CircuitView) -> str:
 def failure(cause: str, stage: str, kind: str, attempts: int) -> str:
     """``The AI (hearing) did not answer in time, after 2 attempts``."""
     who = CAUSES.get(cause, plain(cause))
-    where = f" ({STAGES.get(stage, plain(stage)).split(' (')[0].lower()})" if stage else ""
+    # Of the other causes the stage only repeats the cause.
+    where = f" ({STAGES[stage].split(' (')[0].lower()})" if stage in STAGES else ""
     tried = f", after {attempts} attempts" if attempts > 1 else ""
     return f"{who}{where} {KINDS.get(kind, 'failed: ' + plain(kind).lower())}{tried}"
 

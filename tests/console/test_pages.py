@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from ai_engine.circuits import operators
 from ai_engine.circuits.states import CircuitState, CircuitView
+from ai_engine.errors import Kind
 from ai_engine.local.faults import Mode, current_fault
 from console import live, words
 from console.chart import latency_chart
@@ -348,6 +349,12 @@ async def test_who_loses_the_permission_or_logs_out_is_shown_out(monkeypatch: py
 )  # fmt: skip
 def test_a_circuit_s_state_is_said_in_words(view: CircuitView, said: str) -> None:
     assert words.circuit_state(view) == said
+
+
+def test_every_kind_of_failure_has_words_of_its_own() -> None:
+    assert {kind.value for kind in Kind} <= words.KINDS.keys()
+    assert words.failure("bridge", "bridge", "resumed", 1).startswith("Lifeline's bridge went away")
+    assert words.failure("media", "stream", "never_seen", 1) == "The audio connection failed: never seen"
 
 
 def test_callers_and_durations_are_written_as_an_operator_reads_them() -> None:
