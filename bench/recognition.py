@@ -1,0 +1,110 @@
+"""How well the local recogniser hears the demonstration's utterances: streaming or whole, under kinds of line noise.
+
+Run with ``python -m bench.recognition``; writes ``bench/results/recognition.json``. Uses the published flow's snapshot,
+whose path is the one argument.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import random
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+import espeak.voice
+from ai_engine.local.decoding import Decoder
+from ai_engine.local.grammar import ANSWERS, build_grammar, read_dictionary
+from callflows.definition.flow import decode_snapshot
+
+RESULT = Path(__file__).parent / "results" / "recognition.json"
+VOICES = ("en-us+klatt", "en-us+m6", "en-us+f1", "en-us+f2")
+# The comparison takes two of them, so that it ends within two minutes.
+TWO = VOICES[1:4:2]
+FOREIGN = (
+    "the quick brown fox jumps over the lazy dog", "please play some jazz music", "tomorrow it will rain in london",
+    "my cat likes fish and milk", "banana", "where did you put the keys", "hello", "good morning",
+    "i am calling about the weather", "how do i reset my password", "the sun is shining", "um well",
+    "let me think about that for a moment",
+)  # fmt: skip
+# What is under the words, in steps of a 16-bit sample: nothing before and after them, nothing at all, noise.
+LINES = {"digital silence": 0, "noise of 20 LSB": 20, "noise of 60 LSB": 60}
+CHUNK_BYTES = 1600
+DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+class Whole(Decoder):
+    """Decodes the utterance at once when it is over, as ``full_utt=True`` allows."""
+
+    def start(self) -> None:
+        super().start()
+        self._audio = b""
+
+    def hear(self, pcm: bytes) -> str:
+        if not self._mean:
+            return super().hear(pcm)
+        self._audio += pcm
+        return ""
+
+    def finish(self) -> tuple[str, list[tuple[str, float]]]:
+        process_raw = self._decoder.process_raw
+        audio = self._widened(np.frombuffer(self._audio, dtype="<i2")).tobytes()
+        process_raw(audio, no_search=False, full_utt=True)
+        self._loud_frames = 1_000_000  # judged by the search alone
+        return super().finish()
+
+
+def line(words: str, voice: str, noise_lsb: int) -> bytes:
+    speech = np.frombuffer(espeak.voice.render(words, voice=voice, rate_wpm=150), dtype="<i2")
+    samples = np.concatenate([np.zeros(4000), speech, np.zeros(6400)])
+    samples += np.random.default_rng(8021).integers(-noise_lsb, noise_lsb, samples.size, endpoint=True)
+    return bytes(np.clip(samples, -32768, 32767).astype("<i2").tobytes())
+
+
+def share(
+    decoder: Decoder, said: Iterable[str], noise_lsb: int, right: set[str] | None = None, voices: Sequence[str] = VOICES
+) -> str:
+    wanted = [(words, voice) for voice in voices for words in said]
+    count = 0
+    for words, voice in wanted:
+        pcm = line(words, voice, noise_lsb)
+        decoder.start()
+        for start in range(0, len(pcm), CHUNK_BYTES):
+            decoder.hear(pcm[start : start + CHUNK_BYTES])
+        count += decoder.finish()[0] in (right or {words})
+    return f"{count}/{len(wanted)}"
+
+
+def main() -> None:
+    snapshot = decode_snapshot(Path(sys.argv[1]).read_bytes())
+    grammar = build_grammar(snapshot, read_dictionary())
+    utterances = [words for intent in snapshot.flows[0].intents for words in intent.utterances]
+    numbers = [" ".join(random.Random(seed).choices(DIGIT_WORDS, k=4)) for seed in range(10)]
+    result: dict[str, object] = {
+        "pocketsphinx": importlib.metadata.version("pocketsphinx"),
+        "python": platform.python_version(),
+        "voices": VOICES,
+        "unit": "exactly right of all, each utterance with each voice (the comparison: m6 and f2)",
+    }
+    started = time.monotonic()
+    streaming, whole = Decoder(grammar), Whole(grammar)
+    for name, noise_lsb in LINES.items():
+        result[f"every second utterance, streaming, {name}"] = share(streaming, utterances[::2], noise_lsb, voices=TWO)
+        result[f"every second utterance, whole, {name}"] = share(whole, utterances[::2], noise_lsb, voices=TWO)
+    result["all utterances, streaming, noise of 20 LSB"] = share(streaming, utterances, 20)
+    result["four two one seven, streaming, noise of 20 LSB"] = share(streaming, ["four two one seven"], 20)
+    result["any four digits, streaming, noise of 20 LSB"] = share(streaming, numbers, 20)
+    result["short answers, streaming, noise of 20 LSB"] = share(streaming, ANSWERS, 20)
+    result["foreign sentences rejected, streaming, noise of 20 LSB"] = share(streaming, FOREIGN, 20, {"", "[unk]"})
+    result["seconds"] = round(time.monotonic() - started, 1)
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(RESULT.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
