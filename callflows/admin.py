@@ -132,9 +132,13 @@ class FlowAdmin(ShortTexts, ModelAdmin):
     def check_flow(self, request: HttpRequest, object_id: int) -> HttpResponse:
         return redirect(reverse("admin:callflows_check", args=[object_id]))
 
-    @action(description="Publish", permissions=["callflows.publish_flow"], url_path="see-publish")
+    @action(description="Publish", permissions=["publish"], url_path="see-publish")
     def publish_flow(self, request: HttpRequest, object_id: int) -> HttpResponse:
         return redirect(reverse("admin:callflows_check", args=[object_id]) + "#publish-heading")
+
+    def has_publish_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        """unfold asks by this name; a permission named in the action itself would make its check ask the database."""
+        return request.user.has_perm("callflows.publish_flow")
 
 
 class UploadForm(forms.ModelForm):

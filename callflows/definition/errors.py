@@ -5,5 +5,5 @@ class DefinitionError(Exception):
     """A flow's definition cannot be used."""
 
 
-class BadSnapshot(DefinitionError):  # noqa: N818 — the agreed name, imported by other apps
+class BadSnapshot(DefinitionError):
     """A snapshot is not readable: not JSON, a missing field, a wrong type, an unknown format."""

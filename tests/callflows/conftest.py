@@ -18,7 +18,6 @@ def folders(settings: Any, tmp_path: Path) -> Path:
     settings.LIFELINE_FLOW_SNAPSHOT = tmp_path / "flows.json"
     # Nothing listens there: publishing is done by the process that asks.
     settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
-    settings.ROOT_URLCONF = "tests.callflows.urls"
     # WhiteNoise warns of a folder that does not exist.
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     return tmp_path
