@@ -158,7 +158,6 @@ LIFELINE_SIMULATE_RATE = env.text("LIFELINE_SIMULATE_RATE", "0.25")
 LIFELINE_ENGINE_HOST = env.text("LIFELINE_ENGINE_HOST", "127.0.0.1")
 LIFELINE_ENGINE_STT_PORT = env.port("LIFELINE_ENGINE_STT_PORT", 2700)
 LIFELINE_ENGINE_HTTP_PORT = env.port("LIFELINE_ENGINE_HTTP_PORT", 2701)
-LIFELINE_ENGINE_CONTROL = env.text("LIFELINE_ENGINE_CONTROL", "127.0.0.1:2702")
 # JSON list of {"name", "stage", "kind", "url", "model", "voice", "secret"}; empty: the local engine for every stage.
 LIFELINE_ENGINES = env.text("LIFELINE_ENGINES", "")
 LIFELINE_WORKER_TURNS = env.number("LIFELINE_WORKER_TURNS", 16, least=1, most=1000)

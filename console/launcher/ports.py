@@ -24,17 +24,16 @@ LISTEN_STATE = "0A"
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """``setting`` is the environment name that moves it; ``with_host`` says that the setting's value is host:port."""
+    """``setting`` is the environment name that moves it."""
 
     part: str
     setting: str
     host: str
     port: int
-    with_host: bool = False
 
     @property
     def value(self) -> str:
-        return f"{self.host}:{self.port}" if self.with_host else str(self.port)
+        return str(self.port)
 
 
 def assign(listeners: Sequence[Listener], ports_from: str) -> list[Listener]:

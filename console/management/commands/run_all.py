@@ -87,9 +87,6 @@ SMALL = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 def _listeners() -> list[ports.Listener]:
     engine_host = settings.LIFELINE_ENGINE_HOST
-    control_host, _, control_port = settings.LIFELINE_ENGINE_CONTROL.rpartition(":")
-    if not control_port.isdecimal():
-        raise StartError(f"LIFELINE_ENGINE_CONTROL is {settings.LIFELINE_ENGINE_CONTROL!r}: use host:port.")
     console_host = settings.LIFELINE_CONSOLE_HOST
     return [
         ports.Listener("console", "LIFELINE_CONSOLE_PORT", console_host, settings.LIFELINE_CONSOLE_PORT),
@@ -97,6 +94,5 @@ def _listeners() -> list[ports.Listener]:
         ports.Listener("gateway", "LIFELINE_MEDIA_PORT", settings.LIFELINE_MEDIA_HOST, settings.LIFELINE_MEDIA_PORT),
         ports.Listener("engine", "LIFELINE_ENGINE_STT_PORT", engine_host, settings.LIFELINE_ENGINE_STT_PORT),
         ports.Listener("engine", "LIFELINE_ENGINE_HTTP_PORT", engine_host, settings.LIFELINE_ENGINE_HTTP_PORT),
-        ports.Listener("engine", "LIFELINE_ENGINE_CONTROL", control_host, int(control_port), with_host=True),
         ports.Listener("simulator", "LIFELINE_SWITCH_PORT", "127.0.0.1", settings.LIFELINE_SWITCH_PORT),
     ]

@@ -13,7 +13,7 @@ from console.launcher.errors import StartError
 from console.launcher.ports import Listener
 
 CONSOLE = Listener("console", "LIFELINE_CONSOLE_PORT", "127.0.0.1", 8000)
-CONTROL = Listener("engine", "LIFELINE_ENGINE_CONTROL", "127.0.0.1", 2702, with_host=True)
+BRIDGE = Listener("bridge", "LIFELINE_ESL_PORT", "127.0.0.1", 8084)
 
 
 @pytest.fixture
@@ -48,16 +48,16 @@ def test_every_problem_is_named_at_once(taken: int) -> None:
 
 
 def test_free_ports_pass_and_are_all_different() -> None:
-    chosen = ports.assign([CONSOLE, CONTROL], "0")
+    chosen = ports.assign([CONSOLE, BRIDGE], "0")
     ports.check(chosen)
     assert len({listener.port for listener in chosen}) == 2
 
 
-def test_ports_from_a_base_are_consecutive_in_the_setting_s_own_form() -> None:
-    chosen = ports.assign([CONSOLE, CONTROL], "9000")
+def test_ports_from_a_base_are_consecutive() -> None:
+    chosen = ports.assign([CONSOLE, BRIDGE], "9000")
     assert ports.as_settings(chosen) == {
         "LIFELINE_CONSOLE_PORT": "9000",
-        "LIFELINE_ENGINE_CONTROL": "127.0.0.1:9001",
+        "LIFELINE_ESL_PORT": "9001",
     }
 
 
@@ -68,7 +68,7 @@ def test_without_a_base_nothing_moves() -> None:
 @pytest.mark.parametrize("value", ["-1", "many", "65535"])
 def test_a_base_that_is_no_port_is_refused(value: str) -> None:
     with pytest.raises(StartError, match="LIFELINE_RUN_PORTS_FROM"):
-        ports.assign([CONSOLE, CONTROL], value)
+        ports.assign([CONSOLE, BRIDGE], value)
 
 
 def test_only_listening_ports_are_listed(taken: int) -> None:
