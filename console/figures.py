@@ -59,6 +59,7 @@ class Figures:
     ai_failures_open: int
     sent_straight_to_menu: int
     calls_total: int
+    calls_ended: int
     served_by_ai: int
     served_by_menu: int
     not_understood: int
@@ -101,6 +102,7 @@ def _calls(since: datetime) -> dict[str, int]:
         ai_failures_open=Count("pk", filter=today & Q(is_open=True)),
         sent_straight_to_menu=Count("pk", filter=today & Q(fell_back_reason__in=STRAIGHT, any_incident=False)),
         calls_total=Count("pk", filter=today),
+        calls_ended=Count("pk", filter=today & ~live),
         served_by_ai=Sum("served_by_ai", filter=today),
         served_by_menu=Sum("served_by_menu", filter=today),
         not_understood=Count("pk", filter=today & Q(fell_back_reason=FallbackReason.NOT_UNDERSTOOD.value)),

@@ -69,7 +69,10 @@ class Turn(models.Model):
 
 
 class Incident(models.Model):
-    """``outcome`` is empty until it is settled. ``by_call_end``: settled because the call was over, not by its bridge."""
+    """``outcome`` is empty until it is settled. ``by_call_end``: settled because the call was over, not by its bridge.
+
+    ``closed_epoch``: the epoch of the bridge that settled it.
+    """
 
     incident_id = models.CharField(max_length=100, unique=True)
     call = models.ForeignKey(Call, models.CASCADE, related_name="incidents")
@@ -83,6 +86,7 @@ class Incident(models.Model):
     outcome = models.CharField(max_length=16, blank=True, db_index=True)
     by_call_end = models.BooleanField(default=False)
     proof = models.CharField(max_length=300, blank=True)
+    closed_epoch = models.PositiveIntegerField(default=0)
     closed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -1,9 +1,12 @@
 """Journal entries become rows. Owns the rules; the recorder owns reading, the transaction and the watermark.
 
-The rules of order: within a call (epoch, seq) decides, never arrival. An event of a lower epoch than the call's highest
-changes no live state (mode, step, bridge) but its turns and incidents are kept. An incident is settled once, by the
-first IncidentClosed; what ``CallEnded`` settled as dropped because nobody had (``by_call_end``) gives way to the bridge's
-own word when that arrives late. A call ends once; an end that was only found afterwards gives way to a real one.
+The rules of order, so that it never matters in which order two bridges' journals arrive: within a call (epoch, seq)
+decides. An event of a lower epoch than the call's highest changes no live state (mode, step, bridge), nor does one that
+the same owner sent before the last that did; their turns and incidents are kept. An incident is settled by the
+IncidentClosed of the highest epoch, and within an epoch by the first: an older owner's word never replaces a newer one's.
+What the call's end settled as dropped because nobody had (``by_call_end``) gives way to any bridge's own word, which names
+its proof. A call ends once, by the first CallEnded; an end that was only found afterwards gives way to a real one.
+Events may come before their CallStarted: the row is made of what is known.
 """
 
 from __future__ import annotations
@@ -13,15 +16,14 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
-from django.db.models import Q
+from django.db import models
 
 from console.models import Call, Incident, JournalLine, Turn
 from esl_bridge.journal import events as journal
 from esl_bridge.journal.events import Entry
 
-Row = TypeVar("Row", Turn, Incident)
-MAX_SHOWN_WORDS = 300
-ENDED_OPEN = "the call ended while it was open"
+Row = TypeVar("Row", Call, Turn, Incident)
+ENDED_OPEN = "ended while open"
 FOUND_GONE = "unknown"
 
 
@@ -31,7 +33,8 @@ class Projection:
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = [entry for entry in entries if entry.call_uuid]
         uuids = {entry.call_uuid for entry in self._entries}
-        self._calls = {call.call_uuid: call for call in Call.objects.filter(call_uuid__in=uuids)}
+        # Locked, where the database has row locks: the settling of orphans must not end a call between read and write.
+        self._calls = {call.call_uuid: call for call in Call.objects.select_for_update().filter(call_uuid__in=uuids)}
         self._turns = {(turn.call.call_uuid, turn.turn): turn for turn in self._stored_turns(uuids)}
         incidents = Incident.objects.filter(call__call_uuid__in=uuids).select_related("call")
         self._incidents = {incident.incident_id: incident for incident in incidents}
@@ -42,13 +45,9 @@ class Projection:
 
     def save(self) -> None:
         """Write everything; the caller holds the transaction."""
-        fresh = [call for call in self._calls.values() if call.pk is None]
-        Call.objects.bulk_create(fresh)
-        kept = [call for call in self._calls.values() if call not in fresh]
-        fields = [field.name for field in Call._meta.concrete_fields if field.name not in ("id", "call_uuid")]
-        Call.objects.bulk_update(kept, fields, batch_size=100)
-        _save_rows(Turn, list(self._turns.values()), self._calls)
-        _save_rows(Incident, list(self._incidents.values()), self._calls)
+        _save_rows(Call, list(self._calls.values()), key=["call_uuid"])
+        _save_rows(Turn, list(self._turns.values()), key=["call", "turn"])
+        _save_rows(Incident, list(self._incidents.values()), key=["incident_id"])
 
     # --- Inside ---
 
@@ -65,50 +64,53 @@ class Projection:
         if call is None:
             call = Call(call_uuid=entry.call_uuid, started_at=at, last_event_at=at)
             self._calls[entry.call_uuid] = call
+        if entry.epoch > call.epoch:
+            call.epoch, call.seq = entry.epoch, 0
         call.last_event_at = max(call.last_event_at, at)
         call.started_at = min(call.started_at, at)
         return call
 
     def _apply(self, entry: Entry, call: Call) -> None:
         event, at = entry.event, moment(entry.at_us)
-        current = entry.epoch >= call.epoch
+        of_owner = entry.epoch >= call.epoch
+        current = of_owner and entry.seq > call.seq
         match event:
             case journal.CallStarted():
-                self._started(call, entry, event, current=current)
+                self._started(call, event, of_owner=of_owner)
             case journal.StepEntered() if current:
-                call.step, call.mode = event.step, event.mode.value
+                call.step, call.mode, call.seq = event.step, event.mode.value, entry.seq
             case journal.TurnStarted():
                 self._turn(call, event.turn).expect = event.expect
                 self._turn(call, event.turn).started_at = at
             case journal.TurnFinished():
-                self._turn_finished(call, event, at)
+                self._turn_finished(call, event, at, of_owner=of_owner)
             case journal.IntentServed():
                 if event.mode is journal.Mode.AI:
                     call.served_by_ai += 1
                 else:
                     call.served_by_menu += 1
             case journal.FellBack():
-                if not call.fell_back_reason:
+                if call.fell_back_at is None or at < call.fell_back_at:
                     call.fell_back_reason, call.fell_back_at = event.reason.value, at
                 if current:
-                    call.mode = journal.Mode.FALLBACK.value
+                    call.mode, call.seq = journal.Mode.FALLBACK.value, entry.seq
             case journal.IncidentOpened():
                 self._incident_opened(call, entry, event)
             case journal.IncidentClosed():
-                self._incident_closed(call, event, at)
+                self._incident_closed(call, entry, event)
             case journal.CallEnded():
                 self._ended(call, event, at)
             case _:
                 pass
 
-    def _started(self, call: Call, entry: Entry, event: journal.CallStarted, *, current: bool) -> None:
+    def _started(self, call: Call, event: journal.CallStarted, *, of_owner: bool) -> None:
         call.caller = call.caller or event.caller
         call.destination = call.destination or event.destination
         call.flow_slug = call.flow_slug or event.flow_slug
         call.flow_version = call.flow_version or event.flow_version
         call.language = call.language or event.language
-        if current:
-            call.epoch, call.bridge_id = entry.epoch, event.bridge_id
+        if of_owner:
+            call.bridge_id = event.bridge_id
 
     def _turn(self, call: Call, number: int) -> Turn:
         key = call.call_uuid, number
@@ -116,15 +118,15 @@ class Projection:
             self._turns[key] = Turn(call=call, turn=number)
         return self._turns[key]
 
-    def _turn_finished(self, call: Call, event: journal.TurnFinished, at: datetime) -> None:
+    def _turn_finished(self, call: Call, event: journal.TurnFinished, at: datetime, *, of_owner: bool) -> None:
         turn = self._turn(call, event.turn)
         turn.outcome, turn.transcript, turn.intent = event.outcome.value, event.transcript, event.intent
         turn.confidence, turn.answer_ms, turn.worker_id = event.confidence, event.answer_ms, event.worker_id
         turn.stages = [msgspec.to_builtins(stage) for stage in event.stages]
         turn.finished_at = at
-        if event.transcript:
-            call.last_transcript = event.transcript[:MAX_SHOWN_WORDS]
-        if event.intent:
+        if of_owner and event.transcript:
+            call.last_transcript = event.transcript
+        if of_owner and event.intent:
             call.last_intent = event.intent
 
     def _incident(self, call: Call, incident_id: str, at: datetime) -> Incident:
@@ -141,12 +143,13 @@ class Projection:
         if call.ended_at is not None and not incident.outcome:
             settle_by_end(incident, call.ended_at)
 
-    def _incident_closed(self, call: Call, event: journal.IncidentClosed, at: datetime) -> None:
+    def _incident_closed(self, call: Call, entry: Entry, event: journal.IncidentClosed) -> None:
+        at = moment(entry.at_us)
         incident = self._incident(call, event.incident_id, at)
-        if incident.outcome and not incident.by_call_end:
+        if incident.outcome and not incident.by_call_end and entry.epoch <= incident.closed_epoch:
             return
         incident.outcome, incident.proof, incident.closed_at = event.outcome.value, event.proof, at
-        incident.by_call_end = False
+        incident.closed_epoch, incident.by_call_end = entry.epoch, False
 
     def _ended(self, call: Call, event: journal.CallEnded, at: datetime) -> None:
         if call.ended_at is not None and call.ended_by != FOUND_GONE:
@@ -157,12 +160,21 @@ class Projection:
                 settle_by_end(incident, at)
 
 
-def _save_rows(model: type[Row], rows: list[Row], calls: dict[str, Call]) -> None:
+def _save_rows(model: type[Row], rows: list[Row], *, key: list[str]) -> None:
     for row in rows:
-        row.call = calls[row.call.call_uuid]
-    fields = [field.name for field in model._meta.concrete_fields if field.name != "id"]
+        _fit(row)
+    names = [field.name for field in model._meta.concrete_fields if field.name != "id" and field.name not in key]
     model._default_manager.bulk_create([row for row in rows if row.pk is None])
-    model._default_manager.bulk_update([row for row in rows if row.pk is not None], fields, batch_size=100)
+    changed = [row for row in rows if row.pk is not None]
+    # An insert that becomes an update: several times quicker than Django's bulk_update on both databases.
+    model._default_manager.bulk_create(changed, update_conflicts=True, update_fields=names, unique_fields=key)
+
+
+def _fit(row: Row) -> None:
+    """Shorten what is longer than its column: half a proof says more than a refused batch."""
+    for field in row._meta.concrete_fields:
+        if isinstance(field, models.CharField) and len(value := getattr(row, field.attname)) > (field.max_length or 0):
+            setattr(row, field.attname, value[: field.max_length])
 
 
 def settle_by_end(incident: Incident, at: datetime) -> None:
@@ -186,16 +198,18 @@ def lines(entries: Iterable[Entry]) -> list[JournalLine]:
     return found
 
 
-def end_found_gone(call: Call, at: datetime) -> None:
-    """The switch does not know this call any more, and nobody saw its end. Blocking; call it inside a transaction."""
-    updated = Call.objects.filter(Q(pk=call.pk), ended_at__isnull=True).update(
-        ended_at=at, hangup_cause="FOUND_GONE", ended_by=FOUND_GONE
-    )
-    if not updated:
-        return
+def end_found_gone(call: Call, at: datetime) -> bool:
+    """The switch does not know this call any more, and nobody saw its end. Call it inside a transaction.
+
+    Does nothing when the call was heard of since it was read. Returns whether it ended the call.
+    """
+    unheard = Call.objects.filter(pk=call.pk, ended_at__isnull=True, last_event_at=call.last_event_at)
+    if not unheard.update(ended_at=at, hangup_cause="FOUND_GONE", ended_by=FOUND_GONE):
+        return False
     for incident in Incident.objects.filter(call=call, outcome=""):
         settle_by_end(incident, at)
         incident.save()
+    return True
 
 
 def moment(at_us: int) -> datetime:

@@ -1,24 +1,26 @@
 """From the durable stream ``journal`` to the database: rows, watermark and position in one transaction.
 
-Owns reading, deduplication, the watermark and trimming. Blocking, in a process of its own. Whatever is away, it waits;
-an entry that cannot be read is put aside in ``journal:refused`` and never stops the others.
+Owns reading, putting aside, telling the watermark and trimming; ``intake.py`` owns the transaction. Blocking, in a
+process of its own. Whatever is away, it waits; a batch that cannot be read or stored is put aside in
+``journal:refused`` and never stops the others.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import redis
 import structlog
+from django.db import DataError, IntegrityError, close_old_connections
 from django.db import Error as DatabaseError
-from django.db import close_old_connections, transaction
 
 from ai_engine.redis_clients import BLOCK_MS, connect
-from console.models import JournalLine, Producer, RecorderPosition
-from console.projection import Projection, lines
+from console.intake import Stored, store
+from console.models import RecorderPosition
 from esl_bridge.journal.events import FIELD, JOURNAL_STREAM, Entry, decode_batch, watermark_key
 
 log = structlog.get_logger(__name__)
@@ -28,15 +30,26 @@ REFUSED_STREAM = "journal:refused"
 MAX_REFUSED = 1000
 READ_COUNT = 100
 RETRY_S = (0.2, 0.5, 1.0, 2.0)
+# How often an idle recorder looks whether its stream is still the one that it knows.
+LOOK_EVERY_S = 1.0
+# What is missing after this long never comes: a producer sends again after 5 s, an adopted spool after 60 s.
+GAP_LIMIT_S = 150.0
+# What a database says to a value that it can never take (SQLite says the last two itself, in Python).
+UNSTORABLE = (DataError, IntegrityError, OverflowError, ValueError)
+
+Row = tuple[bytes, dict[bytes, bytes]]
 
 
 class Recorder:
     """``nudge`` is called after each stored batch; its failure is the live page's, not the records'."""
 
-    def __init__(self, redis_url: str, nudge: Callable[[], None]) -> None:
+    def __init__(self, redis_url: str, nudge: Callable[[], None], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = connect(redis_url)
         self._nudge = nudge
+        self._clock = clock
         self._position: str | None = None
+        self._looked_at = 0.0
+        self._gap_since: dict[str, float] = {}
 
     def run(self, stop: threading.Event) -> None:
         failures = 0
@@ -54,41 +67,83 @@ class Recorder:
         self._redis.close()
 
     def step(self) -> int:
-        """One read and one transaction; the number of entries stored. Raises what Redis and the database raise."""
-        if self._position is None:
+        """One read and its transactions; the number of entries stored. Raises what Redis and the database raise."""
+        if self._position is None or self._clock() - self._looked_at >= LOOK_EVERY_S:
             self._position = self._start()
+            self._looked_at = self._clock()
         found: Any = self._redis.xread({JOURNAL_STREAM: self._position}, count=READ_COUNT, block=BLOCK_MS)
         if not found:
             return 0
-        rows: Sequence[tuple[bytes, dict[bytes, bytes]]] = found[0][1]
-        entries = [entry for entry_id, fields in rows for entry in self._decoded(entry_id, fields)]
-        last_id = rows[-1][0].decode()
-        stored, marks = _store(entries, last_id)
-        self._position = last_id
-        self._confirm(marks, last_id)
-        if stored:
-            self._nudge()
+        rows: Sequence[Row] = found[0][1]
+        self._looked_at = self._clock()
+        stored = self._store_all(rows)
+        self._position = rows[-1][0].decode()
         return stored
 
     def _start(self) -> str:
-        """Where the database says we are. A stream that ends before it was lost and begun anew: read it whole."""
+        """Where the database says we are. A stream that ends before it was lost and begun anew: read it whole.
+
+        Reading too much is harmless, what is stored already is skipped.
+        """
         row = RecorderPosition.objects.filter(stream=JOURNAL_STREAM).first()
         if row is None:
             return "0-0"
-        last: Any = self._redis.xrevrange(JOURNAL_STREAM, count=1)
-        if last and _order(last[0][0].decode()) < _order(row.entry_id):
+        try:
+            info: Any = self._redis.xinfo_stream(JOURNAL_STREAM)
+        except redis.ResponseError:  # There is no stream: whatever comes will be new.
+            return "0-0"
+        if _order(info["last-generated-id"].decode()) < _order(row.entry_id):
             log.warning("the journal's stream was begun anew; reading it from its beginning", position=row.entry_id)
             return "0-0"
         return row.entry_id
 
-    def _decoded(self, entry_id: bytes, fields: dict[bytes, bytes]) -> tuple[Entry, ...]:
+    def _store_all(self, rows: Sequence[Row]) -> int:
+        """All at once; only if the database refuses that, one stream entry at a time to find the one to put aside."""
+        batches = [(row, self._decoded(row)) for row in rows]
         try:
-            return decode_batch(fields[FIELD])
+            return self._store([entry for _, batch in batches for entry in batch], rows[-1][0])
+        except UNSTORABLE as error:
+            log.warning("the database refuses something; storing one batch at a time", error=str(error))
+        stored = 0
+        for row, batch in batches:
+            try:
+                stored += self._store(batch, row[0])
+            except UNSTORABLE as error:
+                self._put_aside(row, error)
+                self._store((), row[0])
+        return stored
+
+    def _store(self, entries: Sequence[Entry], entry_id: bytes) -> int:
+        now = self._clock()
+        given_up = [boot for boot, since in self._gap_since.items() if now - since > GAP_LIMIT_S]
+        stored = store(entries, entry_id.decode(), given_up)
+        self._note_gaps(stored, now)
+        if stored.count:
+            self._nudge()
+        self._confirm(stored.marks, entry_id.decode())
+        return stored.count
+
+    def _note_gaps(self, stored: Stored, now: float) -> None:
+        for boot_id, mark in stored.marks.items():
+            if boot_id not in stored.gapped:
+                if now - self._gap_since.pop(boot_id, now) > GAP_LIMIT_S:
+                    log.error("journal entries never came; going on without them", boot=boot_id, stored=mark)
+            elif boot_id not in self._gap_since:
+                self._gap_since[boot_id] = now
+                log.warning("journal entries are missing; waiting for them to be sent again", boot=boot_id, after=mark)
+
+    def _decoded(self, row: Row) -> tuple[Entry, ...]:
+        try:
+            return decode_batch(row[1][FIELD])
         except (KeyError, msgspec.DecodeError, msgspec.ValidationError) as error:
-            log.error("a journal batch cannot be read and is put aside", entry=entry_id.decode(), error=str(error))
-            aside: Any = {**fields, b"from": entry_id}
-            self._redis.xadd(REFUSED_STREAM, aside, maxlen=MAX_REFUSED)
+            self._put_aside(row, error)
             return ()
+
+    def _put_aside(self, row: Row, error: Exception) -> None:
+        entry_id, fields = row
+        log.error("a journal batch is put aside", entry=entry_id.decode(), kind=type(error).__name__, error=str(error))
+        aside: Any = {**fields, b"from": entry_id}
+        self._redis.xadd(REFUSED_STREAM, aside, maxlen=MAX_REFUSED)
 
     def _confirm(self, marks: dict[str, int], last_id: str) -> None:
         """Tell the producers what is stored and drop it from the stream; after a failure the next batch does both."""
@@ -99,25 +154,14 @@ class Recorder:
             pipe.execute()
 
 
-def _store(entries: list[Entry], last_id: str) -> tuple[int, dict[str, int]]:
-    """Entries not stored before, with their watermarks and the position. Returns how many, and every boot's watermark."""
-    with transaction.atomic():
-        boots = {entry.boot_id for entry in entries}
-        marks = dict(Producer.objects.filter(boot_id__in=boots).values_list("boot_id", "stored_seq"))
-        fresh = []
-        for entry in entries:
-            if entry.seq > marks.get(entry.boot_id, 0):
-                marks[entry.boot_id] = entry.seq
-                fresh.append(entry)
-        if fresh:
-            JournalLine.objects.bulk_create(lines(fresh))
-            projection = Projection(fresh)
-            projection.apply()
-            projection.save()
-        for boot_id in boots:
-            Producer.objects.update_or_create(boot_id=boot_id, defaults={"stored_seq": marks[boot_id]})
-        RecorderPosition.objects.update_or_create(stream=JOURNAL_STREAM, defaults={"entry_id": last_id})
-    return len(fresh), marks
+def is_behind(redis_url: str) -> bool:
+    """Whether the stream holds what the database does not. Raises what Redis and the database raise."""
+    with connect(redis_url) as client:
+        last: Any = client.xrevrange(JOURNAL_STREAM, count=1)
+    if not last:
+        return False
+    row = RecorderPosition.objects.filter(stream=JOURNAL_STREAM).first()
+    return row is None or _order(last[0][0].decode()) > _order(row.entry_id)
 
 
 def _order(entry_id: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import redis
 import structlog
 from celery import shared_task
 from django.conf import settings
@@ -12,34 +13,57 @@ from django.utils import timezone
 
 from console.models import Call
 from console.projection import end_found_gone
+from console.recorder import is_behind
 from esl_bridge.control import SwitchControl, SwitchControlError
 
 log = structlog.get_logger(__name__)
 
-# A call in the menu or with the AI journals something well within this; only one whose bridge died is silent for longer.
-SILENT_S = 90
-# A round asks the switch about this many; the next round takes the rest.
+# With the AI or in the menu a call says something every few seconds. One that is silent for longer is looked up, no more:
+# only what the switch does not know any more is ended.
+SILENT_S = 15
+# Each is a question of its own, and a round must be over before the next begins; the next takes the rest.
 MOST = 50
 DEADLINE_S = 3.0
 
 
 @shared_task(name="console.settle_orphans", ignore_result=True)
 def settle_orphans() -> int:
-    """End calls whose end nobody saw, once the switch says that they are gone. A switch that is away settles nothing."""
-    silent_since = timezone.now() - timedelta(seconds=SILENT_S)
-    silent = Call.objects.filter(ended_at__isnull=True, last_event_at__lt=silent_since).order_by("last_event_at")[:MOST]
+    """End calls whose end nobody saw, once the switch says that they are gone. Returns how many.
+
+    Nothing is guessed while the switch is away, nor while the journal waits to be recorded: the end may be in it.
+    """
+    now = timezone.now()
+    silent = Call.objects.filter(ended_at__isnull=True, last_event_at__lt=now - timedelta(seconds=SILENT_S))
+    calls = list(silent.order_by("last_event_at"))
+    if not calls or not _journal_is_recorded():
+        return 0
     control = SwitchControl(
         settings.LIFELINE_SWITCH_HOST, settings.LIFELINE_SWITCH_PORT, settings.LIFELINE_SWITCH_PASSWORD, deadline_s=DEADLINE_S
     )
-    settled = 0
-    for call in silent:
-        try:
-            if control.exists(call.call_uuid):
-                continue
-        except (SwitchControlError, ValueError) as error:
-            log.warning("orphaned calls cannot be looked up", error=str(error))
-            return settled
-        with transaction.atomic():
-            end_found_gone(call, timezone.now())
-        settled += 1
-    return settled
+    try:
+        # One question rules out all that talk to a person for long; the list of channels alone is no proof.
+        listed = {channel.uuid for channel in control.channels()}
+        unlisted = [call for call in calls if call.call_uuid not in listed]
+        return sum(_settle(control, call) for call in unlisted[:MOST])
+    except SwitchControlError as error:
+        log.warning("orphaned calls cannot be looked up", error=str(error))
+        return 0
+
+
+def _settle(control: SwitchControl, call: Call) -> bool:
+    """Whether the call was gone, and nothing was heard of it meanwhile."""
+    try:
+        if control.exists(call.call_uuid):
+            return False
+    except ValueError:
+        log.warning("a call's id is none that the switch may be asked about", call_uuid=call.call_uuid)
+        return False
+    with transaction.atomic():
+        return end_found_gone(call, timezone.now())
+
+
+def _journal_is_recorded() -> bool:
+    try:
+        return not is_behind(settings.LIFELINE_REDIS_DURABLE_URL)
+    except (redis.RedisError, OSError):
+        return False

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import fields
 from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console import tasks
 from console.figures import figures
-from console.metrics import FiguresCollector
+from console.metrics import COUNTS, FiguresCollector
 from console.models import Call, Incident
+from console.projection import end_found_gone
 from console.recorder import Recorder
-from esl_bridge.control import SwitchAwayError
+from esl_bridge.control import Channel, SwitchAwayError
 from esl_bridge.journal.events import FallbackReason, Outcome
 from tests.console.journal import Boot, opened, send, started, whole_call
+from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,7 +57,7 @@ def test_each_call_is_counted_once_and_in_its_own_figure(records: None) -> None:
     assert found.ai_failures_recovered == 1
     assert found.ai_failures_open == 1
     assert found.sent_straight_to_menu == 2
-    assert (found.live_calls, found.live_in_fallback, found.calls_total) == (1, 1, 9)
+    assert (found.live_calls, found.live_in_fallback, found.calls_total, found.calls_ended) == (1, 1, 9, 8)
     assert found.answer_ms.count == 1
     assert found.answer_ms.p50 == 120.0
     assert found.circuits is not None
@@ -69,9 +73,7 @@ def test_a_call_that_was_both_kept_and_lost_is_lost(records: None) -> None:
 
 
 def test_the_number_of_queries_does_not_grow(records: None) -> None:
-    from django.db import connection
-
-    with CaptureQueriesContext(connection, ) as seen:
+    with CaptureQueriesContext(connection) as seen:
         figures()
     assert len(seen) <= 4
 
@@ -81,7 +83,7 @@ def test_page_command_and_metrics_agree(records: None) -> None:
     call_command("figures", "--json", stdout=out)
     said = json.loads(out.getvalue())
     scraped = {metric.name: metric.samples[0].value for metric in FiguresCollector().collect() if len(metric.samples) == 1}
-    for name in ("live_calls", "live_in_fallback", "ai_failures_failed_over", "ai_failures_dropped", "sent_straight_to_menu"):
+    for name in COUNTS:
         assert said[name] == scraped[f"lifeline_{name}"] == getattr(figures(), name)
     assert {circuit["name"] for circuit in said["circuits"]} >= {"local-stt", "local-nlu", "local-tts"}
 
@@ -94,24 +96,39 @@ def test_with_redis_away_circuits_and_workers_are_not_known(records: None, setti
     assert found.ai_failures_failed_over == 2
 
 
-class FakeSwitch:
-    """Answers as the control port would."""
+def test_the_table_names_every_figure_and_circuit(records: None) -> None:
+    out = StringIO()
+    call_command("figures", stdout=out)
+    lines = out.getvalue().splitlines()
+    assert "ai_failures_failed_over  2" in lines
+    assert any(line.startswith("circuits") and "local-stt" in line for line in lines)
+    assert {line.split()[0] for line in lines} == {field.name for field in fields(figures())}
 
-    def __init__(self, *answers: bool | Exception) -> None:
-        self.answers = list(answers)
+
+class FakeSwitch:
+    """Answers as the control port would: which channels are listed, then whether a call exists."""
+
+    def __init__(self, exists: bool | Exception = True, *, listed: tuple[str, ...] = ()) -> None:
+        self._exists = exists
+        self._listed = listed
+        self.asked: list[str] = []
 
     def __call__(self, *_: object, **__: object) -> FakeSwitch:
         return self
 
+    def channels(self) -> list[Channel]:
+        return [Channel(uuid, "", "CS_EXECUTE", timezone.now(), "", "", "") for uuid in self._listed]
+
     def exists(self, call_uuid: str) -> bool:
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        self.asked.append(call_uuid)
+        if isinstance(self._exists, Exception):
+            raise self._exists
+        return self._exists
 
 
 @pytest.fixture
-def orphan(durable_redis: str) -> Call:
+def orphan(durable_redis: str, settings) -> Call:
+    settings.LIFELINE_REDIS_DURABLE_URL = durable_redis
     boot = Boot(at_us=int(time.time() * 1_000_000) - 600_000_000)
     send(durable_redis, [boot.entry(started()), boot.entry(opened())])
     Recorder(durable_redis, lambda: None).step()
@@ -119,7 +136,8 @@ def orphan(durable_redis: str) -> Call:
 
 
 @pytest.mark.parametrize(
-    ("answer", "ended", "outcome"), [(False, True, "dropped"), (True, False, ""), (SwitchAwayError("away"), False, "")]
+    ("answer", "ended", "outcome"),
+    [(False, True, "dropped"), (True, False, ""), (SwitchAwayError("away"), False, ""), (ValueError("no uuid"), False, "")],
 )
 def test_an_orphan_is_settled_only_when_the_switch_says_it_is_gone(
     orphan: Call, monkeypatch: pytest.MonkeyPatch, answer: bool | Exception, ended: bool, outcome: str
@@ -128,10 +146,40 @@ def test_an_orphan_is_settled_only_when_the_switch_says_it_is_gone(
     assert tasks.settle_orphans() == int(ended)
     orphan.refresh_from_db()
     assert (orphan.ended_at is not None) is ended
+    assert orphan.hangup_cause == ("FOUND_GONE" if ended else "")
     assert Incident.objects.get().outcome == outcome
 
 
 def test_a_call_that_spoke_lately_is_not_looked_up(orphan: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    Call.objects.update(last_event_at=timezone.now() - timedelta(seconds=30))
-    monkeypatch.setattr(tasks, "SwitchControl", FakeSwitch())
+    Call.objects.update(last_event_at=timezone.now() - timedelta(seconds=tasks.SILENT_S - 5))
+    switch = FakeSwitch(exists=False)
+    monkeypatch.setattr(tasks, "SwitchControl", switch)
     assert tasks.settle_orphans() == 0
+    assert switch.asked == []
+
+
+def test_calls_that_the_switch_lists_cost_no_question_each(orphan: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    switch = FakeSwitch(exists=False, listed=(orphan.call_uuid,))
+    monkeypatch.setattr(tasks, "SwitchControl", switch)
+    assert tasks.settle_orphans() == 0
+    assert switch.asked == []
+
+
+def test_nothing_is_guessed_while_the_end_may_wait_in_the_journal(
+    orphan: Call, durable_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "SwitchControl", FakeSwitch(exists=False))
+    send(durable_server.url, [Boot("other").entry(started(), "another")])
+    assert tasks.settle_orphans() == 0
+    durable_server.kill()
+    assert tasks.settle_orphans() == 0
+    durable_server.start()
+    Recorder(durable_server.url, lambda: None).step()
+    Call.objects.exclude(pk=orphan.pk).delete()
+    assert tasks.settle_orphans() == 1
+
+
+def test_a_call_that_speaks_while_it_is_looked_up_is_not_ended(orphan: Call) -> None:
+    Call.objects.update(last_event_at=timezone.now())
+    assert end_found_gone(orphan, timezone.now()) is False
+    assert Call.objects.get().ended_at is None

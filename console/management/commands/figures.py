@@ -25,7 +25,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(found))
             return
         for name, value in found.items():
-            self.stdout.write(f"{name:26} {'not known' if value is None else value}")
+            for line in _shown(value):
+                self.stdout.write(f"{name:24} {line}")
 
 
 def as_dict(found: Figures) -> dict[str, Any]:
@@ -37,3 +38,22 @@ def as_dict(found: Figures) -> dict[str, Any]:
     names = ("id", "turns", "capacity")
     shown["workers"] = None if found.workers is None else [dict(zip(names, one, strict=True)) for one in found.workers]
     return shown
+
+
+def _shown(value: Any) -> list[str]:
+    """What a person reads: one line a value, one a circuit, worker or minute."""
+    match value:
+        case None:
+            return ["not known"]
+        case []:
+            return ["none"]
+        case list():
+            return [" ".join(_shown(one)) for one in value] if isinstance(value[0], dict) else [_minute(*one) for one in value]
+        case dict():
+            return ["  ".join(f"{name} {one}" for name, one in value.items() if one not in (None, ""))]
+        case _:
+            return [str(value)]
+
+
+def _minute(at: str, p50: float | None, p95: float | None) -> str:
+    return f"{at}  {'-' if p50 is None else f'p50 {p50:g}  p95 {p95:g}'}"

@@ -1,0 +1,74 @@
+"""One transaction of the recorder: what is new among the entries, the rows they make, the watermarks and the position.
+
+Owns deduplication and the watermark; knows no Redis. A watermark says that *everything* through it is stored. Redis may
+lose its last second and take what comes after: entries beyond such a gap are stored at once, but the watermark waits
+before it, so that the producer keeps and sends again what is missing. Entries beyond it are told apart by their lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from console.models import JournalLine, Producer, RecorderPosition
+from console.projection import Projection, lines
+from esl_bridge.journal.events import JOURNAL_STREAM, Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """``marks``: the watermark of every boot that was seen. ``gapped``: boots of which something before is missing."""
+
+    count: int
+    marks: dict[str, int]
+    gapped: frozenset[str]
+
+
+def store(entries: Sequence[Entry], position: str, given_up: Collection[str] = ()) -> Stored:
+    """Store what is new, all or nothing. For boots in ``given_up`` the watermark passes over what never came.
+
+    Doing it again with the same entries changes nothing. Raises what the database raises.
+    """
+    with transaction.atomic():
+        boots = {entry.boot_id for entry in entries}
+        producers = {one.boot_id: one for one in Producer.objects.select_for_update().filter(boot_id__in=boots)}
+        beyond = {boot_id: _beyond(producers.get(boot_id), boot_id) for boot_id in boots}
+        fresh = []
+        for entry in entries:
+            producer = producers.setdefault(entry.boot_id, Producer(boot_id=entry.boot_id))
+            if entry.seq > producer.stored_seq and entry.seq not in beyond[entry.boot_id]:
+                beyond[entry.boot_id].add(entry.seq)
+                fresh.append(entry)
+        if fresh:
+            JournalLine.objects.bulk_create(lines(fresh))
+            projection = Projection(fresh)
+            projection.apply()
+            projection.save()
+        gapped = {boot_id for boot_id in boots if _advance(producers[boot_id], beyond[boot_id], over=boot_id in given_up)}
+        _save(producers.values())
+        RecorderPosition.objects.update_or_create(stream=JOURNAL_STREAM, defaults={"entry_id": position})
+    marks = {boot_id: producer.stored_seq for boot_id, producer in producers.items()}
+    return Stored(len(fresh), marks, frozenset(gapped))
+
+
+def _beyond(producer: Producer | None, boot_id: str) -> set[int]:
+    """What is stored beyond the watermark: nothing, unless there is a gap."""
+    mark = 0 if producer is None else producer.stored_seq
+    return set(JournalLine.objects.filter(boot_id=boot_id, seq__gt=mark).values_list("seq", flat=True))
+
+
+def _advance(producer: Producer, beyond: set[int], *, over: bool) -> bool:
+    """Move the watermark through what is there. True when something beyond it is stored and something before is missing."""
+    while producer.stored_seq + 1 in beyond:
+        producer.stored_seq += 1
+    highest = max(beyond, default=0)
+    if over and highest > producer.stored_seq:
+        producer.stored_seq = highest
+    return highest > producer.stored_seq
+
+
+def _save(producers: Iterable[Producer]) -> None:
+    for producer in producers:
+        producer.save()
