@@ -1,0 +1,151 @@
+"""The rules of order: whatever order two owners' journals arrive in, the records say the same."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from console.models import Call, Incident, Turn
+from console.projection import ENDED_OPEN, Projection
+from esl_bridge.journal.events import (
+    CallEnded,
+    Cause,
+    Entry,
+    FallbackReason,
+    FellBack,
+    IncidentClosed,
+    IncidentOpened,
+    IntentServed,
+    JournalEvent,
+    Mode,
+    Outcome,
+    StepEntered,
+    TurnStarted,
+)
+from tests.console.journal import Boot, closed, opened, started, understood
+
+pytestmark = pytest.mark.django_db
+
+END = CallEnded("NORMAL_CLEARING", "caller")
+
+
+def project(entries: list[Entry]) -> None:
+    projection = Projection(entries)
+    projection.apply()
+    projection.save()
+
+
+def state() -> dict[str, Any]:
+    """All that the records say of the one call, but for row numbers and the counter behind the rules."""
+    call = Call.objects.values().get()
+    for name in ("id", "seq"):
+        del call[name]
+    turns = list(Turn.objects.order_by("turn").values_list("turn", "expect", "outcome", "transcript", "answer_ms"))
+    incidents = Incident.objects.order_by("incident_id").values_list("incident_id", "cause", "outcome", "proof", "opened_epoch")
+    return {**call, "turns": turns, "incidents": list(incidents)}
+
+
+some_event: st.SearchStrategy[Callable[[int], JournalEvent]] = st.sampled_from(
+    [
+        lambda epoch: StepEntered(f"step-{epoch}", Mode.AI),
+        lambda epoch: TurnStarted(1000 * epoch + 1, "intent"),
+        lambda epoch: FellBack(FallbackReason.INCIDENT, str(epoch)),
+        lambda epoch: IncidentOpened(f"i-{epoch}", Cause.AI, "stt", "refused", 4, 1000 * epoch + 1),
+        lambda epoch: IncidentClosed("i-1", Outcome.FAILED_OVER, f"DTMF {epoch}"),
+        lambda epoch: IncidentClosed("i-1", Outcome.DROPPED, f"hung up {epoch}"),
+        lambda epoch: IncidentClosed(f"i-{epoch}", Outcome.RECOVERED, f"heard {epoch}"),
+        lambda epoch: IntentServed("balance", Mode.FALLBACK),
+    ]
+)
+owners = st.lists(st.lists(some_event, max_size=6), min_size=1, max_size=3)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(owners=owners, ends=st.booleans(), seed=st.integers(0, 2**32), batch=st.integers(1, 7))
+def test_the_order_of_arrival_changes_nothing(
+    owners: list[list[Callable[[int], JournalEvent]]], ends: bool, seed: int, batch: int
+) -> None:
+    """Each owner (epoch) is a process whose journal comes in its own order; between them any order, in any batches."""
+    journals = []
+    at_us = 1_795_000_000_000_000
+    for epoch, events in enumerate(owners, start=1):
+        boot = Boot(f"boot-{epoch}", at_us)
+        last = [StepEntered(f"menu-{epoch}", Mode.FALLBACK)]
+        if ends and epoch == len(owners):
+            last.append(END)
+        made = [started(f"bridge-{epoch}", resumed=epoch > 1), *(event(epoch) for event in events), *last]
+        journals.append([boot.entry(event, epoch=epoch) for event in made])
+        at_us = boot.at_us
+    in_order = [entry for one in journals for entry in one]
+    Call.objects.all().delete()
+    project(in_order)
+    expected = state()
+    shuffled = interleaved(journals, random.Random(seed))
+    Call.objects.all().delete()
+    for first in range(0, len(shuffled), batch):
+        project(shuffled[first : first + batch])
+    assert state() == expected
+    assert (expected["epoch"], expected["step"], expected["mode"]) == (len(owners), f"menu-{len(owners)}", "fallback")
+
+
+def interleaved(journals: list[list[Entry]], dice: random.Random) -> list[Entry]:
+    left = [list(one) for one in journals]
+    found = []
+    while any(left):
+        found.append(dice.choice([one for one in left if one]).pop(0))
+    return found
+
+
+def test_an_older_owners_close_never_replaces_a_newer_ones_and_gives_way_to_it() -> None:
+    boot = Boot()
+    project([boot.entry(opened()), boot.entry(closed(Outcome.DROPPED))])
+    project([boot.entry(closed(Outcome.FAILED_OVER), epoch=2)])
+    assert Incident.objects.get().outcome == "failed_over"
+    project([boot.entry(closed(Outcome.DROPPED))])
+    assert Incident.objects.get().outcome == "failed_over"
+
+
+def test_a_late_step_of_the_same_owner_does_not_take_the_call_back() -> None:
+    boot = Boot()
+    late = boot.entry(StepEntered("listening", Mode.AI))
+    project([boot.entry(started()), boot.entry(StepEntered("menu", Mode.FALLBACK))])
+    project([late])
+    assert (Call.objects.get().step, Call.objects.get().mode) == ("menu", "fallback")
+
+
+def test_events_before_their_call_started_make_the_call_of_what_is_known() -> None:
+    boot = Boot()
+    project([boot.entry(StepEntered("menu", Mode.FALLBACK), epoch=2), boot.entry(understood(), epoch=2)])
+    call = Call.objects.get()
+    assert (call.caller, call.epoch, call.step, call.last_intent) == ("", 2, "menu", "balance")
+    project([boot.entry(started())])
+    call.refresh_from_db()
+    assert (call.caller, call.epoch, call.bridge_id, call.step) == ("1000", 2, "", "menu")
+
+
+def test_an_incident_that_opens_after_the_end_is_dropped_and_its_bridges_word_replaces_that() -> None:
+    boot = Boot()
+    project([boot.entry(started()), boot.entry(END)])
+    project([boot.entry(opened())])
+    incident = Incident.objects.get()
+    assert (incident.outcome, incident.proof) == ("dropped", ENDED_OPEN)
+    project([boot.entry(closed(Outcome.FAILED_OVER))])
+    incident.refresh_from_db()
+    assert (incident.outcome, incident.by_call_end, incident.proof) == ("failed_over", False, "PLAYBACK_START menu.wav")
+
+
+def test_what_is_longer_than_its_column_is_shortened() -> None:
+    boot = Boot()
+    project([boot.entry(opened()), boot.entry(IncidentClosed("i-1", Outcome.FAILED_OVER, "x" * 5000))])
+    assert Incident.objects.get().proof == "x" * 300
+
+
+def test_circuits_are_of_no_call() -> None:
+    boot = Boot()
+    project([boot.entry(started(), call_uuid="")])
+    assert not Call.objects.exists()
