@@ -42,9 +42,7 @@ def project(entries: list[Entry]) -> None:
 
 def state() -> dict[str, Any]:
     """All that the records say of the one call, but for row numbers and the counter behind the rules."""
-    call = Call.objects.values().get()
-    for name in ("id", "seq"):
-        del call[name]
+    call: dict[str, Any] = {**Call.objects.values().get(), "id": None, "seq": None}
     turns = list(Turn.objects.order_by("turn").values_list("turn", "expect", "outcome", "transcript", "answer_ms"))
     incidents = Incident.objects.order_by("incident_id").values_list("incident_id", "cause", "outcome", "proof", "opened_epoch")
     return {**call, "turns": turns, "incidents": list(incidents)}
@@ -75,7 +73,7 @@ def test_the_order_of_arrival_changes_nothing(
     at_us = 1_795_000_000_000_000
     for epoch, events in enumerate(owners, start=1):
         boot = Boot(f"boot-{epoch}", at_us)
-        last = [StepEntered(f"menu-{epoch}", Mode.FALLBACK)]
+        last: list[JournalEvent] = [StepEntered(f"menu-{epoch}", Mode.FALLBACK)]
         if ends and epoch == len(owners):
             last.append(END)
         made = [started(f"bridge-{epoch}", resumed=epoch > 1), *(event(epoch) for event in events), *last]

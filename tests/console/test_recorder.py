@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import math
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
 import pytest
 import redis
+import structlog
+from django.conf import settings
+from django.db import OperationalError, connections
+from django.test.utils import override_settings
 
 from ai_engine.redis_clients import connect
+from console import recorder as recorder_module
+from console.intake import Stored, store
+from console.management.commands.run_recorder import Nudge
 from console.models import Call, Incident, JournalLine, Producer, Turn
-from console.recorder import REFUSED_STREAM, Recorder
+from console.recorder import GAP_LIMIT_S, LOOK_EVERY_S, REFUSED_STREAM, Recorder
 from esl_bridge.journal.events import (
+    FIELD,
     JOURNAL_STREAM,
     CallEnded,
     FallbackReason,
@@ -16,6 +35,9 @@ from esl_bridge.journal.events import (
     Mode,
     Outcome,
     StepEntered,
+    TurnFinished,
+    TurnOutcome,
+    encode_batch,
     watermark_key,
 )
 from tests.console.journal import Boot, closed, opened, send, started, whole_call
@@ -109,8 +131,6 @@ def test_a_stream_that_was_lost_and_begun_anew_is_read_from_its_beginning(durabl
     recorded(durable_redis)
     with connect(durable_redis) as client:
         client.delete(JOURNAL_STREAM)
-        from esl_bridge.journal.events import FIELD, encode_batch
-
         client.xadd(JOURNAL_STREAM, {FIELD: encode_batch(tuple(entries))}, id="1-1")
     recorded(durable_redis)
     assert JournalLine.objects.count() == len(entries)
@@ -150,3 +170,155 @@ def test_one_end_is_kept_and_a_found_one_gives_way(durable_redis: str) -> None:
     send(durable_redis, [boot.entry(CallEnded("NORMAL_CLEARING", "caller")), boot.entry(CallEnded("OTHER", "lifeline"))])
     recorded(durable_redis)
     assert Call.objects.get().hangup_cause == "NORMAL_CLEARING"
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def watermark(url: str, boot_id: str = "boot-a") -> int:
+    with connect(url) as client:
+        return int(client.get(watermark_key(boot_id)) or 0)
+
+
+def test_what_redis_lost_in_between_is_waited_for_and_still_stored(durable_redis: str) -> None:
+    boot = Boot()
+    entries = whole_call(boot, "call-1", Outcome.FAILED_OVER)
+    send(durable_redis, entries[:2], entries[5:])
+    recorder = recorded(durable_redis)
+    assert watermark(durable_redis) == 2
+    assert Call.objects.get().ended_by == "caller"
+    send(durable_redis, entries[2:7])  # The producer sends again from the watermark.
+    assert recorder.step() == 3
+    assert watermark(durable_redis) == boot.seq == JournalLine.objects.count()
+    call = Call.objects.get()
+    assert (call.step, call.mode, call.fell_back_reason) == ("menu", "fallback", "incident")
+    assert Incident.objects.get().outcome == "failed_over"
+
+
+def test_a_gap_that_is_never_filled_is_given_up_in_time(durable_redis: str) -> None:
+    entries = whole_call(Boot(), "call-1", None)
+    clock = Clock()
+    recorder = Recorder(durable_redis, Nudges(), clock=clock)
+    send(durable_redis, entries[2:4])
+    recorder.step()
+    assert watermark(durable_redis) == 0
+    clock.now += GAP_LIMIT_S + 1
+    send(durable_redis, entries[2:5])
+    recorder.step()
+    assert watermark(durable_redis) == 5
+    assert JournalLine.objects.count() == 3
+
+
+def test_what_the_database_cannot_take_is_put_aside_alone(durable_redis: str) -> None:
+    bad = Boot("bad")
+    entries = whole_call(Boot(), "call-1", None)
+    broken = TurnFinished(1001, TurnOutcome.UNDERSTOOD, "", "", math.nan, {}, (), 120.0)
+    send(durable_redis, entries[:2], [bad.entry(broken, "call-2")], entries[2:])
+    recorder = recorded(durable_redis)
+    assert JournalLine.objects.filter(boot_id="boot-a").count() == len(entries)
+    assert not Call.objects.filter(call_uuid="call-2").exists()
+    with connect(durable_redis) as client:
+        assert client.xlen(REFUSED_STREAM) == 1
+        assert client.xlen(JOURNAL_STREAM) == 0
+    assert recorder.step() == 0
+
+
+def test_a_stream_begun_anew_under_a_running_recorder_is_noticed(durable_redis: str) -> None:
+    entries = whole_call(Boot(), "call-1", None)
+    clock = Clock()
+    recorder = Recorder(durable_redis, Nudges(), clock=clock)
+    send(durable_redis, entries[:3])
+    assert recorder.step() == 3
+    with connect(durable_redis) as client:
+        client.delete(JOURNAL_STREAM)
+        client.xadd(JOURNAL_STREAM, {FIELD: encode_batch(tuple(entries[3:]))}, id="1-1")
+    assert recorder.step() == 0
+    clock.now += LOOK_EVERY_S
+    assert recorder.step() == len(entries) - 3
+
+
+def test_it_waits_while_the_database_refuses_and_then_stores(durable_redis: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failures are the database's own; only where they come from is replaced."""
+    entries = whole_call(Boot(), "call-1", None)
+    send(durable_redis, entries)
+    failed: list[Any] = []
+    stop = threading.Event()
+
+    def store_later(*args: Any) -> Stored:
+        if len(failed) < 2:
+            failed.append(args)
+            raise OperationalError("the database is away")
+        stop.set()
+        return store(*args)
+
+    monkeypatch.setattr(recorder_module, "store", store_later)
+    Recorder(durable_redis, Nudges()).run(stop)
+    assert len(failed) == 2
+    assert JournalLine.objects.count() == len(entries)
+
+
+def test_redis_may_be_killed_under_a_running_recorder(durable_server: RedisServer) -> None:
+    entries = whole_call(Boot(), "call-1", None)
+    stop, stored = threading.Event(), threading.Event()
+
+    def work() -> None:
+        Recorder(durable_server.url, stored.set).run(stop)
+        connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        send(durable_server.url, entries[:3])
+        assert stored.wait(10)
+        durable_server.kill()
+        durable_server.start()
+        stored.clear()
+        send(durable_server.url, entries[3:])
+        assert stored.wait(10)
+    finally:
+        stop.set()
+        thread.join(10)
+    assert not thread.is_alive()
+    assert JournalLine.objects.count() == len(entries)
+
+
+def test_a_layer_that_is_away_is_logged_once_and_stops_nothing() -> None:
+    away = {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": ["unix:///nowhere/redis.sock"]},
+    }
+    nudge = Nudge()
+    with override_settings(CHANNEL_LAYERS={"default": away}), structlog.testing.capture_logs() as logs:
+        nudge()
+        nudge()
+    assert [line["event"] for line in logs] == ["consoles cannot be told of changes"]
+
+
+def test_the_process_stores_what_is_sent_and_stops_on_sigterm(durable_redis: str, volatile_redis: str, tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LIFELINE_")}
+    environment = {
+        **kept, "DJANGO_SETTINGS_MODULE": "console.settings", "LIFELINE_DEMO": "1", "LIFELINE_DATA_DIR": str(tmp_path),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/records.sqlite3",
+        "LIFELINE_REDIS_DURABLE_URL": durable_redis, "LIFELINE_REDIS_VOLATILE_URL": volatile_redis,
+    }  # fmt: skip
+    manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+    subprocess.run([*manage, "migrate", "-v0"], env=environment, check=True, timeout=60)
+    boot = Boot()
+    with subprocess.Popen([*manage, "run_recorder"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            send(durable_redis, whole_call(boot, "call-1", None))
+            deadline = time.monotonic() + 30
+            while watermark(durable_redis) < boot.seq and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert watermark(durable_redis) == boot.seq
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+    with sqlite3.connect(tmp_path / "records.sqlite3") as records:
+        assert records.execute("SELECT ended_by FROM console_call").fetchall() == [("caller",)]
+    records.close()
