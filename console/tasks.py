@@ -18,10 +18,9 @@ from esl_bridge.control import SwitchControl, SwitchControlError
 
 log = structlog.get_logger(__name__)
 
-# With the AI or in the menu a call says something every few seconds. One that is silent for longer is looked up, no more:
-# only what the switch does not know any more is ended. The end may still lie in a dead bridge's spool, which is adopted
-# within 20 s: the guess gives way when it comes.
-SILENT_S = 15
+# Longer than any prompt or menu, and than the 20 s within which a dead bridge's spool is adopted: what is looked up then
+# has most likely lost its bridge. A call placed beside the switch that is asked (a second simulator) stays out of it too.
+SILENT_S = 90
 # Each is a question of its own, and a round must be over before the next begins; the next takes the rest.
 MOST = 50
 DEADLINE_S = 3.0
