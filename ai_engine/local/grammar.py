@@ -22,6 +22,8 @@ DIGITS = ("zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "
 ANSWERS = ("yes", "yes please", "no", "no thank you", "no thank you goodbye", "goodbye", "that is all")
 # What is listened for without a published flow.
 ANY_DIGITS = (1, 12)
+# How words also sound where nothing above 4 kHz is left: an f has lost what tells it from a th.
+TELEPHONE_SOUNDS = {"four": "TH AO R"}
 _WORD = re.compile(r"[a-z0-9']+")
 _NUMERALS = dict(zip("0123456789", ("zero", *DIGITS[2:]), strict=True))
 
@@ -54,13 +56,15 @@ class Grammar(msgspec.Struct, frozen=True):
 
 
 def read_dictionary(path: Path | None = None) -> Dictionary:
-    """Word to pronunciations. Without a path it is the one that comes with pocketsphinx."""
+    """Word to pronunciations, the telephone's with them. Without a path it is the one that comes with pocketsphinx."""
     found: dict[str, list[str]] = {}
     source = path or Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
     for line in source.read_text(encoding="utf-8").splitlines():
         word, _, sounds = line.partition(" ")
         if sounds:
             found.setdefault(word.partition("(")[0], []).append(sounds.strip())
+    for word, sounds in TELEPHONE_SOUNDS.items():
+        found.setdefault(word, []).append(sounds)
     return {word: tuple(sounds) for word, sounds in found.items()}
 
 

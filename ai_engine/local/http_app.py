@@ -34,6 +34,8 @@ OPENAI_PCM_RATE_HZ = 24_000
 NORMAL_WPM = 160
 # About 15 MB of sentences at 8 kHz: replies repeat, and rendering has one thread.
 CACHED_SPEECHES = 256
+# A sentence takes some 10 ms: the last of so many waits for a good half second, and clients wait for 1.2 s.
+MAX_SPEECHES_WAITING = 64
 # Longer than every client's patience; a hung request must not stay for ever.
 HANG_S = 60.0
 # The largest request is a flow's description with its history, some tens of kilobytes.
@@ -60,6 +62,10 @@ class BadRequestError(Exception):
     """What the client asked for is not possible; the text says why."""
 
 
+class BusyError(Exception):
+    """More work waits already than can be done in time."""
+
+
 class HttpApp:
     """``app`` is the ASGI application. :meth:`close` ends the rendering thread."""
 
@@ -67,6 +73,7 @@ class HttpApp:
         self._faults = faults
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="espeak")
         self._speeches: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
+        self._waiting = 0
         self.app = Starlette(
             routes=[
                 Route("/v1/chat/completions", self._broken(Stage.NLU, self._chat), methods=["POST"]),
@@ -106,6 +113,8 @@ class HttpApp:
                 return await answer(body, mode is Mode.SILENT)
             except (BadRequestError, msgspec.DecodeError, msgspec.ValidationError, SpeechError) as error:
                 return _error(400, str(error))
+            except BusyError as error:
+                return _error(503, str(error))
 
         return handle
 
@@ -159,8 +168,14 @@ class HttpApp:
     async def _rendered(self, asked: SpeechRequest) -> bytes:
         key = (asked.input, asked.voice, asked.speed, asked.sample_rate)
         if key not in self._speeches:
-            job = functools.partial(_render, asked)
-            self._speeches[key] = await asyncio.get_running_loop().run_in_executor(self._executor, job)
+            if self._waiting >= MAX_SPEECHES_WAITING:
+                raise BusyError(f"{self._waiting} renderings wait already")
+            self._waiting += 1
+            try:
+                job = functools.partial(_render, asked)
+                self._speeches[key] = await asyncio.get_running_loop().run_in_executor(self._executor, job)
+            finally:
+                self._waiting -= 1
         self._speeches.move_to_end(key)
         while len(self._speeches) > CACHED_SPEECHES:
             self._speeches.popitem(last=False)
