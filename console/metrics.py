@@ -19,7 +19,7 @@ COUNTS = {
     "ai_failures_failed_over": "Calls today in which the AI side failed and the caller was kept.",
     "ai_failures_dropped": "Calls today in which the AI side failed and the caller was lost.",
     "ai_failures_recovered": "Calls today in which the AI side failed and the same turn succeeded after all.",
-    "ai_failures_open": "Calls today whose failure is not settled yet.",
+    "ai_failures_open": "Calls whose failure is not settled yet.",
     "sent_straight_to_menu": "Calls today that began in the menu because no AI was usable.",
     "calls_total": "Calls today.",
     "calls_ended": "Calls today that have ended.",
@@ -38,6 +38,10 @@ class FiguresCollector(Collector):
             return
         for name, words in COUNTS.items():
             yield GaugeMetricFamily(f"lifeline_{name}", words, value=getattr(found, name))
+        lag = GaugeMetricFamily("lifeline_recording_lag_seconds", "How long the oldest journal entry waits to be recorded.")
+        if found.recording_lag_s is not None:
+            lag.add_metric([], found.recording_lag_s)
+        yield lag
         answers = GaugeMetricFamily("lifeline_answer_ms", "End of speech to result, last 15 minutes.", labels=["percentile"])
         for percentile in ("p50", "p95", "p99"):
             value = getattr(found.answer_ms, percentile)

@@ -90,6 +90,7 @@ class Incident(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        indexes = [models.Index(fields=["opened_at"]), models.Index(fields=["closed_at"])]
         ordering = ["opened_at"]
 
     def __str__(self) -> str:

@@ -164,6 +164,20 @@ def is_behind(redis_url: str) -> bool:
     return row is None or _order(last[0][0].decode()) > _order(row.entry_id)
 
 
+def lag_s(redis_url: str) -> float:
+    """How long the oldest entry that is not stored yet has waited in the stream; 0 when none waits.
+
+    By the server's clock, which dates the entries. Raises what Redis and the database raise.
+    """
+    row = RecorderPosition.objects.filter(stream=JOURNAL_STREAM).first()
+    with connect(redis_url) as client:
+        waiting: Any = client.xrange(JOURNAL_STREAM, min="-" if row is None else f"({row.entry_id}", count=1)
+        if not waiting:
+            return 0.0
+        seconds, micros = client.time()
+    return max(0.0, seconds + micros / 1_000_000 - _order(waiting[0][0].decode())[0] / 1000)
+
+
 def _order(entry_id: str) -> tuple[int, int]:
     milliseconds, _, number = entry_id.partition("-")
     return int(milliseconds), int(number or 0)

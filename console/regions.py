@@ -35,6 +35,8 @@ FAULT_NAMES = {
     FaultMode.GARBAGE: "answers garbage",
     FaultMode.DELAY: "is slow",
 }
+# A recorder that is well stores within a quarter of a second, and one that was started again has caught up after two.
+LAG_SHOWN_S = 3.0
 BADGES = {"ai": "ai", "fallback": "keypad", "agent": "person"}
 
 
@@ -117,6 +119,8 @@ def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
     return {
         "figures": seen.figures,
         "since": timezone.localtime(seen.figures.since),
+        "behind_since_ms": int((seen.at - (seen.figures.recording_lag_s or 0)) * 1000) if _is_behind(seen.figures) else None,
+        "behind_for": words.duration(seen.figures.recording_lag_s or 0),
         "sight": sight,
         "calls": [_call_row(call, sight, seen.at) for call in seen.calls],
         "more_calls": max(0, seen.figures.live_calls - len(seen.calls)),
@@ -137,9 +141,14 @@ def fingerprint() -> object:
         figures_now.calls_total,
         None if circuits is None else [(c.name, c.state, c.failures, c.threshold, c.by, c.why, c.until) for c in circuits],
         figures_now.workers,
+        _is_behind(figures_now),
         current_fault(settings.LIFELINE_DATA_DIR) if settings.LIFELINE_DEMO else None,
         Call.objects.filter(ended_at__isnull=True).aggregate(Max("last_event_at")),
     )
+
+
+def _is_behind(figures_now: Figures) -> bool:
+    return figures_now.recording_lag_s is not None and figures_now.recording_lag_s > LAG_SHOWN_S
 
 
 def _call_row(call: Call, sight: Sight, now_s: float) -> CallRow:

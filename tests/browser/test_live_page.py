@@ -1,12 +1,13 @@
 """The live page in a real browser, against a real daphne and Redis: what operators see without ever reloading.
 
-A subprocess serves ``console.settings``; the test writes rows as the recorder does and sends its nudge.
+A subprocess serves ``console.settings``; the tests write rows as the recorder does and send its nudge, one has a real recorder.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from esl_bridge.journal.events import Mode, StepEntered
+from tests.console.journal import Boot, send, started
 from tests.redis_server import RedisServer
 
 pytestmark = [pytest.mark.browser]
@@ -273,6 +276,31 @@ def test_with_the_redis_of_the_nudges_away_the_page_says_so_and_still_shows_call
     expect(page.locator("#connection")).to_have_text("Live")
     console.write(f'Call.objects.filter(call_uuid="{UUID[:-1]}2").update(step="goodbye")')  # Only a nudge shows this.
     expect(page.locator(f"#call-{UUID[:-1]}2")).to_contain_text("Goodbye")
+
+
+def test_what_a_bridge_writes_reaches_the_page_and_a_recorder_that_stands_still_is_said(page: Page, console: Console) -> None:
+    """A real recorder process between the journal and the page."""
+    recorder = subprocess.Popen([sys.executable, "manage.py", "run_recorder"], cwd=ROOT, env=console.env)
+    durable_url = console.env["LIFELINE_REDIS_DURABLE_URL"]
+    boot = Boot("bridge-boot", at_us=time.time_ns() // 1000)
+    row = page.locator("#call-journalled")
+    try:
+        send(durable_url, [boot.entry(started(), "journalled"), boot.entry(StepEntered("greeting", Mode.AI), "journalled")])
+        expect(row).to_contain_text("Greeting", timeout=START_LIMIT_S * 1000)
+        expect(page.locator("#behind")).to_have_count(0)
+        recorder.send_signal(signal.SIGSTOP)
+        send(durable_url, [boot.entry(StepEntered("menu", Mode.FALLBACK), "journalled")])
+        expect(page.locator("#behind")).to_contain_text("The records are behind by")
+        expect(row).to_contain_text("Greeting")
+        shot(page, "behind-light")
+        recorder.send_signal(signal.SIGCONT)
+        expect(row.locator(".badge")).to_have_text("Keypad")
+        expect(page.locator("#behind")).to_have_count(0)
+        assert page.evaluate("window.neverReloaded")
+    finally:
+        recorder.send_signal(signal.SIGCONT)
+        recorder.terminate()
+        recorder.wait(10)
 
 
 def test_the_page_says_that_it_is_not_connected_and_comes_back_by_itself(page: Page, console: Console) -> None:

@@ -14,6 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from ai_engine.redis_clients import connect
 from console import tasks
 from console.figures import figures
 from console.metrics import COUNTS, FiguresCollector
@@ -21,7 +22,7 @@ from console.models import Call, Incident
 from console.projection import end_found_gone
 from console.recorder import Recorder
 from esl_bridge.control import Channel, SwitchAwayError
-from esl_bridge.journal.events import FallbackReason, Outcome
+from esl_bridge.journal.events import FIELD, JOURNAL_STREAM, FallbackReason, Outcome, encode_batch
 from tests.console.journal import Boot, opened, send, started, whole_call
 from tests.redis_server import RedisServer
 
@@ -72,6 +73,28 @@ def test_a_call_that_was_both_kept_and_lost_is_lost(records: None) -> None:
     assert (found.ai_failures_failed_over, found.ai_failures_dropped) == (1, 2)
 
 
+def test_who_rang_before_midnight_and_was_lost_after_it_is_lost_today(records: None) -> None:
+    midnight = figures().since
+    Call.objects.filter(call_uuid__in=["lost", "kept-1", "recovered"]).update(started_at=midnight - timedelta(minutes=2))
+    Incident.objects.filter(call__call_uuid="kept-1").update(opened_at=midnight - timedelta(seconds=1))
+    yesterday = midnight - timedelta(minutes=1)
+    Incident.objects.filter(call__call_uuid="recovered").update(opened_at=yesterday, closed_at=yesterday)
+    found = figures()
+    assert (found.ai_failures_dropped, found.ai_failures_failed_over, found.ai_failures_recovered) == (1, 2, 0)
+    assert found.calls_total == 6
+
+
+def test_what_waits_to_be_recorded_is_said_until_it_is_stored(durable_redis: str, settings) -> None:
+    settings.LIFELINE_REDIS_DURABLE_URL = durable_redis
+    assert figures().recording_lag_s == 0
+    with connect(durable_redis) as client:
+        batch = encode_batch((Boot().entry(started()),))
+        client.xadd(JOURNAL_STREAM, {FIELD: batch}, id=f"{int((time.time() - 40) * 1000)}-0")
+    assert figures().recording_lag_s == pytest.approx(40, abs=5)
+    Recorder(durable_redis, lambda: None).step()
+    assert figures().recording_lag_s == 0
+
+
 def test_the_number_of_queries_does_not_grow(records: None) -> None:
     with CaptureQueriesContext(connection) as seen:
         figures()
@@ -93,6 +116,7 @@ def test_with_redis_away_circuits_and_workers_are_not_known(records: None, setti
     found = figures()
     assert found.circuits is None
     assert found.workers is None
+    assert found.recording_lag_s is None
     assert found.ai_failures_failed_over == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -23,10 +24,12 @@ from ai_engine.circuits import operators
 from ai_engine.circuits.states import CircuitState, CircuitView
 from ai_engine.errors import Kind
 from ai_engine.local.faults import Mode, current_fault
+from ai_engine.redis_clients import connect
 from console import live, words
 from console.chart import latency_chart
 from console.live import coalescer
 from console.models import Call, Incident, JournalLine, OperatorAction, Turn
+from esl_bridge.journal.events import FIELD, JOURNAL_STREAM
 from tests.redis_server import RedisServer
 
 PUSH_LIMIT_S = 5.0
@@ -223,7 +226,9 @@ def test_with_redis_away_an_order_is_not_confirmed_and_the_page_still_opens(dura
     answer = client.post("/circuits/", {"order": "open turns", "why": REASON}, headers={"HX-Request": "true"})
     assert "Not confirmed: the durable Redis does not answer" in answer.content.decode()
     assert not OperatorAction.objects.exists()
-    assert "states are not known" in text(client, "/")
+    page = text(client, "/")
+    assert "states are not known" in page
+    assert "is recorded later, and is not in these figures yet" in page
 
 
 @pytest.mark.django_db
@@ -303,6 +308,17 @@ async def test_a_circuit_that_changes_without_a_nudge_is_pushed_within_a_second_
     url = settings.LIFELINE_REDIS_DURABLE_URL
     await asyncio.to_thread(operators.force, "turns", CircuitState.FORCED_OPEN, "anna", REASON, redis_url=url)
     await until_shown(socket, "circuits", "Held open by anna")
+    await socket.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_recorder_that_stands_still_is_said_although_nothing_nudges(settings: Any) -> None:
+    socket = await asyncio.to_thread(socket_of, await asyncio.to_thread(user_with, "view_call"))
+    await socket.connect()
+    assert "behind" not in (await regions_of(socket))["figures"]
+    with connect(settings.LIFELINE_REDIS_DURABLE_URL) as client:
+        client.xadd(JOURNAL_STREAM, {FIELD: b""}, id=f"{int((time.time() - 60) * 1000)}-0")
+    assert ">1:0" in await until_shown(socket, "figures", "The records are behind by")
     await socket.disconnect()
 
 
