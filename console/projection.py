@@ -5,7 +5,9 @@ decides. An event of a lower epoch than the call's highest changes no live state
 the same owner sent before the last that did; their turns and incidents are kept. An incident is settled by the
 IncidentClosed of the highest epoch, and within an epoch by the first: an older owner's word never replaces a newer one's.
 What the call's end settled as dropped because nobody had (``by_call_end``) gives way to any bridge's own word, which names
-its proof. A call ends once, by the first CallEnded; an end that was only found afterwards gives way to a real one.
+its proof; and an incident of an older owner, which nobody settled, shared the fate of what its call met under the next
+owner: a bridge that froze and wakes may open one in a call that another has long been serving, and nobody hears of it.
+A call ends once, by the first CallEnded; an end that was only found afterwards gives way to a real one.
 Events may come before their CallStarted: the row is made of what is known.
 """
 
@@ -42,6 +44,9 @@ class Projection:
     def apply(self) -> None:
         for entry in self._entries:
             self._apply(entry, self._call(entry))
+        for call in self._calls.values():
+            if call.ended_at is not None:
+                settle_by_end(self._incidents_of(call), call.ended_at)
 
     def save(self) -> None:
         """Write everything; the caller holds the transaction."""
@@ -140,8 +145,6 @@ class Projection:
         incident.cause, incident.stage, incident.kind = event.cause.value, event.stage, event.kind
         incident.attempts, incident.turn = event.attempts, event.turn
         incident.opened_at, incident.opened_epoch = at, entry.epoch
-        if call.ended_at is not None and not incident.outcome:
-            settle_by_end(incident, call.ended_at)
 
     def _incident_closed(self, call: Call, entry: Entry, event: journal.IncidentClosed) -> None:
         at = moment(entry.at_us)
@@ -155,9 +158,9 @@ class Projection:
         if call.ended_at is not None and call.ended_by != FOUND_GONE:
             return
         call.ended_at, call.hangup_cause, call.ended_by = at, event.hangup_cause, event.ended_by
-        for incident in self._incidents.values():
-            if incident.call.call_uuid == call.call_uuid and not incident.outcome:
-                settle_by_end(incident, at)
+
+    def _incidents_of(self, call: Call) -> list[Incident]:
+        return [incident for incident in self._incidents.values() if incident.call.call_uuid == call.call_uuid]
 
 
 def _save_rows(model: type[Row], rows: list[Row], *, key: list[str]) -> None:
@@ -177,10 +180,27 @@ def _fit(row: Row) -> None:
             setattr(row, field.attname, value[: field.max_length])
 
 
-def settle_by_end(incident: Incident, at: datetime) -> None:
-    """A call that ended while its incident was neither recovered nor failed over: that is a drop."""
-    incident.outcome = journal.Outcome.DROPPED.value
-    incident.proof, incident.closed_at, incident.by_call_end = ENDED_OPEN, at, True
+def settle_by_end(incidents: list[Incident], at: datetime) -> None:
+    """Settle what is open among all incidents of one call that has ended. Gives the same in whatever order it is told.
+
+    A call that ended while its incident was neither recovered nor failed over: that is a drop. But when a later owner met an
+    incident of its own in that call and settled it with proof, the older one ended as that did.
+    """
+    theirs = sorted((each for each in incidents if _has_word(each)), key=lambda each: (each.opened_epoch, each.incident_id))
+    for incident in incidents:
+        if _has_word(incident):
+            continue
+        heir = next((each for each in theirs if each.opened_epoch > incident.opened_epoch), None)
+        incident.outcome, incident.by_call_end = journal.Outcome.DROPPED.value, True
+        incident.proof, incident.closed_at = ENDED_OPEN, at
+        if heir is not None:
+            incident.outcome, incident.closed_at = heir.outcome, heir.closed_at
+            incident.proof = f"taken over, {heir.incident_id}: {heir.proof}"
+
+
+def _has_word(incident: Incident) -> bool:
+    """Whether a bridge said how it ended."""
+    return bool(incident.outcome) and not incident.by_call_end
 
 
 def lines(entries: Iterable[Entry]) -> list[JournalLine]:
@@ -206,8 +226,9 @@ def end_found_gone(call: Call, at: datetime) -> bool:
     unheard = Call.objects.filter(pk=call.pk, ended_at__isnull=True, last_event_at=call.last_event_at)
     if not unheard.update(ended_at=at, hangup_cause="FOUND_GONE", ended_by=FOUND_GONE):
         return False
-    for incident in Incident.objects.filter(call=call, outcome=""):
-        settle_by_end(incident, at)
+    incidents = list(Incident.objects.filter(call=call))
+    settle_by_end(incidents, at)
+    for incident in incidents:
         incident.save()
     return True
 

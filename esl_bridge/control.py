@@ -25,6 +25,10 @@ UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 CAUSE = re.compile(r"[A-Z][A-Z_]{1,63}")
 NAME = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
 ENDPOINT = re.compile(r"[A-Za-z0-9_.+*#@:;/=-]{1,256}")
+NO_CHANNEL = "No such channel"
+# What a person at an agent's telephone sees, should a test call ever come that far.
+TEST_CALLER = ("origination_caller_id_name=Lifeline_test_call", "origination_caller_id_number=0000000000")
+NOISE_DIVISOR = 1400
 LINE_END = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -40,8 +44,12 @@ class WrongPasswordError(SwitchControlError):
     """FreeSWITCH is there and does not accept the password. Trying again does not help."""
 
 
+class AccessListError(SwitchControlError):
+    """FreeSWITCH is there and does not let this machine's address in. Trying again does not help."""
+
+
 class ControlUnavailableError(SwitchControlError):
-    """python-ESL is not installed here."""
+    """python-ESL is not installed here: nothing is known of the switch."""
 
 
 class RefusedError(SwitchControlError):
@@ -50,6 +58,9 @@ class RefusedError(SwitchControlError):
 
 @dataclass(frozen=True, slots=True)
 class SwitchStatus:
+    """A session is one leg of a call. The switch refuses calls beyond ``sessions_most``, and new ones faster than
+    ``sessions_per_s_most`` a second. ``is_ready`` is False while it starts or shuts down."""
+
     version: str
     is_ready: bool
     uptime: timedelta
@@ -57,6 +68,8 @@ class SwitchStatus:
     sessions_peak: int
     sessions_most: int
     sessions_since_startup: int
+    sessions_per_s: int
+    sessions_per_s_most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +87,16 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class SwitchControl:
-    """Each method is one connection. An argument that the switch must not see raises ValueError and is not sent."""
+    """Each method is one connection. An argument that the switch must not see raises ValueError and is not sent.
+
+    ``password_setting`` is what an operator is told to correct when the password is wrong.
+    """
 
     host: str
     port: int
     password: str
     deadline_s: float = DEADLINE_S
+    password_setting: str = "LIFELINE_SECRET_SWITCH_PASSWORD"
 
     def status(self) -> SwitchStatus:
         return read_status(self._ask("status"))
@@ -89,6 +106,16 @@ class SwitchControl:
 
     def exists(self, call_uuid: str) -> bool:
         return self._ask(f"uuid_exists {_checked(UUID, call_uuid)}").strip() == "true"
+
+    def variable(self, call_uuid: str, name: str) -> str | None:
+        """None when the call has no such variable, or there is no such call (any more)."""
+        try:
+            value = self._ask(f"uuid_getvar {_checked(UUID, call_uuid)} {_checked(NAME, name)}").strip()
+        except RefusedError as error:
+            if NO_CHANNEL in str(error):
+                return None
+            raise
+        return None if value == "_undef_" else value
 
     def hang_up(self, call_uuid: str, cause: str = "NORMAL_CLEARING") -> bool:
         """False when there is no such call (any more). Harmless to repeat."""
@@ -102,20 +129,36 @@ class SwitchControl:
     def originate(self, endpoint: str, extension: str, context: str, *, answer_within_s: int = 20) -> str:
         """Calls ``endpoint`` (such as ``loopback/9200/lifeline``) and, once it answers, sends it to ``extension``.
         Blocks until then, and returns the call's UUID. Repeating it places a second call."""
-        call_uuid = str(uuids.uuid4())
-        options = f"{{origination_uuid={call_uuid},originate_timeout={int(answer_within_s)}}}"
         target = f"{_checked(NAME, extension)} XML {_checked(NAME, context)}"
-        reply = self._ask(
-            f"originate {options}{_checked(ENDPOINT, endpoint)} {target}", self.deadline_s + answer_within_s
-        )
-        answered = reply.removeprefix("+OK ").strip()
+        return self._originate(str(uuids.uuid4()), endpoint, target, answer_within_s)
+
+    def place_test_call(self, endpoint: str, *, call_uuid: str, lasts_s: int, answer_within_s: int) -> str:
+        """Calls ``endpoint`` as a caller who says nothing and hangs up ``lasts_s`` after the answer. Blocks until it
+        is answered; repeating it places a second call. ``call_uuid`` becomes the caller's own leg. Returns the leg that
+        ran the dialplan, by which everybody else knows the call: a real switch gives a loopback's other leg a name of its own,
+        and puts it into a variable; for any other endpoint the caller's leg is all there is to know."""
+        # Comfort noise and no digital zeros: a telephone line is never that silent.
+        silence = f"&playback(silence_stream://{int(lasts_s) * 1000},{NOISE_DIVISOR})"
+        own = self._originate(_checked(UUID, call_uuid), endpoint, silence, answer_within_s, TEST_CALLER)
+        other = self.variable(own, "other_loopback_leg_uuid")
+        return other if other is not None and UUID.fullmatch(other) else own
+
+    def _originate(
+        self, call_uuid: str, endpoint: str, target: str, answer_within_s: int, more: tuple[str, ...] = ()
+    ) -> str:
+        # Without the third, a called party that sends a ringing tone would count as answered.
+        options = (
+            f"origination_uuid={call_uuid}", f"originate_timeout={int(answer_within_s)}", "ignore_early_media=true", *more,
+        )  # fmt: skip
+        command = f"originate {{{','.join(options)}}}{_checked(ENDPOINT, endpoint)} {target}"
+        answered = self._ask(command, self.deadline_s + answer_within_s).removeprefix("+OK ").strip()
         return answered if UUID.fullmatch(answered) else call_uuid
 
     def _order(self, command: str) -> bool:
         try:
             self._ask(command)
         except RefusedError as error:
-            if "No such channel" in str(error):
+            if NO_CHANNEL in str(error):
                 return False
             raise
         return True
@@ -151,8 +194,13 @@ class SwitchControl:
                 )
             case "password":
                 raise WrongPasswordError(
-                    f"The switch at {self._place} refuses the password: set LIFELINE_SECRET_SWITCH_PASSWORD to the one "
+                    f"The switch at {self._place} refuses the password: set {self.password_setting} to the one "
                     "in its event_socket.conf.xml."
+                )
+            case "access":
+                raise AccessListError(
+                    f"The switch at {self._place} does not let this machine in: add its address to the access list that "
+                    "apply-inbound-acl names in event_socket.conf.xml."
                 )
             case _:
                 raise SwitchAwayError(f"The switch at {self._place} cannot be reached: {answer['text']}.")
@@ -168,10 +216,11 @@ class SwitchControl:
 def read_status(text: str) -> SwitchStatus:
     """The text of ``api status``, as recorded from FreeSWITCH 1.11. Raises SwitchControlError for another text."""
     version = re.search(r"\(Version (.+?)\)", text)
+    per_s = re.search(r"(\d+) session\(s\) per Sec out of max (\d+)", text)
     since_startup = re.search(r"(\d+) session\(s\) since startup", text)
     sessions = re.search(r"(\d+) session\(s\) - peak (\d+)", text)
     most = re.search(r"(\d+) session\(s\) max", text)
-    if version is None or since_startup is None or sessions is None or most is None:
+    if version is None or since_startup is None or sessions is None or most is None or per_s is None:
         raise SwitchControlError(f"The switch's status cannot be read: {text[:200]!r}")
     return SwitchStatus(
         version=" ".join(version[1].split()),
@@ -181,6 +230,8 @@ def read_status(text: str) -> SwitchStatus:
         sessions_peak=int(sessions[2]),
         sessions_most=int(most[1]),
         sessions_since_startup=int(since_startup[1]),
+        sessions_per_s=int(per_s[1]),
+        sessions_per_s_most=int(per_s[2]),
     )
 
 

@@ -40,7 +40,7 @@ def diagnose(host: str, port: int, password: str) -> dict[str, str]:
         with socket.create_connection((host, port), DIAGNOSIS_LIMIT_S) as probe:
             greeting = _read_headers(probe)
             if b"rude-rejection" in greeting:
-                return {"failed": "away", "text": "its access list does not let this address in"}
+                return {"failed": "access", "text": ""}
             if b"auth/request" not in greeting:
                 return {"failed": "away", "text": "what listens there is no FreeSWITCH"}
             probe.sendall(f"auth {password}\n\n".encode())

@@ -16,7 +16,7 @@ import structlog
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
-from esl_bridge.calls.call import Call
+from esl_bridge.calls.call import Call, epoch_of
 from esl_bridge.calls.from_switch import AUDIO_EVENTS, EVENTS, connected, dialled_number, kept_variables, told_by
 from esl_bridge.calls.to_switch import SwitchSettings, to_switch
 from esl_bridge.protocol import commands
@@ -38,6 +38,7 @@ class Expecting(StrEnum):
     CHANNEL = "channel"
     NOTHING = "nothing"
     TIMER_ID = "timer_id"
+    OWNER = "owner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Session(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._handshake: asyncio.TimerHandle | None = None
         self._owner_seen = False
+        # What waits while the switch is asked who owns this call; None when nothing is in doubt.
+        self._held: list[told.Input] | None = None
         self.call = Call(bridge.bridge_id)
         self.call_uuid = ""
 
@@ -109,7 +112,7 @@ class Session(asyncio.Protocol):
     def feed(self, event: told.Input) -> None:
         """Tell the call something and carry out what it decides. Never raises: a fault costs this call only."""
         try:
-            self._handle(event)
+            self._weigh(event)
         except Exception:
             log.exception("a call failed in the bridge; it goes to the dialplan of last resort", call=self.call_uuid)
             self._abandon()
@@ -142,6 +145,8 @@ class Session(asyncio.Protocol):
             case Expecting.TIMER_ID:
                 _, _, task_id = reply.text.partition("Added: ")
                 self.feed(told.TimerArmed(task_id.strip()))
+            case Expecting.OWNER:
+                self._owner_told(reply.text)
             case Expecting.NOTHING:
                 if not reply.ok:
                     log.debug("the switch refused a command", call=self.call_uuid, what=reply.tag.what, text=reply.text)
@@ -160,15 +165,51 @@ class Session(asyncio.Protocol):
         self.feed(connected(channel, flow, self._bridge.ai_use()))
 
     def _event(self, event: Event) -> None:
-        owner = event.variable("ll_owner")
+        owner = event.variable("ll_owner") or ""
         if owner == self.call.owner:
             self._owner_seen = True
-        elif self._owner_seen and owner:
+        elif epoch_of(owner) > self.call.epoch or (self._owner_seen and owner):
+            # Not merely the owner before us, whose name events carry until the switch has ours.
             self.feed(told.OwnerChanged())
             return
         event_told = told_by(event, self._answer_id())
         if event_told is not None:
             self.feed(event_told)
+
+    def _weigh(self, event: told.Input) -> None:
+        """Decide now, or first ask the switch whose call this is: after a stall it may be another's, and nobody says so.
+
+        What ends the matter by itself needs no question: another owner was seen, or the socket is closed. Or the call is over
+        and the switch's own event still names us (``_event`` has looked): then what came before it was ours as well.
+        """
+        if isinstance(event, told.OwnerChanged | told.SocketClosed | told.HungUp):
+            held, self._held = self._held or [], None
+            for earlier in held if isinstance(event, told.HungUp) else ():
+                self._handle(earlier)
+            self._handle(event)
+        elif self._held is not None:
+            if not isinstance(event, told.TimePassed):
+                self._held.append(event)
+        elif self.call.in_doubt(self._bridge.now()):
+            log.warning("this call stood still here; asking the switch who owns it", call=self.call_uuid)
+            self._held = [event]
+            self._send(commands.get_variable(self.call_uuid, "ll_owner"), Tag(Expecting.OWNER, "owner"))
+        else:
+            self._handle(event)
+
+    def _owner_told(self, owner: str) -> None:
+        """Every event that the switch sent before its answer has been held; they are decided now, or never."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        if owner != self.call.owner:
+            log.warning("another bridge has this call; nothing more is said on this socket", call=self.call_uuid)
+            self._handle(told.OwnerChanged())
+            return
+        for wanted in self.call.owner_confirmed(self._bridge.now()):
+            self._carry_out(wanted)
+        for event in held:
+            self._handle(event)
 
     def _handle(self, event: told.Input) -> None:
         for wanted in self.call.handle(event, self._bridge.now()):
@@ -210,8 +251,12 @@ class Session(asyncio.Protocol):
             self._timer = loop.call_later(max(0.0, wake_at - self._bridge.now()), self.feed, told.TimePassed())
 
     def _abandon(self) -> None:
-        """A fault of ours: what is certain to work is the dialplan's own menu, and then nothing more from here."""
-        if self.call_uuid and self._transport is not None and not self._transport.is_closing():
+        """A fault of ours: what is certain to work is the dialplan's own menu, and then nothing more from here.
+
+        Not while the call may be another's: its timer, or its other owner, has it.
+        """
+        sure = self._held is None and not self.call.in_doubt(self._bridge.now())
+        if sure and self.call_uuid and self._transport is not None and not self._transport.is_closing():
             for wanted in (order.DeleteTimer("own"), order.DeleteTimer(""), order.TransferToLastResort()):
                 for command in to_switch(wanted, self.call_uuid, self._answer_id(), "", self._bridge.switch):
                     self._send(command, Tag(Expecting.NOTHING, "abandon"))

@@ -49,6 +49,12 @@ AFTER_AGENT = "after_agent"
 SLOT_PREFIX = "slot_"
 
 
+def epoch_of(owner: str) -> int:
+    """The epoch in ``ll_owner`` (``<bridge>:<epoch>``); 0 when nobody has owned the call yet."""
+    _, _, epoch = owner.rpartition(":")
+    return int(epoch) if epoch.isdecimal() and len(epoch) < 10 else 0
+
+
 class Call:
     """A call of one owner. ``epoch`` rises with each owner; orders of an older one are mute from :class:`OwnerChanged` on."""
 
@@ -92,12 +98,19 @@ class Call:
         moments = (self._speaker.deadline, self._key_deadline, self._ownership.due, self._turns.deadline)
         return min((moment for moment in moments if moment is not None), default=None)
 
+    def in_doubt(self, now: float) -> bool:
+        """Whether the switch must be asked who owns the call before anything is decided: its timer may have fired."""
+        return bool(self.owner) and not self.ended and self._ownership.in_doubt(now)
+
+    def owner_confirmed(self, now: float) -> list[Order]:
+        """The switch still names us: first of all, the timer."""
+        return self._ownership.confirmed(now)
+
     # --- Beginning ---
 
     def _connected(self, event: told.Connected, now: float) -> list[Order]:
         kept = event.kept
-        _, _, before = kept.get("owner", "").rpartition(":")
-        self.epoch = int(before) + 1 if before.isdecimal() else 1
+        self.epoch = epoch_of(kept.get("owner", "")) + 1
         self.owner = f"{self._bridge_id}:{self.epoch}"
         self.call_uuid = event.call_uuid
         self._use = event.ai_use

@@ -54,6 +54,7 @@ some_event: st.SearchStrategy[Callable[[int], JournalEvent]] = st.sampled_from(
         lambda epoch: TurnStarted(1000 * epoch + 1, "intent"),
         lambda epoch: FellBack(FallbackReason.INCIDENT, str(epoch)),
         lambda epoch: IncidentOpened(f"i-{epoch}", Cause.AI, "stt", "refused", 4, 1000 * epoch + 1),
+        lambda epoch: IncidentOpened(f"late-{epoch}", Cause.AI, "turn", "no_answer", 1, 1000 * epoch + 2),
         lambda epoch: IncidentClosed("i-1", Outcome.FAILED_OVER, f"DTMF {epoch}"),
         lambda epoch: IncidentClosed("i-1", Outcome.DROPPED, f"hung up {epoch}"),
         lambda epoch: IncidentClosed(f"i-{epoch}", Outcome.RECOVERED, f"heard {epoch}"),
@@ -135,6 +136,29 @@ def test_an_incident_that_opens_after_the_end_is_dropped_and_its_bridges_word_re
     project([boot.entry(closed(Outcome.FAILED_OVER))])
     incident.refresh_from_db()
     assert (incident.outcome, incident.by_call_end, incident.proof) == ("failed_over", False, "PLAYBACK_START menu.wav")
+
+
+@pytest.mark.parametrize("end_first", [True, False])
+@pytest.mark.parametrize("outcome", [Outcome.RECOVERED, Outcome.FAILED_OVER, Outcome.DROPPED])
+def test_an_incident_of_a_frozen_bridge_that_woke_ends_as_the_call_fared_with_its_next_owner(
+    outcome: Outcome, end_first: bool
+) -> None:
+    frozen, second = Boot("boot-a"), Boot("boot-b")
+    project([frozen.entry(started()), second.entry(started("bridge-2", resumed=True), epoch=2)])
+    late = [frozen.entry(opened("late"))]
+    rest = [second.entry(opened("resumed"), epoch=2), second.entry(closed(outcome, "resumed"), epoch=2), second.entry(END, epoch=2)]
+    for part in (rest, late) if end_first else (late, rest):
+        project(part)
+    incident = Incident.objects.get(incident_id="late")
+    assert (incident.outcome, incident.proof) == (outcome.value, "taken over, resumed: PLAYBACK_START menu.wav")
+    assert incident.by_call_end
+
+
+def test_without_a_later_owners_proof_an_open_incident_of_an_older_owner_is_a_drop() -> None:
+    boot = Boot()
+    project([boot.entry(started()), boot.entry(opened()), boot.entry(started("bridge-2", resumed=True), epoch=2)])
+    project([boot.entry(opened("resumed"), epoch=2), boot.entry(END, epoch=2)])
+    assert set(Incident.objects.values_list("outcome", "proof")) == {("dropped", ENDED_OPEN)}
 
 
 def test_what_is_longer_than_its_column_is_shortened() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +19,9 @@ from callflows.definition.flow import Snapshot
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.bridge import Bridge, BridgeConfig
 from esl_bridge.calls.to_switch import SwitchSettings
+from esl_bridge.journal.events import JournalEvent
 from esl_bridge.journal.sender import Journal
+from esl_bridge.journal.spool import Spool
 from tests.esl_bridge.calls.flow import demonstration
 from tests.esl_bridge.recorded import from_freeswitch
 
@@ -36,6 +40,28 @@ def channel_data() -> bytes:
     return data[: data.index(b"\n\n") + 2]
 
 
+def commands_in(sent: bytes) -> list[bytes]:
+    """The whole commands among the bytes; the body of a sendmsg is part of its command."""
+    found = []
+    while (end := sent.find(b"\n\n")) >= 0:
+        length = re.search(rb"content-length: (\d+)", sent[:end])
+        size = end + 2 + (int(length[1]) + 2 if length else 0)
+        if len(sent) < size:
+            break
+        found.append(sent[:size])
+        sent = sent[size:]
+    return found
+
+
+class LateBridge(Bridge):
+    """A bridge whose clock can jump, as after a SIGSTOP."""
+
+    skipped_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.skipped_s
+
+
 class Peer:
     """A switch that says what the test wants, and collects what the bridge sends."""
 
@@ -49,6 +75,24 @@ class Peer:
                 piece = await self.reader.read(65536)
                 assert piece, f"the bridge closed; it had sent {self.sent!r}"
                 self.sent += piece
+
+    async def answer_everything(self) -> None:
+        """Reply to each command as a switch does, until the bridge has deleted the dialplan's timer."""
+        answered = 1  # connect
+        while True:
+            sent = commands_in(self.sent)
+            for command in sent[answered:]:
+                if command.startswith(b"api sched_api"):
+                    self.writer.write(answer("+OK Added: 4\n"))
+                elif command.startswith(b"api "):
+                    self.writer.write(answer("+OK\n"))
+                else:
+                    self.writer.write(b"Content-Type: command/reply\nReply-Text: +OK\n\n")
+            answered = len(sent)
+            if any(command.startswith(b"api sched_del") for command in sent):
+                return
+            async with asyncio.timeout(5):
+                self.sent += await self.reader.read(65536)
 
     async def closed(self) -> bool:
         async with asyncio.timeout(5):
@@ -71,12 +115,25 @@ class Running:
         self.port = free_port()
         self._client = connect_async(durable)
         self.board = CircuitBoard(durable, [], "bridge-1", local=[turns_name("bridge-1")])
+        self._journals = tmp_path
         self.journal = Journal(tmp_path, self._client)
         switch = SwitchSettings("9200", "lifeline", "/prompts", "ws://127.0.0.1:1/stream")
         config = BridgeConfig("bridge-1", "127.0.0.1", self.port, allow, "secret", volatile, max_calls, switch)
         self._stop = asyncio.Event()
-        bridge = Bridge(config, lambda: Snapshot((demonstration(),)), self.board, self.journal, ActionRunner())
-        self._task = asyncio.create_task(bridge.run(self._stop, 0.1))
+        self._bridge = LateBridge(config, lambda: Snapshot((demonstration(),)), self.board, self.journal, ActionRunner())
+        self._task = asyncio.create_task(self._bridge.run(self._stop, 0.1))
+
+    def skip(self, seconds: float) -> None:
+        self._bridge.skipped_s += seconds
+
+    def journalled(self) -> list[JournalEvent]:
+        """What its spool holds of the call, in order."""
+        (folder,) = (path for path in self._journals.iterdir() if path.is_dir())
+        spool = Spool(folder, os.open(os.devnull, os.O_RDONLY))
+        try:
+            return [entry.event for entry in spool.read_after(0, 1000) if entry.call_uuid == UUID]
+        finally:
+            spool.close()
 
     async def connect(self) -> Peer:
         async with asyncio.timeout(5):
@@ -160,3 +217,74 @@ async def test_a_full_bridge_refuses_so_that_the_dialplan_goes_on(
     for peer in peers:
         await peer.leave()
     await running.close()
+
+
+# --- After a stall: whose call is it? ---
+
+EVENT = "Event-Name: {name}\nUnique-ID: {uuid}\nvariable_ll_owner: {owner}\n{more}\n"
+
+
+# No engine is usable here, so that the call begins in the menu.
+TAKEN = ["CallStarted", "FellBack", "StepEntered"]
+
+
+def event(name: str, owner: str, more: str = "") -> bytes:
+    body = EVENT.format(name=name, uuid=UUID, owner=owner, more=more).encode()
+    return b"Content-Length: %d\nContent-Type: text/event-plain\n\n" % len(body) + body
+
+
+def answer(text: str) -> bytes:
+    return f"Content-Type: api/response\nContent-Length: {len(text)}\n\n{text}".encode()
+
+
+async def taken_call(bridge: Running) -> Peer:
+    """A call whose every command was answered, so that the next answer is that to the next question."""
+    peer = await bridge.connect()
+    await peer.until(b"connect\n\n")
+    peer.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200"))
+    await peer.until(b"execute-app-name")
+    await peer.answer_everything()
+    return peer
+
+
+async def test_after_a_stall_a_call_that_another_bridge_has_is_left_alone(bridge: Running) -> None:
+    peer = await taken_call(bridge)
+    bridge.skip(7.0)
+    peer.writer.write(event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n"))
+    await peer.until(f"api uuid_getvar {UUID} ll_owner".encode())
+    already = len(peer.sent)
+    peer.writer.write(answer("bridge-2:2"))
+    peer.writer.write(event("DTMF", "bridge-2:2", "DTMF-Digit: 1\n"))
+    peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-2:2", "Hangup-Cause: NORMAL_CLEARING\n"))
+    peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
+    assert await peer.closed()
+    assert peer.sent[already:] == b""
+    assert [type(made).__name__ for made in bridge.journalled()] == TAKEN
+
+
+async def test_after_a_stall_a_call_that_is_still_ours_goes_on_and_its_timer_comes_first(bridge: Running) -> None:
+    peer = await taken_call(bridge)
+    bridge.skip(7.0)
+    peer.writer.write(event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n"))
+    await peer.until(f"api uuid_getvar {UUID} ll_owner".encode())
+    already = len(peer.sent)
+    peer.writer.write(answer("bridge-1:1"))
+    await peer.until(b"ll_visit=")
+    assert peer.sent[already:].startswith(f"api sched_api +6 ll-{UUID}".encode())
+    await peer.leave()
+
+
+async def test_a_caller_who_went_during_the_stall_is_recorded_by_the_bridge_the_switch_names(bridge: Running) -> None:
+    peer = await taken_call(bridge)
+    bridge.skip(7.0)
+    peer.writer.write(event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n"))
+    await peer.until(f"api uuid_getvar {UUID} ll_owner".encode())
+    peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-1:1", "Hangup-Cause: NORMAL_CLEARING\n"))
+    peer.writer.write(answer("-ERR No such channel!\n"))
+    peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
+    assert await peer.closed()
+    made = [type(one).__name__ for one in bridge.journalled()]
+    assert made[: len(TAKEN)] == TAKEN
+    assert made[len(TAKEN)] == "StepEntered", "the key came before the end, and it was ours"
+    assert made.count("CallEnded") == 1
+    assert "IncidentOpened" not in made
