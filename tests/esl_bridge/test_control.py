@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid as uuids
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 
 from esl_bridge import control
 from esl_bridge.control import (
+    AccessListError,
     ControlUnavailableError,
     RefusedError,
     SwitchAwayError,
@@ -147,6 +149,7 @@ def test_status_is_read_over_the_wire(serve: Serve) -> None:
     assert status.uptime == timedelta(minutes=4, seconds=38)
     assert (status.sessions, status.sessions_peak) == (0, 2)
     assert (status.sessions_most, status.sessions_since_startup) == (10_000, 19)
+    assert (status.sessions_per_s, status.sessions_per_s_most) == (0, 1000)
     assert switch.heard == [f"auth {PASSWORD}", "api status"]
 
 
@@ -185,7 +188,6 @@ def test_a_wrong_password_is_told_from_a_switch_that_is_away(serve: Serve) -> No
 @pytest.mark.parametrize(
     ("talk", "text"),
     [
-        (rejects_the_address, "access list"),
         (is_a_web_server, "no FreeSWITCH"),
         (hangs_up_before_it_answers, "closed the connection before it answered"),
     ],
@@ -195,6 +197,30 @@ def test_a_peer_that_misbehaves_is_named(
 ) -> None:
     with pytest.raises(SwitchAwayError, match=text):
         client(serve(talk), deadline_s=4).status()
+
+
+def test_an_access_list_that_rejects_us_is_told_from_a_switch_that_is_away(serve: Serve) -> None:
+    with pytest.raises(AccessListError, match="add its address to the access list"):
+        client(serve(rejects_the_address), deadline_s=4).status()
+
+
+def test_a_wrong_password_names_the_setting_of_that_switch(serve: Serve) -> None:
+    switch = SwitchControl("127.0.0.1", serve(as_recorded).port, "wrong", password_setting="LIFELINE_SECRET_SWITCH_PASSWORD_EAST")
+    with pytest.raises(WrongPasswordError, match="set LIFELINE_SECRET_SWITCH_PASSWORD_EAST to"):
+        switch.status()
+
+
+def test_a_variable_that_is_not_there_or_whose_call_is_gone_is_none(serve: Serve) -> None:
+    switch = serve(as_recorded)
+    switch.replies |= {
+        f"uuid_getvar {CALL} ll_owner": "bridge-1:3",
+        f"uuid_getvar {CALL} nothing": "_undef_",
+        f"uuid_getvar {CALL} gone": "-ERR No such channel!\n",
+        f"uuid_getvar {CALL} odd": "-ERR SERVICE_NOT_IMPLEMENTED\n",
+    }
+    assert [client(switch).variable(CALL, name) for name in ("ll_owner", "nothing", "gone")] == ["bridge-1:3", None, None]
+    with pytest.raises(RefusedError):
+        client(switch).variable(CALL, "odd")
 
 
 def test_nobody_listening_is_said_at_once() -> None:
@@ -259,7 +285,7 @@ async def test_a_call_of_the_simulator_is_placed_seen_and_hung_up(tmp_path: Path
     dialplan = tmp_path / "dialplan.xml"
     dialplan.write_text(
         '<include><context name="lifeline"><extension name="wait"><condition field="destination_number" '
-        'expression="^9000$"><action application="park"/></condition></extension></context></include>'
+        'expression="^9[01]00$"><action application="park"/></condition></extension></context></include>'
     )
     switch = Switch(SwitchConfig(dialplan=dialplan, inbound_port=0, password=PASSWORD))
     await switch.start()
@@ -270,7 +296,98 @@ async def test_a_call_of_the_simulator_is_placed_seen_and_hung_up(tmp_path: Path
         assert (channel.uuid, channel.destination, channel.application) == (call, "9000", "park")
         assert (await asyncio.to_thread(control_port.status)).sessions == 1
         assert await asyncio.to_thread(control_port.exists, call)
+        assert await asyncio.to_thread(control_port.variable, call, "other_loopback_leg_uuid") is None
+        assert await asyncio.to_thread(control_port.transfer, call, "9100", "lifeline")
+        (channel,) = await asyncio.to_thread(control_port.channels)
+        assert channel.destination == "9100"
         assert await asyncio.to_thread(control_port.hang_up, call)
         assert not await asyncio.to_thread(control_port.exists, call)
+        assert not await asyncio.to_thread(control_port.transfer, call, "9100", "lifeline")
+        assert await asyncio.to_thread(place_test_call, control_port, "loopback/9000/lifeline") == CALL
+        with pytest.raises(RefusedError, match="NORMAL_TEMPORARY_FAILURE"):
+            await asyncio.to_thread(place_test_call, control_port, "sofia/internal/x@127.0.0.1:5099")
+        with pytest.raises(WrongPasswordError):
+            await asyncio.to_thread(SwitchControl("127.0.0.1", switch.inbound_port, "wrong").channels)
     finally:
         await switch.stop()
+
+
+def place_test_call(switch: SwitchControl, endpoint: str) -> str:
+    return switch.place_test_call(endpoint, call_uuid=CALL, lasts_s=3, answer_within_s=5)
+
+
+def test_a_test_call_is_silent_ends_by_itself_and_is_known_by_its_other_leg(serve: Serve) -> None:
+    switch = serve(as_recorded)
+    order = (
+        f"originate {{origination_uuid={CALL},originate_timeout=5,ignore_early_media=true,"
+        "origination_caller_id_name=Lifeline_test_call,origination_caller_id_number=0000000000}"
+        "loopback/9200/lifeline &playback(silence_stream://3000,1400)"
+    )
+    other = CALL[:-1] + "e"
+    switch.replies |= {order: f"+OK {CALL}\n", f"uuid_getvar {CALL} other_loopback_leg_uuid": other}
+    assert place_test_call(client(switch), "loopback/9200/lifeline") == other
+    for answer in ("_undef_", "-ERR No such channel!\n", "-ERR SERVICE_NOT_IMPLEMENTED\n", "${x}"):
+        switch.replies[f"uuid_getvar {CALL} other_loopback_leg_uuid"] = answer
+        assert place_test_call(client(switch), "loopback/9200/lifeline") == CALL
+    switch.replies[order] = "-ERR NORMAL_TEMPORARY_FAILURE\n"
+    with pytest.raises(RefusedError, match="NORMAL_TEMPORARY_FAILURE"):
+        place_test_call(client(switch), "loopback/9200/lifeline")
+
+
+@pytest.fixture
+def freeswitch() -> SwitchControl:
+    if "FREESWITCH_ESL" not in os.environ:
+        pytest.skip("FREESWITCH_ESL=host:port:password is not set")
+    host, port, password = os.environ["FREESWITCH_ESL"].split(":", 2)
+    return SwitchControl(host, int(port), password)
+
+
+@pytest.mark.freeswitch
+def test_a_real_switch_says_how_it_is_and_refuses_a_wrong_password(freeswitch: SwitchControl) -> None:
+    status = freeswitch.status()
+    assert status.is_ready
+    assert status.version[0].isdigit()
+    assert status.sessions <= status.sessions_peak <= status.sessions_most
+    assert status.sessions_per_s_most > 0
+    with pytest.raises(WrongPasswordError):
+        SwitchControl(freeswitch.host, freeswitch.port, "certainly not this one").status()
+
+
+@pytest.mark.freeswitch
+def test_a_call_of_a_real_switch_is_placed_seen_and_hung_up(freeswitch: SwitchControl) -> None:
+    switch = freeswitch
+    name = uuids.uuid4().hex[:8]
+    # ``null`` is an endpoint without a network, which answers at once; the extension need not exist on this switch.
+    call = switch.place_test_call(f"null/{name}", call_uuid=str(uuids.uuid4()), lasts_s=20, answer_within_s=5)
+    assert switch.exists(call)
+    assert switch.variable(call, "origination_uuid") == call
+    assert [channel.application for channel in switch.channels() if channel.uuid == call] == ["playback"]
+    assert switch.hang_up(call)
+    until_gone(switch, call)
+    assert switch.hang_up(call) is False
+    assert switch.transfer(call, "9200", "lifeline") is False
+    assert switch.variable(call, "origination_uuid") is None
+    with pytest.raises(RefusedError):
+        switch.originate("nosuchendpoint/x", "9200", "lifeline")
+
+
+@pytest.mark.freeswitch
+def test_a_test_call_through_a_real_switch_is_known_by_the_leg_that_runs_the_dialplan(freeswitch: SwitchControl) -> None:
+    switch = freeswitch
+    own = str(uuids.uuid4())
+    try:
+        call = switch.place_test_call("loopback/9200/lifeline", call_uuid=own, lasts_s=2, answer_within_s=10)
+        assert call != own
+        names = {channel.uuid: channel.name for channel in switch.channels()}
+        assert names[call].startswith("loopback/9200-b")
+        until_gone(switch, own)
+        until_gone(switch, call)
+    finally:
+        switch.hang_up(own)
+
+
+def until_gone(switch: SwitchControl, call: str) -> None:
+    deadline = time.monotonic() + 15
+    while switch.exists(call):
+        assert time.monotonic() < deadline, "the call is still there"
+        time.sleep(0.1)
