@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from simulator import wire
+from simulator.arguments import separate
 from simulator.audio_stream import AudioStream
 from simulator.channel import Channel, stamp
 from simulator.events import Origin
@@ -124,7 +125,7 @@ def _break(_switch: Switch, session: Session, rest: str) -> str:
 
 
 def _transfer(_switch: Switch, session: Session, rest: str) -> str:
-    words = [word for word in rest.split() if word not in ("-bleg", "-both")]
+    words = [word for word in separate(rest) if word not in ("-bleg", "-both")]
     if not words:
         return _usage("<uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]")
     session.transfer(words[0], words[1] if len(words) > 1 else "XML", words[2] if len(words) > 2 else "")

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from simulator.arguments import separate
 from simulator.bridging import bridge
 from simulator.outbound import socket
 from simulator.playback import play_and_get_digits, playback
@@ -53,7 +54,7 @@ async def park(session: Session, _argument: str) -> None:
 
 
 async def transfer(session: Session, argument: str) -> None:
-    words = [word for word in argument.split() if word not in ("-bleg", "-both")]
+    words = [word for word in separate(argument) if word not in ("-bleg", "-both")]
     if words:
         dialplan = words[1] if len(words) > 1 else "XML"
         context = words[2] if len(words) > 2 else session.channel.identity.context

@@ -94,6 +94,8 @@ class Channel:
     @property
     def name(self) -> str:
         who = self.identity
+        if who.source == "mod_loopback":
+            return f"null/{who.caller_number}"
         user = who.caller_number if who.direction == "inbound" else who.destination
         return f"sofia/internal/{user}@{who.address}:{who.port}"
 

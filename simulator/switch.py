@@ -9,14 +9,16 @@ import asyncio
 import contextlib
 import uuid
 import zoneinfo
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, tzinfo
+from types import MappingProxyType
 from typing import Final
 
 import structlog
 
 from simulator.api_commands import API_COMMANDS
 from simulator.applications import APPLICATIONS
+from simulator.arguments import inline_actions
 from simulator.bridging import AgentLeg
 from simulator.channel import Channel, Identity
 from simulator.clock import Clock
@@ -32,6 +34,7 @@ from simulator.session import Application, Session
 
 log = structlog.get_logger(__name__)
 Person = Callable[[Session], FarEnd]
+EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Switch:
@@ -111,10 +114,17 @@ class Switch:
         return Channel(identity, self.clock.now_s(), self.sessions_since_startup, call_uuid or str(uuid.uuid4()))
 
     def place_call(
-        self, identity: Identity, person: Person, *, only: Action | None = None, call_uuid: str = ""
+        self,
+        identity: Identity,
+        person: Person,
+        *,
+        only: Action | None = None,
+        call_uuid: str = "",
+        variables: Mapping[str, str] = EMPTY,
     ) -> Session:
         """A call arrives; it enters the dialplan at once (or runs ``only`` one application)."""
         channel = self.new_channel(identity, call_uuid)
+        channel.variables |= variables
         session = Session(self, channel, _NOBODY, Microphone(), only)
         session.far_end = person(session)
         self.sessions[channel.uuid] = session
@@ -150,6 +160,10 @@ class Switch:
 
     def route(self, session: Session) -> list[Action] | None:
         channel = session.channel
+        who = channel.identity
+        if who.dialplan == "inline":
+            actions, who.destination, who.rdnis = inline_actions(who.destination), who.rdnis, ""
+            return actions
 
         def lookup(name: str) -> str:
             return channel.get(name) or self.variables.get(name, "")
@@ -159,7 +173,7 @@ class Switch:
             channel.set(name, value)
 
         now = datetime.fromtimestamp(self.clock.now_s(), _zone(channel.get("timezone")))
-        return self._dialplan.route(channel.identity.context, lookup, now, on_inline)
+        return self._dialplan.route(who.context, lookup, now, on_inline)
 
     def application(self, name: str) -> Application | None:
         return APPLICATIONS.get(name)

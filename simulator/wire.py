@@ -20,8 +20,8 @@ MAX_HEADER_BYTES: Final = 65_536
 MAX_BODY_BYTES: Final = 1_048_576
 GOODBYE: Final = "Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n"
 
-# switch_types.h SWITCH_URL_UNSAFE, and everything outside printable ASCII.
-_UNSAFE: Final = re.compile(rb"[^!$'()*,\-./0-9A-Z_a-z~]")
+# switch_types.h SWITCH_URL_UNSAFE, and everything outside printable ASCII; what looks encoded already stays as it is.
+_UNSAFE: Final = re.compile(rb"(%[0-9A-F]{2})|[^!$'()*,\-./0-9A-Z_a-z~]")
 _MAX_CACHED_CHARS: Final = 256  # longer values (SDP apart) are rare and different each time
 
 
@@ -75,13 +75,16 @@ class CommandParser:
 
 
 def url_encode(value: str) -> str:
-    """As switch_url_encode does: spaces as %20, upper-case hex, UTF-8 byte by byte."""
+    """As switch_url_encode does: spaces as %20, upper-case hex, UTF-8 byte by byte.
+
+    It is no inverse of decoding: a value that holds ``%25`` itself arrives as ``%`` (recorded).
+    """
     return _encode_cached(value) if len(value) <= _MAX_CACHED_CHARS else _encode(value)
 
 
 def _encode(value: str) -> str:
     data = value.encode("utf-8", "surrogateescape")
-    return _UNSAFE.sub(lambda found: b"%%%02X" % found.group()[0], data).decode("ascii")
+    return _UNSAFE.sub(lambda found: found[1] or b"%%%02X" % found[0][0], data).decode("ascii")
 
 
 _encode_cached = lru_cache(maxsize=16_384)(_encode)

@@ -11,7 +11,7 @@ import pytest
 from simulator.config import AgentsConfig
 from simulator.session import Session
 from tests.simulator.conftest import RECORDED, Listener, Prompts, StartSwitch, place
-from tests.simulator.toy_bridge import Peer, listening
+from tests.conformance.client import Peer, listening
 
 QUIET = "silence_stream://100 silence_stream://10"
 

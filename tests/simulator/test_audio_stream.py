@@ -10,7 +10,7 @@ import pytest
 from simulator import audio_stream
 from simulator.line import FRAME_S
 from tests.simulator.conftest import RECORDED, Listener, StartSwitch, place, tone
-from tests.simulator.toy_bridge import Gateway, gateway, listening, loudness
+from tests.conformance.client import Gateway, gateway, listening, loudness
 
 PARKED = RECORDED.replace('application="socket" data="$${lifeline_bridges} async full"', 'application="park"')
 

@@ -12,7 +12,7 @@ from simulator.records import CallRecord, Outcome
 from simulator.switch import Switch
 from simulator.traffic import Traffic, TrafficConfig
 from tests.simulator.conftest import Prompts, StartSwitch
-from tests.simulator.toy_bridge import Gateway, Peer, gateway, listening, loudness
+from tests.conformance.client import Gateway, Peer, gateway, listening, loudness
 
 SPEED = 4.0
 SPEECH_LOUDNESS = 200.0

@@ -10,7 +10,7 @@ import pytest
 from simulator.session import Session
 from simulator.switch import Switch
 from tests.simulator.conftest import RECORDED, Listener, StartSwitch, place
-from tests.simulator.toy_bridge import Peer, listening
+from tests.conformance.client import Peer, listening
 
 MINUTE = "tone_stream://%(1000,0,440);loops=60"
 

@@ -9,7 +9,7 @@ import pytest
 from tests.simulator import recordings
 from tests.simulator.conftest import RECORDED, Listener, Prompts, StartSwitch, place
 from tests.simulator.recordings import comparable
-from tests.simulator.toy_bridge import Peer, gateway, listening
+from tests.conformance.client import Peer, gateway, listening
 
 TONES = "tone_stream://%(300,100,440);loops="
 

@@ -12,7 +12,7 @@ import pytest
 from simulator.errors import SimulatorError
 from simulator.switch import Switch
 from tests.simulator.conftest import RECORDED, Listener, StartSwitch, place
-from tests.simulator.toy_bridge import Peer, Received
+from tests.conformance.client import Peer, Received
 
 PARKED = RECORDED.replace('application="socket" data="$${lifeline_bridges} async full"', 'application="park"')
 
@@ -182,7 +182,7 @@ async def test_python_esl_talks_to_it(start_switch: StartSwitch) -> None:
 
 
 def test_the_tests_own_parser_takes_bytes_one_at_a_time() -> None:
-    from tests.simulator.toy_bridge import Parser
+    from tests.conformance.client import Parser
 
     parser = Parser()
     data = b"Content-Type: api/response\nContent-Length: 3\n\n+OKContent-Type: auth/request\n\n"

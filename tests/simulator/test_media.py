@@ -11,7 +11,7 @@ from espeak.voice import wav
 from simulator.line import FRAME_BYTES, Microphone
 from simulator.media import open_audio
 from tests.simulator.conftest import tone
-from tests.simulator.toy_bridge import loudness
+from tests.conformance.client import loudness
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""A small app for the switch's outbound socket, and a small media gateway: enough of a bridge to drive callers with.
+"""The scripted client: an app for the switch's outbound socket, and a small media gateway.
 
-Not the product's bridge: the simulator must stand without it.
+Not the product's bridge, nor its parser: simulator and real switch are judged without them.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import itertools
 import json
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -61,10 +61,16 @@ class Parser:
         self._buffer = b""
 
     def feed(self, data: bytes) -> list[Received]:
+        return [message for message, _ in self.feed_raw(data)]
+
+    def feed_raw(self, data: bytes) -> list[tuple[Received, bytes]]:
+        """Each message, and its bytes."""
         self._buffer += data
         found = []
+        before = self._buffer
         while (message := self._next()) is not None:
-            found.append(message)
+            found.append((message, before[: len(before) - len(self._buffer)]))
+            before = self._buffer
         return found
 
     def _next(self) -> Received | None:
@@ -100,10 +106,10 @@ class Peer:
         self._parser = Parser()
         self._arrived = asyncio.Condition()
         self.received: list[Received] = []
+        self.sent: list[str] = []
         self.closed = False
         self.variables: dict[str, str] = {}
         self._task = asyncio.create_task(self._read())
-        self._numbers = itertools.count()
 
     async def _read(self) -> None:
         with contextlib.suppress(ConnectionError):
@@ -135,6 +141,7 @@ class Peer:
 
     async def send(self, command: str) -> Received:
         """The command's own answer."""
+        self.sent.append(command)
         since = len(self.received)
         self.writer.write(command.encode() + b"\n\n")
         return await self.until(lambda m: m.content_type in ("command/reply", "api/response"), since=since)
@@ -144,7 +151,7 @@ class Peer:
 
     async def post(self, application: str, argument: str = "", *, lock: bool = False) -> str:
         """Send `execute` and return the Event-UUID it will come back under."""
-        event_uuid = f"execution-{next(self._numbers)}"
+        event_uuid = str(uuid.uuid4())
         locked = "event-lock: true\n" if lock else ""
         body = f"content-type: text/plain\ncontent-length: {len(argument.encode())}\n\n{argument}" if argument else ""
         await self.send(
@@ -183,7 +190,7 @@ class Peer:
 
 @contextlib.asynccontextmanager
 async def listening(
-    app: Callable[[Peer], Awaitable[None]] | None = None,
+    app: Callable[[Peer], Awaitable[None]] | None = None, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[tuple[int, asyncio.Queue[Peer]]]:
     """A server for the dialplan's `socket`: its port, and every connection as a :class:`Peer`."""
     peers: asyncio.Queue[Peer] = asyncio.Queue()
@@ -197,7 +204,7 @@ async def listening(
         if app is not None:
             running.append(asyncio.ensure_future(app(peer)))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, host, port)
     try:
         yield server.sockets[0].getsockname()[1], peers
     finally:
@@ -248,10 +255,10 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def gateway() -> AsyncIterator[Gateway]:
+async def gateway(host: str = "127.0.0.1") -> AsyncIterator[Gateway]:
     found = Gateway()
-    async with serve(found.handle, "127.0.0.1", 0) as server:
-        found.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/stream"
+    async with serve(found.handle, host, 0) as server:
+        found.url = f"ws://{host}:{server.sockets[0].getsockname()[1]}/stream"
         yield found
 
 

@@ -1,0 +1,117 @@
+"""Whether two conversations are alike: the order and kind of messages, and the headers that matter.
+
+Owns what is compared, and what is not because two runs of one real switch differ in it too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from tests.conformance.client import Received
+
+# Beside the first commands, by chance.
+CHANCE = frozenset({"CHANNEL_PARK"})
+# Sent by another thread of the switch than what stands around it in the recording: counted, not ordered.
+ELSEWHERE = re.compile(r"notice:linger|mod_audio_stream::\w+|BACKGROUND_JOB")
+
+STATE = ("Channel-State", "Channel-Call-State", "Channel-State-Number", "Answer-State", "Hangup-Cause")
+APPLICATION = ("Application", "Application-Data", "Application-UUID", "variable_current_application")
+COMPLETE = (
+    "Application-Response", "variable_current_application_response", "variable_playback_seconds",
+    "variable_playback_terminator_used", "variable_read_result", "variable_read_terminator_used",
+    "variable_menu_choice", "variable_menu_choice_invalid", "variable_account_number", "variable_no_input",
+    "variable_choice", "variable_originate_disposition", "variable_DIALSTATUS", "variable_last_bridge_hangup_cause",
+    "variable_bridge_hangup_cause", "variable_originate_failed_cause", "variable_continue_on_fail",
+    "variable_hangup_after_bridge", "variable_socket_resume", "variable_lifeline_step",
+)  # fmt: skip
+PLAYBACK = ("Playback-File-Type", "Playback-File-Path", "Playback-Status")
+RECORD = ("variable_hangup_cause", "variable_hangup_cause_q850", "variable_last_app", "variable_last_arg",
+          "variable_digits_dialed")  # fmt: skip
+HEADERS = {
+    "CHANNEL_DATA": ("Content-Type", "Reply-Text", "Socket-Mode", "Control", *STATE, "variable_socket_resume"),
+    "CHANNEL_EXECUTE": (*STATE, *APPLICATION, "variable_current_loop", "variable_total_loops"),
+    "CHANNEL_EXECUTE_COMPLETE": (*STATE, *APPLICATION, *COMPLETE),
+    "CHANNEL_STATE": STATE,
+    "CHANNEL_HANGUP": STATE,
+    "CHANNEL_UNPARK": STATE,
+    "CHANNEL_HANGUP_COMPLETE": (*STATE, *RECORD),
+    "PLAYBACK_START": (*STATE, *PLAYBACK),
+    "PLAYBACK_STOP": (*STATE, *PLAYBACK),
+    "DTMF": (*STATE, "DTMF-Digit", "DTMF-Source"),
+    "CUSTOM": (*STATE, "Event-Subclass"),
+    "BACKGROUND_JOB": ("Job-Command", "Job-Command-Arg"),
+    "text/disconnect-notice": ("Content-Disposition", "Linger-Time"),
+    "command/reply": ("Reply-Text",),
+}
+# What a SIP call brings along, and statistics: of the endpoint, not of the Event Socket.
+_ENDPOINT = re.compile(
+    r"variable_(sip_|rtp_|sofia_|switch_r_sdp|ep_codec|remote_|local_|advertised_|recovery_|(audio|video|text)_media_flow"
+    r"|max_forwards|dtmf_type|.*(codec|rate)$|presence|originat|effective_|bypass_media|signal_bond|direction|is_outbound"
+    r"|conf_socket|origination_|rdnis|export_vars|null_)"
+)
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+_PLACE = re.compile(r"(?:[\d.]+:\d+\|?)+ async full")
+_FOLDER = re.compile(r"(?<![\w/])/[\w./-]+/")
+
+
+def general(text: str) -> str:
+    """A value without what differs from run to run: identifiers, addresses, folders, and how long a socket lingers."""
+    text = _PLACE.sub("SOCKET", _UUID.sub("UUID", text))
+    if text.startswith("UP "):
+        return "UP"
+    return _FOLDER.sub("FOLDER/", re.sub(r"5099|5090|ws://[\d.]+:\d+", "PLACE", text))
+
+
+def own_messages(messages: Iterable[Received], call_uuid: str) -> list[Received]:
+    """Without other calls' events and the switch's own, which ``event plain all`` brings."""
+    return [
+        message for message in messages
+        if not message.event or message.event == "BACKGROUND_JOB" or message.headers.get("Unique-ID") == call_uuid
+    ]  # fmt: skip
+
+
+def order(messages: Iterable[Received]) -> list[str]:
+    return [m.kind() for m in messages if m.kind() not in CHANCE and not ELSEWHERE.fullmatch(m.kind())]
+
+
+def elsewhere(messages: Iterable[Received]) -> Counter[str]:
+    return Counter(m.kind() for m in messages if ELSEWHERE.fullmatch(m.kind()))
+
+
+def headers(message: Received) -> dict[str, str | None]:
+    """Those that matter, in a form that can be compared; None for one that is not there."""
+    wanted = HEADERS.get(message.event or message.content_type, ())
+    return {name: None if (value := message.headers.get(name)) is None else general(value) for name in wanted}
+
+
+def names(message: Received, *, endpoint: bool) -> set[str]:
+    """Every header's name; without those of the kind of endpoint unless ``endpoint``."""
+    return {name for name in message.headers if endpoint or not _ENDPOINT.match(name)}
+
+
+def differences(
+    recorded: list[Received], seen: list[Received], *, compare_names: Callable[[Received], set[str]] | None = None
+) -> list[str]:
+    """Empty when alike. Messages are paired by position among those of their kind."""
+    found = []
+    if order(recorded) != order(seen):
+        found.append(f"order of messages:\n  recorded {order(recorded)}\n  seen     {order(seen)}")
+    if elsewhere(recorded) != elsewhere(seen):
+        found.append(f"recorded {dict(elsewhere(recorded))}, seen {dict(elsewhere(seen))}")
+    for kind in dict.fromkeys(m.kind() for m in recorded if m.kind() not in CHANCE):
+        pairs = zip((m for m in recorded if m.kind() == kind), (m for m in seen if m.kind() == kind), strict=False)
+        for number, (old, new) in enumerate(pairs, 1):
+            before, after = headers(old), headers(new)
+            found += [
+                f"{kind} {number}: {name} recorded {before[name]!r}, seen {after[name]!r}"
+                for name in before
+                if before[name] != after[name]
+            ]
+            if general(old.body) != general(new.body):
+                found.append(f"{kind} {number}: body recorded {old.body[:200]!r}, seen {new.body[:200]!r}")
+            if compare_names is not None and compare_names(old) != compare_names(new):
+                missing, extra = compare_names(old) - compare_names(new), compare_names(new) - compare_names(old)
+                found.append(f"{kind} {number}: headers missing {sorted(missing)}, not recorded {sorted(extra)}")
+    return found

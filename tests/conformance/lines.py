@@ -1,0 +1,257 @@
+"""A switch to place calls on: the simulator, or a real FreeSWITCH, driven alike through its Event Socket.
+
+Owns how a call arrives, what its caller does, and what an observer beside it sees. What is asked of a switch is the
+scenarios'. The recorded switch, which plays a conversation back, is :mod:`tests.conformance.recorded`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from espeak.voice import wav
+from simulator.channel import Identity
+from simulator.switch import Switch
+from tests.conformance.client import Gateway, Peer, Received, gateway, listening
+from tests.conformance.sip_agent import sip_agent
+
+# What the recorder's own dialplan did when its socket had closed: a variable to ask for, a tone, the end.
+GOES_ON = ("set:went_on=yes", "playback:tone_stream://%(400,0,440)", "hangup")
+SOCKET = "socket:${conf_socket}"
+BEFORE_A_SOCKET = ("set:socket_resume=true", "answer")
+Listening = AbstractAsyncContextManager[tuple[int, asyncio.Queue[Peer]]]
+
+
+def inline(actions: Sequence[str]) -> str:
+    """A dialplan as one word; the actions' own commas and spaces make ``^`` and variables necessary."""
+    text = "m:^:" + "^".join(actions)
+    assert " " not in text, "an inline dialplan is one word of a command"
+    return text
+
+
+class Agent(Protocol):
+    """``address`` is ``name@host:port``, for ``sofia/internal/…``."""
+
+    @property
+    def address(self) -> str: ...
+
+    async def hang_up(self) -> None: ...
+
+
+class Line(ABC):
+    """``speed``: how many of the switch's seconds pass in one of ours."""
+
+    name: str
+    host: str  # where the switch reaches this machine
+    speed: float
+    folder: Path  # which the switch reads too
+
+    @abstractmethod
+    async def place(
+        self,
+        where: str,
+        *,
+        before: Sequence[str] = BEFORE_A_SOCKET,
+        after: Sequence[str] = GOES_ON,
+        variables: Mapping[str, str] | None = None,
+    ) -> str:
+        """A call arrives and is given to the ``socket`` at ``where`` (host list and mode). Its identifier."""
+
+    @abstractmethod
+    async def arrive(self, destination: str) -> str:
+        """A call arrives for an extension of the deployed dialplan."""
+
+    @abstractmethod
+    async def dial_in(self) -> Peer:
+        """A new connection to the control port, not yet authorised."""
+
+    @abstractmethod
+    async def api(self, command: str) -> str:
+        """By the control port, whatever the call's own sockets do."""
+
+    @abstractmethod
+    def sound(self, name: str, seconds: float) -> str:
+        """The path of a WAV file of that length, readable for the switch."""
+
+    def again(self) -> str:
+        """What brings a call back to its ``socket`` when it is transferred there."""
+        return f"{inline((*BEFORE_A_SOCKET, SOCKET, *GOES_ON))} inline"
+
+    def listening(self) -> Listening:
+        return listening(host=self.host)
+
+    def gateway(self) -> AbstractAsyncContextManager[Gateway]:
+        return gateway(self.host)
+
+    def where(self, *ports: int) -> str:
+        return f"{'|'.join(f'{self.host}:{port}' for port in ports)} async full"
+
+    @abstractmethod
+    def agent(self) -> AbstractAsyncContextManager[Agent]:
+        """Somebody whom ``bridge`` reaches."""
+
+    async def press(self, call_uuid: str, keys: str) -> None:
+        """The caller presses these keys, one after the other."""
+        for key in keys:
+            await self.api(f"uuid_recv_dtmf {call_uuid} {key}")
+
+    async def hang_up(self, call_uuid: str, cause: str = "NORMAL_CLEARING") -> None:
+        await self.api(f"uuid_kill {call_uuid} {cause}")
+
+    async def wait(self, seconds: float) -> None:
+        """Let time pass on the switch: only where the point is that nothing happens meanwhile."""
+        await asyncio.sleep(seconds / self.speed)
+
+
+class ControlledLine(Line):
+    """A switch with a control port. ``watch`` is a second connection that sees every call's events."""
+
+    def __init__(self, control: Peer, watch: Peer, folder: Path, place: tuple[str, int, str]) -> None:
+        self.control, self.watch, self.folder = control, watch, folder
+        self.control_place = place
+
+    async def dial_in(self) -> Peer:
+        return Peer(*await asyncio.open_connection(*self.control_place[:2]))
+
+    async def api(self, command: str) -> str:
+        return await self.control.api(command)
+
+    def sound(self, name: str, seconds: float) -> str:
+        path = self.folder / f"{name}.wav"
+        if not path.exists():
+            samples = 6000 * np.sin(2 * np.pi * 440 / 8000 * np.arange(round(seconds * 8000)))
+            path.write_bytes(wav(samples.astype("<i2").tobytes(), 8000))
+            path.chmod(0o644)
+        return str(path)
+
+    async def seen(self, call_uuid: str, kind: str, *, since: int = 0) -> Received:
+        """An event of this call, as the observer sees it."""
+        return await self.watch.until(
+            lambda m: m.kind() == kind and m.headers.get("Unique-ID") == call_uuid, since=since
+        )
+
+    def events(self, call_uuid: str) -> list[Received]:
+        return [m for m in self.watch.received if m.headers.get("Unique-ID") == call_uuid]
+
+    async def seen_variable(self, call_uuid: str, name: str, wanted: str) -> Received:
+        """The first event of this call in which a variable has that value."""
+        return await self.watch.until(
+            lambda m: m.headers.get("Unique-ID") == call_uuid and m.headers.get(f"variable_{name}") == wanted
+        )
+
+
+def seconds(event: Received) -> float:
+    """When it happened, by the switch's own clock."""
+    return int(event.headers["Event-Date-Timestamp"]) / 1_000_000
+
+
+async def _control(host: str, port: int, password: str) -> Peer:
+    peer = Peer(*await asyncio.open_connection(host, port))
+    await peer.until_kind("auth/request")
+    answer = await peer.send(f"auth {password}")
+    assert answer.headers["Reply-Text"] == "+OK accepted", "FREESWITCH_ESL: the switch refuses this password"
+    return peer
+
+
+@contextlib.asynccontextmanager
+async def controlled(host: str, port: int, password: str) -> AsyncIterator[tuple[Peer, Peer]]:
+    control = await _control(host, port, password)
+    watch = await _control(host, port, password)
+    try:
+        await watch.send("event plain all")
+        yield control, watch
+    finally:
+        await control.close()
+        await watch.close()
+
+
+class SimulatedAgent:
+    address = "agent@127.0.0.1:5090"
+
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+
+    async def hang_up(self) -> None:
+        (leg,) = self._switch.agent_legs.values()
+        leg.hang_up("NORMAL_CLEARING")
+
+
+class SimulatedLine(ControlledLine):
+    name = "simulator"
+    host = "127.0.0.1"
+
+    def __init__(self, switch: Switch, control: Peer, watch: Peer, folder: Path) -> None:
+        place = "127.0.0.1", switch.inbound_port, switch.config.password
+        super().__init__(control, watch, folder, place)
+        self.switch = switch
+        self.speed = switch.config.speed
+
+    async def place(
+        self,
+        where: str,
+        *,
+        before: Sequence[str] = BEFORE_A_SOCKET,
+        after: Sequence[str] = GOES_ON,
+        variables: Mapping[str, str] | None = None,
+    ) -> str:
+        identity = Identity(destination=inline((*before, SOCKET, *after)), dialplan="inline", rdnis="9000")
+        values = {"conf_socket": where} | dict(variables or {})
+        return self.switch.place_call(identity, self.switch.answering("caller"), variables=values).channel.uuid
+
+    @contextlib.asynccontextmanager
+    async def agent(self) -> AsyncIterator[Agent]:
+        yield SimulatedAgent(self.switch)
+
+    async def arrive(self, destination: str) -> str:
+        return self.switch.place_call(Identity(destination=destination), self.switch.answering("caller")).channel.uuid
+
+
+class RealLine(ControlledLine):
+    """Needs no telephone: the switch's ``null`` endpoint answers at once, and the control port presses the keys."""
+
+    name = "real switch"
+    speed = 1.0
+
+    def __init__(self, control: Peer, watch: Peer, folder: Path, place: tuple[str, int, str]) -> None:
+        super().__init__(control, watch, folder, place)
+        self.host = os.environ.get("FREESWITCH_LISTEN", "127.0.0.1")
+        self.endpoint = os.environ.get("FREESWITCH_ENDPOINT", "null/caller")
+        self.placed: list[str] = []
+
+    async def place(
+        self,
+        where: str,
+        *,
+        before: Sequence[str] = BEFORE_A_SOCKET,
+        after: Sequence[str] = GOES_ON,
+        variables: Mapping[str, str] | None = None,
+    ) -> str:
+        values = {"conf_socket": where} | dict(variables or {})
+        return await self._originate(values, f"{inline((*before, SOCKET, *after))} inline")
+
+    def agent(self) -> AbstractAsyncContextManager[Agent]:
+        return sip_agent(self.host)
+
+    async def arrive(self, destination: str) -> str:
+        return await self._originate({}, f"{destination} XML lifeline")
+
+    async def _originate(self, variables: Mapping[str, str], target: str) -> str:
+        call_uuid = str(uuid.uuid4())
+        listed = "".join(f",{name}='{value}'" for name, value in variables.items())
+        self.placed.append(call_uuid)
+        await self.control.send(f"bgapi originate {{origination_uuid={call_uuid}{listed}}}{self.endpoint} {target}")
+        return call_uuid
+
+    async def clean_up(self) -> None:
+        """No call of a failed test is left to disturb the next."""
+        for call_uuid in self.placed:
+            await self.hang_up(call_uuid)

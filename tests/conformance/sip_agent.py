@@ -1,0 +1,103 @@
+"""A person with a SIP telephone, as small as one can be: answers at once, says nothing, and may hang up first.
+
+Only for the real switch, whose ``bridge`` needs somebody to reach. Silence, so no RTP is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+
+Address = tuple[str, int]
+_SDP = (
+    "v=0\r\no=agent 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP {codec}\r\n"
+    "a=sendrecv\r\n"
+)
+
+
+def _fields(text: str, *names: str) -> str:
+    lines = text.split("\r\n")
+    return "".join(f"{line}\r\n" for line in lines if line.partition(":")[0].lower() in names)
+
+
+class SipAgent(asyncio.DatagramProtocol):
+    """``number@host:port`` is :attr:`address`. ``answered`` and ``over`` are set as the call goes."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.answered = asyncio.Event()
+        self.over = asyncio.Event()
+        self._transport: asyncio.DatagramTransport | None = None
+        self._invite = ""
+        self._from: Address = (host, 0)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self._transport = transport
+
+    @property
+    def port(self) -> int:
+        assert self._transport is not None
+        return int(self._transport.get_extra_info("sockname")[1])
+
+    @property
+    def address(self) -> str:
+        return f"agent@{self.host}:{self.port}"
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        text = data.decode("utf-8", "replace")
+        method = text.partition(" ")[0]
+        if method == "INVITE":
+            self._invite, self._from = text, addr
+            codec = (re.search(r"m=audio \d+ \S+ (\d+)", text) or ["", "8"])[1]
+            body = _SDP.format(host=self.host, port=self.port, codec=codec)
+            self._answer(text, addr, body)
+            self.answered.set()
+        elif method in ("BYE", "CANCEL"):
+            self._answer(text, addr)
+            self.over.set()
+        elif method == "OPTIONS":
+            self._answer(text, addr)
+        elif text.startswith("SIP/2.0 200") and "BYE" in _fields(text, "cseq"):
+            self.over.set()
+
+    def _answer(self, request: str, addr: Address, body: str = "") -> None:
+        """200 OK, in which the agent's side of the dialogue gets its tag."""
+        head = _fields(request, "via", "record-route", "from", "to", "call-id", "cseq")
+        head = re.sub(r"(?m)^(To: [^\r;]*(?:;(?!tag=)[^\r;]*)*)\r$", r"\1;tag=agent\r", head)
+        self._send(f"SIP/2.0 200 OK\r\n{head}{self._about(body)}", addr)
+
+    def _about(self, body: str = "") -> str:
+        kind = "Content-Type: application/sdp\r\n" if body else ""
+        return f"Contact: <sip:{self.address}>\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"
+
+    def _send(self, text: str, addr: Address) -> None:
+        assert self._transport is not None
+        self._transport.sendto(text.encode(), addr)
+
+    async def hang_up(self) -> None:
+        """Say BYE as the one who was called: From and To change sides."""
+        invite = self._invite
+        who, whom = _fields(invite, "to")[4:].strip(), _fields(invite, "from")[6:].strip()
+        contact = re.search(r"(?im)^contact:.*?<(sip:[^>]+)>", invite)
+        assert contact is not None, "an INVITE has a Contact"
+        self._send(
+            f"BYE {contact[1]} SIP/2.0\r\nVia: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK-bye-1\r\n"
+            f"Max-Forwards: 70\r\nFrom: {who};tag=agent\r\nTo: {whom}\r\n"
+            f"{_fields(invite, 'call-id')}CSeq: 1 BYE\r\n{self._about()}",
+            self._from,
+        )
+        async with asyncio.timeout(5):
+            await self.over.wait()
+
+
+@contextlib.asynccontextmanager
+async def sip_agent(host: str) -> AsyncIterator[SipAgent]:
+    loop = asyncio.get_running_loop()
+    transport, agent = await loop.create_datagram_endpoint(lambda: SipAgent(host), local_addr=(host, 0))
+    try:
+        yield agent
+    finally:
+        transport.close()
