@@ -37,7 +37,11 @@ class SwitchControlError(Exception):
 
 
 class SwitchAwayError(SwitchControlError):
-    """No FreeSWITCH answered in time. An order may have been carried out all the same: ask before repeating it."""
+    """No FreeSWITCH is there."""
+
+
+class NoAnswerError(SwitchAwayError):
+    """It took the question and did not answer in time. An order may have been carried out: ask before repeating it."""
 
 
 class WrongPasswordError(SwitchControlError):
@@ -181,7 +185,7 @@ class SwitchControl:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise SwitchAwayError(f"The switch at {self._place} did not answer within {limit_s:g} s.") from None
+            raise NoAnswerError(f"The switch at {self._place} did not answer within {limit_s:g} s.") from None
         if done.returncode != 0:
             reason = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]
             raise SwitchAwayError(f"Asking the switch at {self._place} failed: {reason[0]}")
@@ -195,6 +199,8 @@ class SwitchControl:
                 raise ControlUnavailableError(
                     "The switch's control port needs python-ESL: apt-get install gcc python3-dev, then start again."
                 )
+            case "no answer":
+                raise NoAnswerError(f"The switch at {self._place} closed the connection before it answered.")
             case "password":
                 raise WrongPasswordError(
                     f"The switch at {self._place} refuses the password: set {self.password_setting} to the one "

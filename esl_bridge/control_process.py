@@ -28,7 +28,7 @@ def ask(host: str, port: int, password: str, command: str) -> dict[str, str]:
     event = connection.api(name, argument)
     body = event.getBody() if event is not None else None
     if body is None:
-        return {"failed": "away", "text": "it closed the connection before it answered"}
+        return {"failed": "no answer", "text": ""}
     connection.disconnect()
     return {"reply": body}
 

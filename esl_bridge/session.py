@@ -21,7 +21,7 @@ from esl_bridge.calls.from_switch import AUDIO_EVENTS, EVENTS, connected, dialle
 from esl_bridge.calls.to_switch import SwitchSettings, to_switch
 from esl_bridge.protocol import commands
 from esl_bridge.protocol.conversation import Conversation, Disconnecting, Happened, Rejected, Replied
-from esl_bridge.protocol.errors import EventSocketError, UnsafeArgument
+from esl_bridge.protocol.errors import ConnectionLost, EventSocketError, TooLarge, UnsafeArgument
 from esl_bridge.protocol.messages import Event
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,9 @@ LINGER_S = 10
 HANDSHAKE_S = 5.0
 # A switch that takes nothing while we write this much is gone; its calls are in the dialplan's hands.
 MAX_UNSENT_BYTES = 1 << 20
+# While the switch is asked whose call this is. It answers in milliseconds, after events that had come already; when this
+# much has gathered it has stopped answering, and the call's timer in it will act.
+MAX_HELD = 1000
 
 
 class Expecting(StrEnum):
@@ -140,6 +143,9 @@ class Session(asyncio.Protocol):
 
     def _reply(self, reply: Replied[Tag]) -> None:
         match reply.tag.expecting:
+            case Expecting.CHANNEL if not reply.ok:
+                log.warning("the switch has no call for this connection", text=reply.text)
+                self._give_up("refused")
             case Expecting.CHANNEL:
                 self._begin(reply.message.event())
             case Expecting.TIMER_ID:
@@ -188,14 +194,24 @@ class Session(asyncio.Protocol):
                 self._handle(earlier)
             self._handle(event)
         elif self._held is not None:
-            if not isinstance(event, told.TimePassed):
-                self._held.append(event)
+            self._hold(event)
         elif self.call.in_doubt(self._bridge.now()):
             log.warning("this call stood still here; asking the switch who owns it", call=self.call_uuid)
             self._held = [event]
             self._send(commands.get_variable(self.call_uuid, "ll_owner"), Tag(Expecting.OWNER, "owner"))
         else:
             self._handle(event)
+
+    def _hold(self, event: told.Input) -> None:
+        assert self._held is not None
+        if isinstance(event, told.TimePassed):
+            return
+        if len(self._held) >= MAX_HELD:
+            log.error("the switch does not say whose call this is; nothing more is said on this socket", call=self.call_uuid)
+            self._held = None
+            self._handle(told.OwnerChanged())
+            return
+        self._held.append(event)
 
     def _owner_told(self, owner: str) -> None:
         """Every event that the switch sent before its answer has been held; they are decided now, or never."""
@@ -239,7 +255,11 @@ class Session(asyncio.Protocol):
         if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self._give_up("not_reading")
             return
-        transport.write(self._conversation.send(command, tag))
+        try:
+            transport.write(self._conversation.send(command, tag))
+        except (TooLarge, ConnectionLost) as error:
+            log.warning("a command was not sent", call=self.call_uuid, what=tag.what, error=str(error))
+            self._give_up("not_answering")
 
     def _set_timer(self) -> None:
         if self._timer is not None:

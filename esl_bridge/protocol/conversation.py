@@ -1,6 +1,7 @@
 """One Event Socket conversation without a socket: what was sent, what it answers, what happened.
 
-Owns the matching of replies to commands, in order, and the limits on what may wait. The shell owns bytes and time.
+Owns the matching of replies to commands, in order, the state of the connection (``states.py``) and the limits on what may
+wait. The shell owns bytes and time.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from esl_bridge.protocol.commands import Command, ReplyKind
-from esl_bridge.protocol.errors import TooLarge, UnexpectedReply
+from esl_bridge.protocol.commands import Command, ReplyKind, connect
+from esl_bridge.protocol.errors import ConnectionLost, TooLarge, UnexpectedMessage, UnexpectedReply
 from esl_bridge.protocol.messages import ContentType, Event, Message
 from esl_bridge.protocol.reader import Reader
+from esl_bridge.protocol.states import TRANSITIONS, State, Trigger
 
 # A call sends a handful of commands a step; a thousand unanswered means that the switch has stopped reading.
 MAX_PENDING = 1000
+
+CONNECT = connect().data
 
 Tag = TypeVar("Tag")
 
@@ -56,27 +60,43 @@ class Conversation(Generic[Tag]):
     def __init__(self) -> None:
         self._reader = Reader()
         self._pending: deque[tuple[ReplyKind, Tag]] = deque()
+        self.state = State.NEW
 
     def send(self, command: Command, tag: Tag) -> bytes:
+        """Raises TooLarge when too much waits for an answer already, ConnectionLost when the switch has said goodbye."""
+        trigger = Trigger.CONNECT_SENT if command.data == CONNECT else Trigger.COMMAND_SENT
+        after = TRANSITIONS.get((self.state, trigger))
+        if after is None:
+            raise ConnectionLost(f"nothing of this kind may be sent on a connection that is {self.state}")
         if len(self._pending) >= MAX_PENDING:
             raise TooLarge(f"{MAX_PENDING} commands wait for a reply")
+        self.state = after
         self._pending.append((command.reply, tag))
         return command.data
 
     def receive(self, data: bytes) -> Iterator[Replied[Tag] | Happened | Disconnecting | Rejected]:
-        """Raises MalformedStream for bytes that are not the protocol, UnexpectedReply for an answer to nothing."""
+        """Raises MalformedStream for bytes that are not the protocol, UnexpectedReply for an answer to nothing, and
+        UnexpectedMessage for a message that has no place in the connection's state."""
         for message in self._reader.feed(data):
             match message.content_type:
                 case ContentType.EVENT_PLAIN | ContentType.EVENT_JSON:
+                    self._move(Trigger.EVENT)
                     yield Happened(message.event())
                 case ContentType.COMMAND_REPLY | ContentType.API_RESPONSE:
                     yield self._reply(message)
                 case ContentType.DISCONNECT_NOTICE:
-                    yield Disconnecting(lingering=message.headers.get("Content-Disposition") == "linger")
+                    lingering = message.headers.get("Content-Disposition") == "linger"
+                    self._move(Trigger.LINGER if lingering else Trigger.GOODBYE)
+                    yield Disconnecting(lingering=lingering)
                 case ContentType.RUDE_REJECTION:
+                    self._move(Trigger.REJECTION)
                     yield Rejected(message.body.decode("utf-8", "replace"))
-                case _:
-                    continue
+                case ContentType.AUTH_REQUEST:
+                    self._move(Trigger.CHALLENGE)
+                case ContentType.LOG_DATA:
+                    self._move(Trigger.LOG)
+                case other:
+                    raise UnexpectedMessage(f"a message of type {other[:40]!r} is none of the Event Socket's")
 
     def unanswered(self) -> list[Tag]:
         """What was sent and never answered; the shell fails these when the peer is gone."""
@@ -92,4 +112,13 @@ class Conversation(Generic[Tag]):
             raise UnexpectedReply(f"{message.content_type} came where {kind.value} was due")
         api = kind is ReplyKind.API
         text = message.body.decode("utf-8", "replace").strip() if api else message.reply_text
-        return Replied(tag, not text.startswith("-"), text, message)
+        ok = not text.startswith("-")
+        connected = self.state is State.CONNECTING and ok
+        self._move(Trigger.CHANNEL_DATA if connected else Trigger.ACCEPTED if ok else Trigger.REFUSED)
+        return Replied(tag, ok, text, message)
+
+    def _move(self, trigger: Trigger) -> None:
+        after = TRANSITIONS.get((self.state, trigger))
+        if after is None:
+            raise UnexpectedMessage(f"{trigger} has no place on a connection that is {self.state}")
+        self.state = after

@@ -21,5 +21,9 @@ class UnexpectedReply(EventSocketError):
     """The peer replied to a command that was never sent."""
 
 
+class UnexpectedMessage(EventSocketError):
+    """The peer sent something that has no place in this state of the connection (``states.py``)."""
+
+
 class ConnectionLost(EventSocketError):
-    """The peer is gone; every reply still awaited fails with this."""
+    """The peer is gone or has said goodbye: nothing more can be asked of it."""

@@ -13,3 +13,12 @@ def from_freeswitch(name: str, socket: int = 1) -> bytes:
     rows = (json.loads(line) for line in (FOLDER / f"{name}.jsonl").read_text().splitlines())
     sent = (row["data"] for row in rows if row["from"] == "freeswitch" and row.get("socket", 1) == socket)
     return "".join(sent).encode("latin-1")
+
+
+def sockets() -> list[tuple[str, int]]:
+    """Every recorded connection: a call that came back has two."""
+    found = []
+    for name in NAMES:
+        rows = (json.loads(line) for line in (FOLDER / f"{name}.jsonl").read_text().splitlines())
+        found += [(name, number) for number in sorted({row.get("socket", 1) for row in rows})]
+    return found

@@ -22,6 +22,7 @@ from esl_bridge import control
 from esl_bridge.control import (
     AccessListError,
     ControlUnavailableError,
+    NoAnswerError,
     RefusedError,
     SwitchAwayError,
     SwitchControl,
@@ -234,7 +235,7 @@ def test_silence_ends_at_the_deadline_and_leaves_no_process(serve: Serve) -> Non
     # Other tests of this run may have left helpers of Python's own multiprocessing.
     before = psutil.Process(os.getpid()).children()
     began = time.monotonic()
-    with pytest.raises(SwitchAwayError, match=r"did not answer within 0\.7 s"):
+    with pytest.raises(NoAnswerError, match=r"did not answer within 0\.7 s"):
         client(serve(never_says_a_word), deadline_s=0.7).status()
     assert time.monotonic() - began < 3
     assert psutil.Process(os.getpid()).children() == before
