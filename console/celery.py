@@ -14,4 +14,5 @@ app.autodiscover_tasks(["console", "callflows"])
 # A round that was not taken in time is not worth taking later.
 app.conf.beat_schedule = {
     "settle-orphans": {"task": "console.settle_orphans", "schedule": 10.0, "options": {"expires": 9.0}},
+    "watch-switches": {"task": "console.watch_switches", "schedule": 10.0, "options": {"expires": 9.0}},
 }

@@ -67,6 +67,10 @@ class Environment:
                 ) from None
         return networks
 
+    def beginning_with(self, prefix: str) -> list[str]:
+        """The variables that are given, not the settings there are."""
+        return sorted(name for name in self._environ if name.startswith(prefix))
+
     def refuse_unknown(self, prefix: str, known_elsewhere: tuple[str, ...]) -> None:
         """Raises for a variable that begins with ``prefix`` and that nobody reads: most likely a typing error."""
         for name in sorted(self._environ):

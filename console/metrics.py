@@ -1,15 +1,20 @@
-"""The figures as Prometheus metrics, read at each scrape from the one function that the page uses."""
+"""The figures as Prometheus metrics, read at each scrape from the one function that the page uses.
+
+A switch that was not looked at lately has no figures here, but for when it was: an old number is a wrong one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import structlog
 from django.db import Error as DatabaseError
+from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from console.figures import figures
+from console.switch_panel import Known, SwitchRow, switch_rows
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +34,20 @@ COUNTS = {
 }
 
 
+SWITCHES = {
+    "sessions": ("sessions", "Sessions (legs of calls) that the switch holds."),
+    "sessions_limit": ("sessions_most", "Sessions that the switch takes at most."),
+    "sessions_peak": ("sessions_peak", "Most sessions at once since the switch started."),
+    "sessions_per_second_limit": ("sessions_per_s_most", "New sessions a second that the switch takes at most."),
+    "uptime_seconds": ("uptime_s", "How long the switch had run when it was looked at."),
+}
+
+
 class FiguresCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         try:
             found = figures()
+            rows = switch_rows(timezone.now())
         except DatabaseError as error:  # The process's other metrics are worth having all the same.
             log.warning("the figures cannot be read for metrics", error=str(error))
             return
@@ -59,7 +74,30 @@ class FiguresCollector(Collector):
             capacities.add_metric([worker_id], capacity)
         yield workers
         yield capacities
+        yield from switch_metrics(rows)
 
     def describe(self) -> list[GaugeMetricFamily]:
         """Nothing ahead of a scrape: registering must not ask the database."""
         return []
+
+
+def switch_metrics(rows: Sequence[SwitchRow]) -> Iterator[GaugeMetricFamily]:
+    looked = GaugeMetricFamily(
+        "lifeline_switch_looked_at_seconds", "When the switch was looked at last, as a Unix time.", labels=["switch"]
+    )
+    reachable = GaugeMetricFamily(
+        "lifeline_switch_reachable", "Whether the switch answered; absent when it was not looked at lately.", labels=["switch"]
+    )
+    for row in rows:
+        if row.report is not None:
+            looked.add_metric([row.name], row.report.looked_at.timestamp())
+        if row.known in (Known.REACHABLE, Known.UNREACHABLE):
+            reachable.add_metric([row.name], int(row.is_reachable))
+    yield looked
+    yield reachable
+    for name, (field, text) in SWITCHES.items():
+        family = GaugeMetricFamily(f"lifeline_switch_{name}", text, labels=["switch"])
+        for row in rows:
+            if row.is_reachable:
+                family.add_metric([row.name], getattr(row.report, field))
+        yield family

@@ -1,6 +1,7 @@
 """The records: what the journal said about calls, turns and incidents, and what operators did.
 
-Owns the rows only. They are written by the recorder (``projection.py``) and the settling of orphans, by nobody else.
+Owns the rows only. Calls, turns and incidents are written by the recorder (``projection.py``) and the settling of orphans,
+by nobody else; reports on switches and test calls by their tasks.
 """
 
 from __future__ import annotations
@@ -151,3 +152,70 @@ class OperatorAction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user}: {self.what} {self.target}"
+
+
+class SwitchState(models.TextChoices):
+    """``unknown``: nobody can ask it from here, so nothing is known of it."""
+
+    REACHABLE = "reachable"
+    UNREACHABLE = "unreachable"
+    UNKNOWN = "unknown"
+
+
+class SwitchReport(models.Model):
+    """What the last look at one switch found. Only a row whose ``looked_at`` is recent says anything about now.
+
+    ``since``: how long it has been in its state without a gap in the looking. Figures are those of ``seen_at``, the last
+    time it answered.
+    """
+
+    name = models.CharField(max_length=64, unique=True)
+    place = models.CharField(max_length=300, help_text="Its address then: a switch that was moved is another one.")
+    state = models.CharField(max_length=16, choices=SwitchState.choices)
+    reason = models.CharField(max_length=300, blank=True)
+    since = models.DateTimeField()
+    looked_at = models.DateTimeField()
+    seen_at = models.DateTimeField(null=True, blank=True)
+    version = models.CharField(max_length=100, blank=True)
+    is_ready = models.BooleanField(default=False)
+    sessions = models.PositiveIntegerField(default=0)
+    sessions_peak = models.PositiveIntegerField(default=0)
+    sessions_most = models.PositiveIntegerField(default=0)
+    sessions_per_s_most = models.PositiveIntegerField(default=0)
+    uptime_s = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        permissions = [("see_channels", "Can see the channels of a switch")]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.state}"
+
+
+class TrialState(models.TextChoices):
+    ASKED = "asked"
+    CALLING = "calling"
+    ANSWERED = "answered"
+    FAILED = "failed"
+
+
+class TrialCall(models.Model):
+    """A test call that an operator asked for, and what became of it. ``call_uuid``: as the bridge knows it.
+
+    (Named so because pytest would take a class ``TestCall`` for tests.)
+    """
+
+    switch = models.CharField(max_length=64)
+    endpoint = models.CharField(max_length=256)
+    user = models.CharField(max_length=150)
+    state = models.CharField(max_length=16, choices=TrialState.choices, default=TrialState.ASKED)
+    reason = models.CharField(max_length=300, blank=True)
+    call_uuid = models.CharField(max_length=64, blank=True, db_index=True)
+    asked_at = models.DateTimeField(db_index=True)
+    called_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        permissions = [("place_test_call", "Can place test calls")]
+
+    def __str__(self) -> str:
+        return f"test call {self.pk} on {self.switch}: {self.state}"

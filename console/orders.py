@@ -1,4 +1,4 @@
-"""Operators' orders from the live page: circuits, and (in demonstration mode) breaking and mending the local engine.
+"""Operators' orders from the live page: circuits, test calls, and (in a demonstration) breaking and mending the local engine.
 
 Owns checking, carrying out and recording them. Nothing is said to be done before it is stored where the fleet reads it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
+import redis
 import structlog
 from django import forms
 from django.conf import settings
@@ -18,6 +19,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
+from kombu.exceptions import OperationalError
 
 from ai_engine.circuits import operators
 from ai_engine.circuits.errors import CircuitError, CircuitsUnreachableError
@@ -26,7 +28,10 @@ from ai_engine.engines.config import Stage
 from ai_engine.local.faults import Mode as FaultMode
 from ai_engine.local.faults import set_fault
 from ai_engine.management.commands.circuit import settings_engines
+from console import trial_calls
 from console.models import OperatorAction
+from console.switches import switch_named
+from console.tasks import place_test_call
 
 log = structlog.get_logger(__name__)
 STATES = {"open": CircuitState.FORCED_OPEN, "close": CircuitState.FORCED_CLOSED}
@@ -91,6 +96,28 @@ def break_engine(request: HttpRequest) -> HttpResponse:
     mended = mode == FaultMode.NONE
     _remember(request, "mend engine" if mended else f"break engine: {mode}", stage or "every stage", "demonstration", None)
     return _answer(request, "Confirmed: mended." if mended else "Confirmed: the local engine is broken now.", ok=True)
+
+
+@require_POST
+@login_required
+@permission_required("console.place_test_call", raise_exception=True)
+def order_test_call(request: HttpRequest) -> HttpResponse:
+    """Stored first, then handed to a worker: a call that rings blocks, and no page may wait for it."""
+    switch = switch_named(request.POST.get("switch", ""))
+    if switch is None:
+        return _answer(request, "Not done: there is no such switch.", ok=False)
+    try:
+        trial = trial_calls.ask(switch, request.user.get_username())
+    except trial_calls.TrialRefusedError as error:
+        return _answer(request, f"Not done: {error}.", ok=False)
+    try:
+        # Not tried again for long: a browser waits, and a call that rings later rings for nobody.
+        place_test_call.apply_async((trial.pk,), expires=trial_calls.TAKEN_WITHIN.total_seconds(), retry=False)
+    except (OperationalError, redis.RedisError, OSError) as error:
+        log.warning("test_call_not_handed_over", error=str(error))
+        trial_calls.finish(trial, reason="the queue to the worker (Redis) does not answer")
+        return _answer(request, "Not done: the queue to the worker (Redis) does not answer.", ok=False)
+    return _answer(request, f"Asked for a test call on {switch.name}: how far it comes is shown here.", ok=True)
 
 
 def _remember(request: HttpRequest, what: str, target: str, why: str, until: float | None) -> None:

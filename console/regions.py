@@ -19,12 +19,14 @@ from django.utils import timezone
 from ai_engine.circuits.states import CircuitState, CircuitView
 from ai_engine.local.faults import Fault, current_fault
 from ai_engine.local.faults import Mode as FaultMode
-from console import words
+from console import switch_panel, words
 from console.chart import latency_chart
 from console.figures import LATENCY_MINUTES, Figures, figures
 from console.models import Call
+from console.switch_panel import SwitchRow, TrialRow
+from console.trial_calls import LASTS_S
 
-REGIONS = ("figures", "calls", "circuits", "answers", "workers", "fault")
+REGIONS = ("figures", "calls", "circuits", "switches", "trial", "answers", "workers", "fault")
 # A table that an eye can still follow; the figures above it count every call.
 SHOWN_CALLS = 100
 FAULT_NAMES = {
@@ -43,9 +45,11 @@ BADGES = {"ai": "ai", "fallback": "keypad", "agent": "person"}
 class Sight(NamedTuple):
     """What a viewer may see and do; viewers of the same sight get the same text."""
 
-    caller: bool
-    circuits: bool
-    fault: bool
+    caller: bool = False
+    circuits: bool = False
+    fault: bool = False
+    channels: bool = False
+    trial: bool = False
 
 
 def sight_of(user: AbstractBaseUser | AnonymousUser) -> Sight | None:
@@ -59,6 +63,8 @@ def sight_of(user: AbstractBaseUser | AnonymousUser) -> Sight | None:
         caller=may.has_perm("console.see_caller"),
         circuits=may.has_perm("console.toggle_circuit"),
         fault=settings.LIFELINE_DEMO and may.has_perm("console.break_engine"),
+        channels=may.has_perm("console.see_channels"),
+        trial=may.has_perm("console.place_test_call"),
     )
 
 
@@ -73,6 +79,7 @@ class CallRow:
     words: str
     since_ms: int
     lasted: str
+    is_test: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +103,20 @@ class Seen:
     figures: Figures
     calls: list[Call]
     fault: Fault
+    switches: list[SwitchRow]
+    trial: TrialRow | None
+    test_calls: set[str]
     at: float
 
 
 def see() -> Seen:
-    live = Call.objects.filter(ended_at__isnull=True).order_by("-started_at")[:SHOWN_CALLS]
+    live = list(Call.objects.filter(ended_at__isnull=True).order_by("-started_at")[:SHOWN_CALLS])
     fault = current_fault(settings.LIFELINE_DATA_DIR) if settings.LIFELINE_DEMO else Fault()
-    return Seen(figures(), list(live), fault, time.time())
+    test_calls = switch_panel.trials_among(call.call_uuid for call in live)
+    now = timezone.now()
+    return Seen(
+        figures(), live, fault, switch_panel.switch_rows(now), switch_panel.trial_row(now), test_calls, time.time()
+    )
 
 
 def render_all(sights: Iterable[Sight]) -> dict[Sight, dict[str, str]]:
@@ -122,9 +136,13 @@ def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
         "behind_since_ms": int((seen.at - (seen.figures.recording_lag_s or 0)) * 1000) if _is_behind(seen.figures) else None,
         "behind_for": words.duration(seen.figures.recording_lag_s or 0),
         "sight": sight,
-        "calls": [_call_row(call, sight, seen.at) for call in seen.calls],
+        "calls": [_call_row(call, sight, seen) for call in seen.calls],
         "more_calls": max(0, seen.figures.live_calls - len(seen.calls)),
         "circuits": _circuit_rows(seen),
+        "switches": seen.switches,
+        "trial": seen.trial,
+        "test_call_endpoint": settings.LIFELINE_TEST_CALL_ENDPOINT,
+        "test_call_lasts_s": LASTS_S,
         "chart": latency_chart(seen.figures.latency_series),
         "latency_minutes": LATENCY_MINUTES,
         "fault": _fault_words(seen.fault),
@@ -144,6 +162,7 @@ def fingerprint() -> object:
         _is_behind(figures_now),
         current_fault(settings.LIFELINE_DATA_DIR) if settings.LIFELINE_DEMO else None,
         Call.objects.filter(ended_at__isnull=True).aggregate(Max("last_event_at")),
+        switch_panel.fingerprint(timezone.now()),
     )
 
 
@@ -151,7 +170,7 @@ def _is_behind(figures_now: Figures) -> bool:
     return figures_now.recording_lag_s is not None and figures_now.recording_lag_s > LAG_SHOWN_S
 
 
-def _call_row(call: Call, sight: Sight, now_s: float) -> CallRow:
+def _call_row(call: Call, sight: Sight, seen: Seen) -> CallRow:
     return CallRow(
         uuid=call.call_uuid,
         caller=call.caller or words.masked("") if sight.caller else words.masked(call.caller),
@@ -161,7 +180,8 @@ def _call_row(call: Call, sight: Sight, now_s: float) -> CallRow:
         mode=words.MODES.get(call.mode, call.mode),
         words=call.last_transcript,
         since_ms=int(call.started_at.timestamp() * 1000),
-        lasted=words.duration(now_s - call.started_at.timestamp()),
+        lasted=words.duration(seen.at - call.started_at.timestamp()),
+        is_test=call.call_uuid in seen.test_calls,
     )
 
 

@@ -10,6 +10,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from console.environment import Environment
+from console.switch_settings import MAIN, SwitchAddress, checked_endpoint, checked_password, further_switches
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LIFELINE_DATA_DIR = Path(os.environ.get("LIFELINE_DATA_DIR", BASE_DIR / ".lifeline")).resolve()
@@ -150,7 +151,19 @@ LIFELINE_MAX_CALLS = env.number("LIFELINE_MAX_CALLS", 1000, least=1, most=100_00
 # --- The switch (control port) and the simulator ---------------------------------------------------------------------
 LIFELINE_SWITCH_HOST = env.text("LIFELINE_SWITCH_HOST", "127.0.0.1")
 LIFELINE_SWITCH_PORT = env.port("LIFELINE_SWITCH_PORT", 8021)
-LIFELINE_SWITCH_PASSWORD = env.text("LIFELINE_SECRET_SWITCH_PASSWORD", "ClueCon")
+LIFELINE_SWITCH_PASSWORD = checked_password(
+    "LIFELINE_SECRET_SWITCH_PASSWORD", env.text("LIFELINE_SECRET_SWITCH_PASSWORD", "ClueCon")
+)
+# Those beside the one above; console/switches.py has them all.
+LIFELINE_SWITCHES = further_switches(
+    env,
+    env.names("LIFELINE_SWITCHES"),
+    SwitchAddress(MAIN, LIFELINE_SWITCH_HOST, LIFELINE_SWITCH_PORT, LIFELINE_SWITCH_PASSWORD),
+)
+LIFELINE_TEST_CALL_ENDPOINT = checked_endpoint(
+    "LIFELINE_TEST_CALL_ENDPOINT",
+    env.text("LIFELINE_TEST_CALL_ENDPOINT", f"loopback/{LIFELINE_CHAIN_EXTENSION}/{LIFELINE_CHAIN_CONTEXT}"),
+)
 LIFELINE_DIALPLAN = Path(env.text("LIFELINE_DIALPLAN", str(BASE_DIR / "deploy/freeswitch/dialplan/lifeline.xml")))
 LIFELINE_SIMULATE_RATE = env.text("LIFELINE_SIMULATE_RATE", "0.25")
 

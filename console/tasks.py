@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import redis
@@ -14,6 +15,8 @@ from django.utils import timezone
 from console.models import Call
 from console.projection import end_found_gone
 from console.recorder import is_behind
+from console.switches import DEADLINE_S, look_at_all, switches
+from console.trial_calls import carry_out
 from esl_bridge.control import SwitchControl, SwitchControlError
 
 log = structlog.get_logger(__name__)
@@ -23,37 +26,51 @@ log = structlog.get_logger(__name__)
 SILENT_S = 90
 # Each is a question of its own, and a round must be over before the next begins; the next takes the rest.
 MOST = 50
-DEADLINE_S = 3.0
+
+
+@shared_task(name="console.watch_switches", ignore_result=True)
+def watch_switches() -> None:
+    """Look at every switch, for the live page and the metrics."""
+    look_at_all()
+
+
+@shared_task(name="console.place_test_call", ignore_result=True)
+def place_test_call(trial_pk: int) -> None:
+    """Have the switch place a test call that an operator asked for."""
+    carry_out(trial_pk)
 
 
 @shared_task(name="console.settle_orphans", ignore_result=True)
 def settle_orphans() -> int:
-    """End calls whose end nobody saw, once the switch says that they are gone. Returns how many.
+    """End calls whose end nobody saw, once every switch says that it does not know them. Returns how many.
 
-    Nothing is guessed while the switch is away, nor while the journal waits to be recorded: the end may be in it.
+    Nothing is guessed while a switch is away, nor while the journal waits to be recorded: the end may be in it.
     """
     now = timezone.now()
     silent = Call.objects.filter(ended_at__isnull=True, last_event_at__lt=now - timedelta(seconds=SILENT_S))
     calls = list(silent.order_by("last_event_at"))
     if not calls or not _journal_is_recorded():
         return 0
-    control = SwitchControl(
-        settings.LIFELINE_SWITCH_HOST, settings.LIFELINE_SWITCH_PORT, settings.LIFELINE_SWITCH_PASSWORD, deadline_s=DEADLINE_S
-    )
+    controls = [
+        SwitchControl(
+            switch.host, switch.port, switch.password, deadline_s=DEADLINE_S, password_setting=switch.password_setting
+        )
+        for switch in switches()
+    ]
     try:
-        # One question rules out all that talk to a person for long; the list of channels alone is no proof.
-        listed = {channel.uuid for channel in control.channels()}
+        # One question to each rules out all that talk to a person for long; the list of channels alone is no proof.
+        listed = {channel.uuid for control in controls for channel in control.channels()}
         unlisted = [call for call in calls if call.call_uuid not in listed]
-        return sum(_settle(control, call) for call in unlisted[:MOST])
+        return sum(_settle(controls, call) for call in unlisted[:MOST])
     except SwitchControlError as error:
         log.warning("orphaned calls cannot be looked up", error=str(error))
         return 0
 
 
-def _settle(control: SwitchControl, call: Call) -> bool:
-    """Whether the call was gone, and nothing was heard of it meanwhile."""
+def _settle(controls: Sequence[SwitchControl], call: Call) -> bool:
+    """Whether the call was gone everywhere, and nothing was heard of it meanwhile."""
     try:
-        if control.exists(call.call_uuid):
+        if any(control.exists(call.call_uuid) for control in controls):
             return False
     except ValueError:
         log.warning("a call's id is none that the switch may be asked about", call_uuid=call.call_uuid)

@@ -7,7 +7,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 from django_prometheus.exports import ExportToDjangoView
 
-from console import orders, views
+from console import orders, switch_pages, views
 
 urlpatterns = [
     path("", views.live, name="live"),
@@ -15,6 +15,8 @@ urlpatterns = [
     path("calls/<str:call_uuid>/", views.call, name="call"),
     path("incidents/", views.incidents, name="incidents"),
     path("circuits/", orders.order_circuit, name="order_circuit"),
+    path("switches/<slug:name>/channels/", switch_pages.channels, name="channels"),
+    path("test-calls/", orders.order_test_call, name="order_test_call"),
     path("engine-fault/", orders.break_engine, name="break_engine"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),

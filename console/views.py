@@ -15,7 +15,8 @@ from django.views.decorators.http import require_GET
 
 from console import regions, words
 from console.figures import STRAIGHT
-from console.models import Call, Incident, JournalLine, Turn
+from console.models import Call, Incident, JournalLine, TrialCall, Turn
+from console.switch_panel import trials_among
 
 PAGE = 50
 View = Callable[..., HttpResponse]
@@ -35,7 +36,7 @@ def watcher(view: View) -> View:
 @require_GET
 @watcher
 def live(request: HttpRequest) -> HttpResponse:
-    sight = regions.sight_of(request.user) or regions.Sight(caller=False, circuits=False, fault=False)
+    sight = regions.sight_of(request.user) or regions.Sight()
     seen = regions.see()
     context = {**regions.live_context(seen, sight), "now_ms": int(seen.at * 1000)}
     return render(request, "console/live.html", context)
@@ -58,6 +59,7 @@ def calls(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "rows": [_call_row(call, may_see) for call in page.object_list],
+        "test_calls": trials_among(call.call_uuid for call in page.object_list),
         "chosen": chosen,
         "filters": [(key, name) for key, (name, _) in OUTCOME_FILTERS.items()],
     }
@@ -73,6 +75,7 @@ def call(request: HttpRequest, call_uuid: str) -> HttpResponse:
     context = {
         "call": one,
         "row": _call_row(one, may_see),
+        "trial": TrialCall.objects.filter(call_uuid=one.call_uuid).first(),
         "ending": words.ending(one.ended_by, one.hangup_cause) if one.ended_at else "",
         "fell_back": words.FALLBACKS.get(one.fell_back_reason, one.fell_back_reason),
         "lines": [

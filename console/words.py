@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
 from ai_engine.circuits.states import TURNS, CircuitState, CircuitView
+
+if TYPE_CHECKING:
+    from console.models import SwitchReport
 
 STAGES = {"stt": "Hearing (speech to text)", "nlu": "Understanding", "tts": "Speaking", TURNS: "The whole AI"}
 MODES = {"ai": "AI", "fallback": "Keypad", "agent": "Person"}
@@ -57,6 +60,26 @@ ENDERS = {
     "switch": "the telephone switch ended it",
     "unknown": "it was found gone afterwards",
 }
+# Causes with which a switch refuses to place a call (switch_types.h); any other is shown as it is.
+REFUSALS = {
+    "ALLOTTED_TIMEOUT": "nobody answered in time",
+    "CALL_REJECTED": "the call was rejected",
+    "CHAN_NOT_IMPLEMENTED": "the switch has no such kind of endpoint: see LIFELINE_TEST_CALL_ENDPOINT",
+    "DESTINATION_OUT_OF_ORDER": "what was called is out of order",
+    "GATEWAY_DOWN": "its gateway is down",
+    "INVALID_GATEWAY": "the switch has no such gateway: see LIFELINE_TEST_CALL_ENDPOINT",
+    "NO_ANSWER": "nobody answered in time",
+    "NO_ROUTE_DESTINATION": "nothing is at that number: does the switch have Lifeline's dialplan?",
+    "NORMAL_CLEARING": "it was hung up before it was answered",
+    "NORMAL_TEMPORARY_FAILURE": "what was called failed for the moment",
+    "PROGRESS_TIMEOUT": "nobody answered in time",
+    "RECOVERY_ON_TIMER_EXPIRE": "what was called did not answer in time",
+    "SUBSCRIBER_ABSENT": "nobody is registered there",
+    "SWITCH_CONGESTION": "the switch takes no more calls: see its limits",
+    "UNALLOCATED_NUMBER": "nobody has that number",
+    "USER_BUSY": "it is busy",
+    "USER_NOT_REGISTERED": "nobody is registered there",
+}
 SHOWN_DIGITS = 4
 
 
@@ -93,6 +116,10 @@ def milliseconds(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.2f} s"
+
+
+def thousands(number: int) -> str:
+    return f"{number:,}"
 
 
 def local_time(seconds: float) -> str:
@@ -171,3 +198,54 @@ def journal_line(kind: str, data: Mapping[str, Any], *, see_caller: bool) -> str
 def ending(ended_by: str, hangup_cause: str) -> str:
     who = ENDERS.get(ended_by, "nobody knows how")
     return f"{who} ({hangup_cause.replace('_', ' ').lower()})" if hangup_cause else who
+
+
+def long_duration(seconds: float) -> str:
+    """In its two largest units: ``4 s``, ``4 min 38 s``, ``3 d 4 h``. static/js/live.js says the same."""
+    whole = max(0, int(seconds))
+    for unit_s, unit, rest_s, rest in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit_s:
+            left = whole % unit_s // rest_s
+            return f"{whole // unit_s} {unit}" + (f" {left} {rest}" if left else "")
+    return f"{whole} s"
+
+
+def refusal(answer: str) -> str:
+    """``-ERR USER_BUSY`` as a sentence, with the switch's own word for who looks it up."""
+    cause = answer.removeprefix("-ERR").strip()
+    return f"{REFUSALS[cause]} ({cause})" if cause in REFUSALS else f"the switch refused it ({cause or answer.strip()})"
+
+
+def switch_state(known: str, report: SwitchReport) -> str:
+    """What is said of a switch that was looked at: ``known`` is what that look is worth now."""
+    since = local_time(report.since.timestamp())
+    seen = "" if report.seen_at is None else f" It last answered at {local_time(report.seen_at.timestamp())}."
+    if known == "reachable":
+        return f"Answers since {since}" if report.is_ready else f"Answers since {since}, but is starting or shutting down"
+    if known == "unreachable":
+        return f"Since {since}: {report.reason}{seen}"
+    if known == "unknown":
+        return report.reason + seen
+    then = {"reachable": "answered", "unreachable": "did not answer", "unknown": "could not be asked"}[report.state]
+    looked = local_time(report.looked_at.timestamp())
+    return f"Not looked at since {looked}, when it {then}: the worker that looks (celery) is not running."
+
+
+CHANNEL_STATES = {
+    "CS_EXECUTE": "runs its dialplan", "CS_EXCHANGE_MEDIA": "talks", "CS_ROUTING": "looks for its extension",
+    "CS_INIT": "begins", "CS_CONSUME_MEDIA": "rings", "CS_HIBERNATE": "waits", "CS_PARK": "is parked",
+    "CS_SOFT_EXECUTE": "waits for an application", "CS_HANGUP": "hangs up", "CS_REPORTING": "has ended",
+}  # fmt: skip
+# An extension is shorter; what is longer is most likely somebody's telephone number.
+LONGEST_EXTENSION = 6
+
+
+def dialled(destination: str) -> str:
+    """A destination for who may not see callers: of a call that goes out it is a person's number."""
+    digits = sum(letter.isdecimal() for letter in destination)
+    return masked(destination) if digits > LONGEST_EXTENSION else destination
+
+
+def endpoint(channel_name: str) -> str:
+    """``sofia/internal`` of ``sofia/internal/+441632960217@192.0.2.1``: the rest is a number."""
+    return "/".join(channel_name.split("/")[:2]) if channel_name.startswith("sofia/") else channel_name.split("/")[0]

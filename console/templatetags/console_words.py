@@ -8,3 +8,4 @@ from console import words
 
 register = template.Library()
 register.filter("milliseconds", words.milliseconds)
+register.filter("thousands", words.thousands)

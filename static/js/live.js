@@ -71,11 +71,24 @@
     tick();
   }
 
+  // As console/words.py writes it: the two largest units.
+  function longDuration(whole) {
+    for (const [unitS, unit, restS, rest] of [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]]) {
+      if (whole < unitS) continue;
+      const left = Math.floor((whole % unitS) / restS);
+      return Math.floor(whole / unitS) + " " + unit + (left ? " " + left + " " + rest : "");
+    }
+    return whole + " s";
+  }
+
   function tick() {
     for (const clock of document.querySelectorAll("[data-since]")) {
       const whole = Math.max(0, Math.floor((now() - Number(clock.dataset.since)) / 1000));
       const hours = Math.floor(whole / 3600), minutes = Math.floor((whole % 3600) / 60);
       clock.textContent = (hours ? hours + ":" + pad(minutes) : minutes) + ":" + pad(whole % 60);
+    }
+    for (const clock of document.querySelectorAll("[data-ago]")) {
+      clock.textContent = longDuration(Math.max(0, Math.floor((now() - Number(clock.dataset.ago)) / 1000)));
     }
     for (const clock of document.querySelectorAll("[data-until]")) {
       clock.textContent = Math.max(0, Math.ceil((Number(clock.dataset.until) - now()) / 1000));
