@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from simulator.session import Session
     from simulator.switch import Switch
 
+_MODULES: Final = ("mod_audio_stream", "mod_commands", "mod_dptools", "mod_event_socket", "mod_sofia")
 OK: Final = "+OK\n"
 NO_CHANNEL: Final = "-ERR No such channel!\n"
 VERSION: Final = "FreeSWITCH Version 1.11.3-dev~64bit ( 64bit)\n"
@@ -253,6 +254,10 @@ async def system(switch: Switch, argument: str) -> str:
     return OK
 
 
+async def module_exists(_switch: Switch, argument: str) -> str:
+    return "true" if argument.strip() in _MODULES else "false"
+
+
 async def echo(_switch: Switch, argument: str) -> str:
     return argument
 
@@ -262,6 +267,7 @@ API_COMMANDS: Final[dict[str, ApiCommand]] = {
     "echo": echo,
     "global_getvar": global_getvar,
     "hupall": hupall,
+    "module_exists": module_exists,
     "msleep": msleep,
     "originate": originate,
     "sched_api": sched_api,

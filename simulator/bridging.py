@@ -17,6 +17,7 @@ from simulator.session import Session, Waited
 _REFUSED_S: Final = 0.02  # recorded: a refused port fails within a frame
 _DIAL: Final = re.compile(r"(?:sofia/[^/]+|user|loopback)/([^@/]+)(?:@([^:/]+)(?::(\d+))?)?")
 _DEFAULT_SIP_PORT: Final = 5060
+_SIP_FAILURES: Final = {"NORMAL_TEMPORARY_FAILURE": (503, "Service Unavailable"), "USER_BUSY": (486, "Busy Here")}
 # An agent picks up and speaks; what they say has no text, but the caller hears a voice.
 _VOICE: Final = "agent"
 
@@ -46,7 +47,7 @@ async def bridge(session: Session, argument: str) -> None:
             return
         if not session.ready():
             return
-    for name in ("originate_disposition", "DIALSTATUS", "originate_failed_cause", "last_bridge_hangup_cause"):
+    for name in ("originate_disposition", "DIALSTATUS", "originate_failed_cause"):
         channel.set(name, cause)
     accepted = channel.get("continue_on_fail")
     if accepted != "true" and cause not in accepted.split(","):
@@ -60,12 +61,11 @@ async def _ring(session: Session, target: str) -> tuple[AgentLeg | None, str]:
     if found is None:
         return None, "NO_ROUTE_DESTINATION"
     port = int(found[3] or _DEFAULT_SIP_PORT)
+    cause = ""
     if port in config.refused_ports:
-        await session.wait(_REFUSED_S)
-        return None, "NORMAL_TEMPORARY_FAILURE"
-    if len(switch.agent_legs) >= config.at_most:
-        await session.wait(_REFUSED_S)
-        return None, "USER_BUSY"
+        cause = "NORMAL_TEMPORARY_FAILURE"
+    elif len(switch.agent_legs) >= config.at_most:
+        cause = "USER_BUSY"
     who = session.channel.identity
     identity = Identity(
         caller_name=who.caller_name, caller_number=who.caller_number, destination=found[1], context=who.context,
@@ -75,13 +75,23 @@ async def _ring(session: Session, target: str) -> tuple[AgentLeg | None, str]:
     leg = AgentLeg(switch.new_channel(identity), session)
     switch.agent_legs[leg.channel.uuid] = leg
     switch.fire("CHANNEL_CREATE", leg.channel)
-    session.channel.set("originated_legs", f"{leg.channel.uuid};Outbound Call;{found[1]}")
+    session.channel.add("originated_legs", f"{leg.channel.uuid};Outbound Call;{found[1]}")
     session.channel.set("originate_signal_bond", leg.channel.uuid)
-    reason, _left_s = await session.wait(random.uniform(*config.ring_s))
-    if reason is Waited.ELAPSED:
+    reason, _left_s = await session.wait(_REFUSED_S if cause else random.uniform(*config.ring_s))
+    if reason is Waited.ELAPSED and not cause:
+        session.channel.add("originate_causes", f"{leg.channel.uuid};NONE")
         return leg, "SUCCESS"
-    _end(session, leg, "ORIGINATOR_CANCEL")
-    return None, "ORIGINATOR_CANCEL"
+    if cause in _SIP_FAILURES:
+        status, phrase = _SIP_FAILURES[cause]
+        session.channel.set("sip_invite_failure_status", str(status))
+        session.channel.set("sip_invite_failure_phrase", phrase)
+        session.channel.set("sip_hangup_phrase", phrase)
+        session.channel.set("last_bridge_proto_specific_hangup_cause", f"sip:{status}")
+    cause = cause or "ORIGINATOR_CANCEL"
+    session.channel.set("last_bridge_hangup_cause", cause)
+    session.channel.add("originate_causes", f"{leg.channel.uuid};{cause}")
+    _end(session, leg, cause)
+    return None, cause
 
 
 async def _talk(session: Session, leg: AgentLeg) -> None:
@@ -93,6 +103,7 @@ async def _talk(session: Session, leg: AgentLeg) -> None:
     switch.answer(session)
     channel.bridged_s = agent.bridged_s = now_s
     channel.other_leg_uuid, agent.other_leg_uuid = agent.uuid, channel.uuid
+    channel.identity.callee_name, channel.identity.callee_number = agent.identity.callee_name, agent.identity.callee_number
     channel.set("bridge_channel", agent.name)
     channel.set("bridge_uuid", agent.uuid)
     channel.set("signal_bond", agent.uuid)

@@ -34,8 +34,10 @@ STATE_NUMBERS: Final = {
 Q850: Final = {
     "NORMAL_CLEARING": 16, "USER_BUSY": 17, "NO_USER_RESPONSE": 18, "NO_ANSWER": 19, "CALL_REJECTED": 21,
     "DESTINATION_OUT_OF_ORDER": 27, "NORMAL_TEMPORARY_FAILURE": 41, "NO_ROUTE_DESTINATION": 3,
-    "UNALLOCATED_NUMBER": 1, "INCOMPATIBLE_DESTINATION": 88, "RECOVERY_ON_TIMER_EXPIRE": 102, "ALLOTTED_TIMEOUT": 602,
+    "UNALLOCATED_NUMBER": 1, "INCOMPATIBLE_DESTINATION": 88, "RECOVERY_ON_TIMER_EXPIRE": 102,
 }  # fmt: skip
+_ARRAY: Final = "ARRAY::"
+NO_Q850: Final = 16  # FreeSWITCH's own causes, ORIGINATOR_CANCEL or MANAGER_REQUEST, count as normal clearing
 
 
 @dataclass(slots=True)
@@ -108,6 +110,11 @@ class Channel:
         self.variables.pop(name, None)
         if value:
             self.variables[name] = value
+
+    def add(self, name: str, value: str) -> None:
+        """One more value under a name, as ``ARRAY::one|:two``."""
+        old = self.variables.get(name)
+        self.set(name, value if not old else f"{old if old.startswith(_ARRAY) else _ARRAY + old}|:{value}")
 
     def get(self, name: str) -> str:
         """A variable, or a field of the caller's profile, which FreeSWITCH answers under the same names."""
@@ -262,7 +269,7 @@ def record_variables(channel: Channel, last_application: str, last_argument: str
     who = channel.identity
     found = {
         "hangup_cause": channel.hangup_cause,
-        "hangup_cause_q850": str(Q850.get(channel.hangup_cause, 31)),
+        "hangup_cause_q850": str(Q850.get(channel.hangup_cause, NO_Q850)),
         "digits_dialed": channel.digits_dialed or "none",
         "start_stamp": stamp(channel.created_s), "profile_start_stamp": stamp(channel.profile_created_s),
         "answer_stamp": stamp(answered_s), "progress_media_stamp": stamp(answered_s), "end_stamp": stamp(ended_s),
@@ -289,7 +296,7 @@ def record_variables(channel: Channel, last_application: str, last_argument: str
 
 def _media_statistics(channel: Channel) -> dict[str, str]:
     zeroes = ("in_jitter_packet_count", "in_dtmf_packet_count", "in_cng_packet_count", "in_flush_packet_count",
-              "in_largest_jb_size", "in_flaw_total", "out_skip_packet_count", "out_dtmf_packet_count",
+              "in_skip_packet_count", "in_largest_jb_size", "in_flaw_total", "out_skip_packet_count", "out_dtmf_packet_count",
               "out_cng_packet_count", "rtcp_packet_count", "rtcp_octet_count")  # fmt: skip
     ratios = ("in_jitter_min_variance", "in_jitter_max_variance", "in_jitter_loss_rate", "in_jitter_burst_rate",
               "in_mean_interval")  # fmt: skip

@@ -9,9 +9,8 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from simulator.media import RATE_HZ, Part
+from simulator.media import FRAME_S, RATE_HZ, Part
 
-FRAME_S: Final = 0.02
 FRAME_BYTES: Final = int(RATE_HZ * FRAME_S) * 2  # 320 bytes of int16 little-endian mono
 # An idle line through a PCMA codec, whose smallest step is 16; digital silence, or speech without any noise under it,
 # would be unlike any telephone, and recognisers trained on real audio do badly with both.

@@ -6,6 +6,7 @@ Owns opening and measuring. Knows nothing of calls; playing is :mod:`simulator.p
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import wave
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Final
 import numpy as np
 
 RATE_HZ: Final = 8000
+FRAME_S: Final = 0.02
+_FILE_BLOCK_SAMPLES: Final = 16_384  # recorded: 500 ms into a file, 2,048 ms had been read
 # Root mean square of the loudest 100 ms, out of 32,768, from which a person hears anything on a telephone line.
 AUDIBLE_RMS: Final = 60.0
 _FOREVER_S: Final = 86_400.0
@@ -26,11 +29,21 @@ _MAX_FILE_BYTES: Final = 64 * 1024 * 1024  # over an hour of 8 kHz audio; more i
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One stretch of audio. ``file`` is its base name ("" for tones); ``audible`` says whether it has energy."""
+    """One stretch of audio. ``file`` is its base name ("" for tones); ``audible`` says whether it has energy.
+
+    FreeSWITCH reads ahead by ``block_s``: a whole round of a tone, 16,384 samples of a file. It says so in
+    ``playback_ms`` and its like after a break.
+    """
 
     file: str
     duration_s: float
     audible: bool
+    block_s: float = FRAME_S
+
+    def read_s(self, heard_s: float) -> float:
+        """How much of it had been read when that much had been heard."""
+        blocks = math.ceil(round(heard_s / self.block_s, 6))
+        return min(self.duration_s, blocks * self.block_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +101,7 @@ def _tone(program: str) -> Part | None:
     loops = re.search(r"loops=(-?\d+)", program)
     times = int(loops[1]) if loops else 1
     once_s = sum(int(on) + int(off) for on, off in bursts) / 1000
-    return Part("", _FOREVER_S if times < 0 else once_s * max(1, times), audible=True)
+    return Part("", _FOREVER_S if times < 0 else once_s * max(1, times), audible=True, block_s=max(once_s, FRAME_S))
 
 
 @lru_cache(maxsize=4096)
@@ -97,7 +110,8 @@ def _measure(path: Path, _mtime_ns: int, _size: int) -> Part | None:
     if read is None or not len(read[0]):
         return None
     samples, rate_hz = read
-    return Part(path.name, len(samples) / rate_hz, is_audible(samples, rate_hz))
+    block_s = _FILE_BLOCK_SAMPLES / rate_hz
+    return Part(path.name, len(samples) / rate_hz, is_audible(samples, rate_hz), block_s)
 
 
 def _read_raw(path: Path) -> tuple[np.ndarray, int] | None:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from simulator.line import FRAME_S
-from simulator.media import RATE_HZ, Audio, open_audio
+from simulator.media import FRAME_S, RATE_HZ, Audio, open_audio
 from simulator.session import Session, Waited
 
 _DEFAULT_TERMINATORS: Final = "*"
@@ -37,8 +36,8 @@ async def play(session: Session, name: str, *, stops_on: str | None) -> tuple[bo
             return True
         return False
 
-    reason, played_s = await _play_parts(session, audio, None if stops_on is None else on_digit)
-    _record(session, played_s)
+    reason, played_s, read_s = await _play_parts(session, audio, None if stops_on is None else on_digit)
+    _record(session, played_s, read_s)
     status = "break" if reason in (Waited.BROKEN, Waited.DIGIT) else "done"  # "done" also when the call itself went
     session.switch.fire("PLAYBACK_STOP", channel, (*extra, ("Playback-Status", status)))
     return True, pressed[0] if pressed else ""
@@ -46,8 +45,9 @@ async def play(session: Session, name: str, *, stops_on: str | None) -> tuple[bo
 
 async def _play_parts(
     session: Session, audio: Audio, on_digit: Callable[[str], bool] | None
-) -> tuple[Waited, float]:
-    played_s = 0.0
+) -> tuple[Waited, float, float]:
+    """Why it ended, and how much was heard and read."""
+    played_s = read_s = 0.0
     reason = Waited.ELAPSED
     for part in audio.parts:
         session.far_end.on_audio_started(part)
@@ -55,16 +55,21 @@ async def _play_parts(
         heard_s = part.duration_s - left_s
         session.far_end.on_audio_ended(part, heard_s)
         played_s += heard_s
+        read_s += part.read_s(heard_s)
         if reason is not Waited.ELAPSED:
             break
-    return reason, played_s
+    return reason, played_s, read_s
 
 
-def _record(session: Session, played_s: float) -> None:
-    samples = round(played_s * RATE_HZ)
+def _record(session: Session, played_s: float, read_s: float) -> None:
+    """Only the offset is what was heard; seconds, ms and samples are what had been read from the file."""
+    heard = round(played_s * RATE_HZ)
     channel = session.channel
-    channel.bytes_heard += samples
-    values = {"last_offset_pos": samples, "seconds": int(played_s), "ms": round(played_s * 1000), "samples": samples}
+    channel.bytes_heard += heard
+    values = {
+        "last_offset_pos": heard, "seconds": int(read_s), "ms": int(read_s * 1000 + 1e-6),
+        "samples": round(read_s * RATE_HZ),
+    }  # fmt: skip
     for name, value in values.items():
         channel.set(f"playback_{name}", str(value))
 

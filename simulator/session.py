@@ -194,6 +194,7 @@ class Session:
         """Run one application, with its two events. An unknown one hangs the call up, and has no events."""
         runner = self.switch.application(application)
         if runner is None:
+            self.channel.set("app_uuid", event_uuid)  # only an application that runs consumes it
             self.hang_up("DESTINATION_OUT_OF_ORDER")
             return
         channel = self.channel
@@ -315,7 +316,7 @@ class Session:
         fire("CHANNEL_STATE", channel)
         original, channel.call_state = channel.call_state, "HANGUP"
         extra = (("Original-Channel-Call-State", original), ("Channel-Call-State-Number", "7"))
-        fire("CHANNEL_CALLSTATE", channel, extra)
+        fire("CHANNEL_CALLSTATE", channel, lead=extra)
         channel.state = channel.running_state = ChannelState.REPORTING
         fire("CHANNEL_STATE", channel)
         channel.variables |= record_variables(channel, self._last.application, self._last.data)

@@ -102,7 +102,8 @@ class Switch:
             log.error("simulator_task_failed", exc_info=error)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self.spawn(Listener(self, reader, writer).serve())
+        # Waited for, not awaited: asyncio's own callback reports a cancelled one as a fault.
+        await asyncio.wait([self.spawn(Listener(self, reader, writer).serve())])
 
     # --- calls ------------------------------------------------------------------------------------------------------
     @property

@@ -98,6 +98,14 @@ class Parser:
         return Received(content_type, outer, body, order)
 
 
+class Peers(asyncio.Queue["Peer"]):
+    """Connections as they come; waiting for one that never comes fails."""
+
+    async def get(self) -> Peer:
+        async with asyncio.timeout(DEADLINE_S):
+            return await super().get()
+
+
 class Peer:
     """The app's end of one Event Socket connection: send commands, wait for what comes, keep everything."""
 
@@ -191,9 +199,9 @@ class Peer:
 @contextlib.asynccontextmanager
 async def listening(
     app: Callable[[Peer], Awaitable[None]] | None = None, *, host: str = "127.0.0.1", port: int = 0
-) -> AsyncIterator[tuple[int, asyncio.Queue[Peer]]]:
+) -> AsyncIterator[tuple[int, Peers]]:
     """A server for the dialplan's `socket`: its port, and every connection as a :class:`Peer`."""
-    peers: asyncio.Queue[Peer] = asyncio.Queue()
+    peers = Peers()
     everyone: list[Peer] = []
     running: list[asyncio.Task[None]] = []
 

@@ -21,14 +21,14 @@ import numpy as np
 from espeak.voice import wav
 from simulator.channel import Identity
 from simulator.switch import Switch
-from tests.conformance.client import Gateway, Peer, Received, gateway, listening
+from tests.conformance.client import Gateway, Peer, Peers, Received, gateway, listening
 from tests.conformance.sip_agent import sip_agent
 
 # What the recorder's own dialplan did when its socket had closed: a variable to ask for, a tone, the end.
 GOES_ON = ("set:went_on=yes", "playback:tone_stream://%(400,0,440)", "hangup")
 SOCKET = "socket:${conf_socket}"
 BEFORE_A_SOCKET = ("set:socket_resume=true", "answer")
-Listening = AbstractAsyncContextManager[tuple[int, asyncio.Queue[Peer]]]
+Listening = AbstractAsyncContextManager[tuple[int, Peers]]
 
 
 def inline(actions: Sequence[str]) -> str:
@@ -54,6 +54,7 @@ class Line(ABC):
     host: str  # where the switch reaches this machine
     speed: float
     folder: Path  # which the switch reads too
+    password = "ClueCon"  # of the control port
 
     @abstractmethod
     async def place(
@@ -83,8 +84,8 @@ class Line(ABC):
         """The path of a WAV file of that length, readable for the switch."""
 
     def again(self) -> str:
-        """What brings a call back to its ``socket`` when it is transferred there."""
-        return f"{inline((*BEFORE_A_SOCKET, SOCKET, *GOES_ON))} inline"
+        """What brings a call back to its ``socket`` when it is transferred there; quoted, for variables bring spaces."""
+        return f"'{inline((*BEFORE_A_SOCKET, SOCKET, *GOES_ON))}' inline"
 
     def listening(self) -> Listening:
         return listening(host=self.host)
@@ -118,6 +119,7 @@ class ControlledLine(Line):
     def __init__(self, control: Peer, watch: Peer, folder: Path, place: tuple[str, int, str]) -> None:
         self.control, self.watch, self.folder = control, watch, folder
         self.control_place = place
+        self.password = place[2]
 
     async def dial_in(self) -> Peer:
         return Peer(*await asyncio.open_connection(*self.control_place[:2]))

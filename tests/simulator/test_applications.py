@@ -75,14 +75,14 @@ async def test_a_star_stops_playback_unless_told_otherwise_and_other_keys_are_co
             await peer.started(event_uuid)
             for key in keys:
                 session.press(key)
-            return (await peer.executed(event_uuid)).headers["variable_playback_ms"]
+            return (await peer.executed(event_uuid)).headers["variable_playback_last_offset_pos"]
 
-        assert int(await play("5", "*")) < 500
+        assert int(await play("5", "*")) < 4000
         assert session.channel.get("playback_terminator_used") == "*"
         await peer.execute("set", "playback_terminators=none")
-        assert await play("*") == "1000"
+        assert await play("*") == "8000"
         await peer.execute("set", "playback_terminators=any")
-        assert int(await play("7")) < 500
+        assert int(await play("7")) < 4000
         assert [m.headers["DTMF-Digit"] for m in peer.received if m.event == "DTMF"] == ["5", "*", "*", "7"]
 
 
@@ -94,7 +94,7 @@ async def test_keys_pressed_while_the_call_sleeps_wait_for_the_next_reader(start
         session.press("3")
         done = await peer.executed(reading)
         assert done.headers["variable_got"] == "3"
-        assert int(done.headers["variable_playback_ms"]) < 300
+        assert int(done.headers["variable_playback_last_offset_pos"]) < 2400
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ async def test_hangup_with_a_cause_and_by_the_clock(start_switch: StartSwitch) -
         assert await peer.api(f"sched_hangup +2 {session.channel.uuid} ALLOTTED_TIMEOUT") == "+OK\n"
         await late.until("hung up ALLOTTED_TIMEOUT")
         over = await peer.until_kind("CHANNEL_HANGUP_COMPLETE")
-        assert over.headers["variable_hangup_cause_q850"] == "602"
+        assert over.headers["variable_hangup_cause_q850"] == "16", "a cause of FreeSWITCH's own"
 
 
 async def test_bridge_refused_then_answered_then_the_agent_hangs_up(start_switch: StartSwitch) -> None:
