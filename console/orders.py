@@ -29,6 +29,7 @@ from ai_engine.local.faults import Mode as FaultMode
 from ai_engine.local.faults import set_fault
 from ai_engine.management.commands.circuit import settings_engines
 from console import trial_calls
+from console.celery import app
 from console.models import OperatorAction
 from console.switches import switch_named
 from console.tasks import place_test_call
@@ -112,7 +113,7 @@ def order_test_call(request: HttpRequest) -> HttpResponse:
         return _answer(request, f"Not done: {error}.", ok=False)
     try:
         # Not tried again for long: a browser waits, and a call that rings later rings for nobody.
-        place_test_call.apply_async((trial.pk,), expires=trial_calls.TAKEN_WITHIN.total_seconds(), retry=False)
+        app.send_task(place_test_call.name, (trial.pk,), expires=trial_calls.TAKEN_WITHIN.total_seconds(), retry=False)
     except (OperationalError, redis.RedisError, OSError) as error:
         log.warning("test_call_not_handed_over", error=str(error))
         trial_calls.finish(trial, reason="the queue to the worker (Redis) does not answer")
