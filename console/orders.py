@@ -38,6 +38,10 @@ log = structlog.get_logger(__name__)
 STATES = {"open": CircuitState.FORCED_OPEN, "close": CircuitState.FORCED_CLOSED}
 # A day: whoever wants longer holds it without an end, and says so by leaving the field empty.
 MOST_MINUTES = 1440
+# A browser waits; without them a broker that is away is tried for 6 s (measured), and one that is silent for ever.
+BROKER_LIMITS = {
+    "max_retries": 1, "interval_start": 0, "interval_step": 0.1, "socket_connect_timeout": 2, "socket_timeout": 2,
+}  # fmt: skip
 
 
 class CircuitOrder(forms.Form):
@@ -112,13 +116,18 @@ def order_test_call(request: HttpRequest) -> HttpResponse:
     except trial_calls.TrialRefusedError as error:
         return _answer(request, f"Not done: {error}.", ok=False)
     try:
-        # Not tried again for long: a browser waits, and a call that rings later rings for nobody.
-        app.send_task(place_test_call.name, (trial.pk,), expires=trial_calls.TAKEN_WITHIN.total_seconds(), retry=False)
+        _hand_over(trial.pk)
     except (OperationalError, redis.RedisError, OSError) as error:
         log.warning("test_call_not_handed_over", error=str(error))
         trial_calls.finish(trial, reason="the queue to the worker (Redis) does not answer")
         return _answer(request, "Not done: the queue to the worker (Redis) does not answer.", ok=False)
     return _answer(request, f"Asked for a test call on {switch.name}: how far it comes is shown here.", ok=True)
+
+
+def _hand_over(trial_pk: int) -> None:
+    late_s = trial_calls.TAKEN_WITHIN.total_seconds()
+    with app.connection_for_write(transport_options=BROKER_LIMITS) as connection:
+        app.send_task(place_test_call.name, (trial_pk,), expires=late_s, retry=False, connection=connection)
 
 
 def _remember(request: HttpRequest, what: str, target: str, why: str, until: float | None) -> None:
