@@ -13,6 +13,7 @@ from typing import Protocol, cast
 
 import structlog
 
+from ai_engine.messages import MediaClosed, TurnFailed
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
@@ -35,6 +36,10 @@ MAX_UNSENT_BYTES = 1 << 20
 # While the switch is asked whose call this is. It answers in milliseconds, after events that had come already; when this
 # much has gathered it has stopped answering, and the call's timer in it will act.
 MAX_HELD = 1000
+# In a call that is over these are no failures, but its end seen from elsewhere.
+FAILURES = (MediaClosed, TurnFailed, told.AudioFailed, told.QueueLost)
+# What the switch answers for a variable that nobody has set.
+UNSET = "_undef_"
 
 
 class Expecting(StrEnum):
@@ -152,7 +157,7 @@ class Session(asyncio.Protocol):
                 _, _, task_id = reply.text.partition("Added: ")
                 self.feed(told.TimerArmed(task_id.strip()))
             case Expecting.OWNER:
-                self._owner_told(reply.text)
+                self._owner_told(reply.text, up=reply.ok)
             case Expecting.NOTHING:
                 if not reply.ok:
                     log.debug("the switch refused a command", call=self.call_uuid, what=reply.tag.what, text=reply.text)
@@ -183,20 +188,21 @@ class Session(asyncio.Protocol):
             self.feed(event_told)
 
     def _weigh(self, event: told.Input) -> None:
-        """Decide now, or first ask the switch whose call this is: after a stall it may be another's, and nobody says so.
+        """Decide now, or ask the switch first: whose call is this after a stall, and is it still up after a failure?
 
+        Nobody says when another bridge takes a call; and when a caller hangs up, the audio's end is known before the call's.
         What ends the matter by itself needs no question: another owner was seen, or the socket is closed. Or the call is over
-        and the switch's own event still names us (``_event`` has looked): then what came before it was ours as well.
+        and the switch's own event still names us (``_event`` has looked): what came before it was ours as well.
         """
         if isinstance(event, told.OwnerChanged | told.SocketClosed | told.HungUp):
             held, self._held = self._held or [], None
             for earlier in held if isinstance(event, told.HungUp) else ():
-                self._handle(earlier)
+                if not isinstance(earlier, FAILURES):
+                    self._handle(earlier)
             self._handle(event)
         elif self._held is not None:
             self._hold(event)
-        elif self.call.in_doubt(self._bridge.now()):
-            log.warning("this call stood still here; asking the switch who owns it", call=self.call_uuid)
+        elif self.call.in_doubt(self._bridge.now()) or isinstance(event, FAILURES):
             self._held = [event]
             self._send(commands.get_variable(self.call_uuid, "ll_owner"), Tag(Expecting.OWNER, "owner"))
         else:
@@ -213,17 +219,21 @@ class Session(asyncio.Protocol):
             return
         self._held.append(event)
 
-    def _owner_told(self, owner: str) -> None:
+    def _owner_told(self, owner: str, *, up: bool) -> None:
         """Every event that the switch sent before its answer has been held; they are decided now, or never."""
-        held, self._held = self._held, None
-        if held is None:
+        if self._held is None or not up:
+            # Not up: the call's end is on its way, and it is what the failure came from.
             return
-        if owner != self.call.owner:
+        held, self._held = self._held, None
+        if owner not in (self.call.owner, UNSET):
             log.warning("another bridge has this call; nothing more is said on this socket", call=self.call_uuid)
             self._handle(told.OwnerChanged())
             return
-        for wanted in self.call.owner_confirmed(self._bridge.now()):
-            self._carry_out(wanted)
+        now = self._bridge.now()
+        if self.call.in_doubt(now):
+            log.warning("this call stood still here, and is still ours", call=self.call_uuid)
+            for wanted in self.call.owner_confirmed(now):
+                self._carry_out(wanted)
         for event in held:
             self._handle(event)
 

@@ -54,7 +54,13 @@ def dialled_number(channel: Event) -> str:
 
 
 def told_by(event: Event, answer_id: str) -> told.Input | None:
-    """The input that an event is, or None when it changes nothing. ``answer_id`` is the UUID our ``answer`` went out with."""
+    """The input that an event is, or None when it changes nothing. ``answer_id`` is the UUID our ``answer`` went out with.
+
+    When a caller hangs up, what they were hearing still "ends", as ``FILE PLAYED``, before the end itself is told (recorded:
+    ``caller-hangs-up``). They did not hear it, and nothing of that moment is a failure.
+    """
+    if event.get("Answer-State") == "hangup" and event.name != "CHANNEL_HANGUP_COMPLETE":
+        return None
     match event.name:
         case "PLAYBACK_START":
             return told.PlaybackStarted(event.get("Playback-File-Path"))

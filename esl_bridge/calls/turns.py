@@ -164,9 +164,10 @@ class Turns:
     def _fail(self, failure: TurnFailure, now: float) -> tuple[list[Order], News]:
         running = self._running
         assert running is not None
-        # An engine's failure that a worker reports says that queue and workers are well.
+        # An engine's failure that a worker reports says that queue and workers are well; a lost stream says nothing of them.
         reported = failure.cause is Cause.AI and failure.kind != "deadline"
-        verdict = TurnVerdict.OK if reported else TurnVerdict.FAIL
+        unseen = TurnVerdict.ABANDONED if failure.stage == "stream" else TurnVerdict.FAIL
+        verdict = TurnVerdict.OK if reported else unseen
         return self._end(running, TurnOutcome.FAILED, verdict, now, self._failed, kind=failure.kind), failure
 
     def _stream_lost(self, kind: str, now: float) -> tuple[list[Order], News]:

@@ -6,6 +6,7 @@ Owns the buffer and its limits. Feeding is linear in the bytes, whatever the siz
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from esl_bridge.protocol.errors import MalformedStream, TooLarge
 from esl_bridge.protocol.messages import Headers, Message
@@ -15,72 +16,120 @@ from esl_bridge.protocol.messages import Headers, Message
 MAX_HEADER_BLOCK = 1 << 20
 # `show channels` of 10,000 calls is about 5 MB; nothing on a call's own socket comes near.
 MAX_BODY = 16 << 20
-COMPACT_AT = 1 << 16
+# Beyond this a header block is not worth remembering: it is the reply to `connect`, and comes once.
+MAX_REMEMBERED_BLOCK = 128
+EVENT_NAME = b"Event-Name: "
 
 
 class Reader:
     """Feed it what arrived, take the messages that are whole. After an error it refuses to go on."""
 
-    __slots__ = ("_broken", "_buffer", "_scanned", "_start")
+    __slots__ = ("_error", "_missing", "_pending", "_ready", "_scanned")
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._start = 0
+        self._pending: bytearray | None = None
+        self._missing = 0  # of the pending message's body; 0 while its header block is not whole
         self._scanned = 0
-        self._broken = False
+        self._ready: list[Message] = []
+        self._error: MalformedStream | None = None
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """Messages completed by ``data``. Raises MalformedStream (TooLarge) as soon as the bytes cannot be the protocol."""
-        if self._broken:
-            raise MalformedStream("this stream was already given up")
-        self._buffer += data
+        """Messages completed by ``data``. Raises MalformedStream (TooLarge) as soon as the bytes cannot be the protocol.
+
+        Messages that are not taken come first when it is fed again.
+        """
+        ready = self._ready
+        if self._error is None:
+            try:
+                self._take(data)
+            except MalformedStream as error:
+                self._error = error
+        ready.reverse()
         try:
-            while (message := self._next()) is not None:
-                yield message
-        except MalformedStream:
-            self._broken = True
-            raise
-        self._compact()
+            while ready:
+                yield ready.pop()
+        finally:
+            ready.reverse()
+        if self._error is not None:
+            raise self._error
 
     @property
     def pending_bytes(self) -> int:
-        return len(self._buffer) - self._start
+        return 0 if self._pending is None else len(self._pending)
 
-    def _next(self) -> Message | None:
-        buffer = self._buffer
-        while self._start < len(buffer) and buffer[self._start] == 0x0A:
-            self._start += 1
-        end = buffer.find(b"\n\n", max(self._start, self._scanned - 1))
-        if end < 0:
-            self._scanned = len(buffer)
-            if len(buffer) - self._start > MAX_HEADER_BLOCK:
-                raise TooLarge(f"a header block is over {MAX_HEADER_BLOCK} bytes")
-            return None
-        if end - self._start > MAX_HEADER_BLOCK:
-            raise TooLarge(f"a header block is over {MAX_HEADER_BLOCK} bytes")
-        block = bytes(memoryview(buffer)[self._start : end])
-        outer = Headers(block, encoded=False)
-        length = _content_length(outer)
-        body_start = end + 2
-        if len(buffer) < body_start + length:
-            # The block is read again when its body is whole: blocks before bodies are small.
-            self._scanned = end
-            return None
-        body = bytes(memoryview(buffer)[body_start : body_start + length]) if length else b""
-        self._start = self._scanned = body_start + length
-        content_type = outer.get("Content-Type")
-        if content_type is None:
-            raise MalformedStream("a message has no Content-Type")
-        # The reply to `connect` is the channel's data: the only outer block whose values are encoded (behaviour 1).
-        if block.startswith(b"Event-Name: ") or b"\nEvent-Name: " in block:
-            return Message(Headers(block, encoded=True), content_type, body)
-        return Message(outer, content_type, body)
+    def _take(self, data: bytes) -> None:
+        start = 0
+        if self._pending is not None:
+            start = self._missing or len(data)
+            joined = self._joined(data[:start])
+            if joined is None:
+                return
+            self._split(joined, 0)
+        self._split(data, start)
 
-    def _compact(self) -> None:
-        if self._start > COMPACT_AT or self._start == len(self._buffer):
-            del self._buffer[: self._start]
-            self._scanned -= self._start
-            self._start = 0
+    def _joined(self, piece: bytes) -> bytes | None:
+        """What was pending with ``piece`` behind it, once that is worth reading."""
+        pending = self._pending
+        assert pending is not None
+        pending += piece
+        if self._missing:
+            self._missing -= len(piece)
+            if self._missing:
+                return None
+        elif pending.find(b"\n\n", max(0, self._scanned - 1)) < 0:
+            self._scanned = len(pending)
+            _refuse_block_over_limit(len(pending))
+            return None
+        self._pending = None
+        return bytes(pending)
+
+    def _split(self, data: bytes, start: int) -> None:
+        """Every whole message from ``start`` on into ``_ready``, the rest into ``_pending``."""
+        size = len(data)
+        while start < size:
+            if data[start] == 0x0A:
+                start += 1
+                continue
+            end = data.find(b"\n\n", start)
+            _refuse_block_over_limit((end if end >= 0 else size) - start)
+            if end < 0:
+                self._keep(data[start:], missing=0)
+                return
+            block = data[start:end]
+            outer, content_type, length = _short_block(block) if end - start <= MAX_REMEMBERED_BLOCK else _block(block)
+            body_start = end + 2
+            if body_start + length > size:
+                self._keep(data[start:], missing=body_start + length - size)
+                return
+            start = body_start + length
+            self._ready.append(Message(outer, content_type, data[body_start:start]))
+
+    def _keep(self, rest: bytes, *, missing: int) -> None:
+        self._pending = bytearray(rest)
+        self._missing = missing
+        self._scanned = len(rest)
+
+
+def _refuse_block_over_limit(size: int) -> None:
+    if size > MAX_HEADER_BLOCK:
+        raise TooLarge(f"a header block is over {MAX_HEADER_BLOCK} bytes")
+
+
+def _block(block: bytes) -> tuple[Headers, str, int]:
+    """The outer headers, the content type and the length of the body that follows."""
+    outer = Headers(block, encoded=False)
+    length = _content_length(outer)
+    content_type = outer.get("Content-Type")
+    if content_type is None:
+        raise MalformedStream("a message has no Content-Type")
+    # The reply to `connect` is the channel's data: the only outer block whose values are encoded (behaviour 1).
+    if block.startswith(EVENT_NAME) or b"\n" + EVENT_NAME in block:
+        return Headers(block, encoded=True), content_type, length
+    return outer, content_type, length
+
+
+# Blocks before events differ in the length alone, and most are the same as one just seen.
+_short_block = lru_cache(maxsize=1024)(_block)
 
 
 def _content_length(headers: Headers) -> int:

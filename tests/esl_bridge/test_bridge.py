@@ -14,6 +14,7 @@ import pytest
 
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.guard import turns_name
+from ai_engine.engines.config import EngineConfig, EngineKind, Stage
 from ai_engine.redis_clients import connect_async
 from callflows.definition.flow import Snapshot
 from esl_bridge.actions.runner import ActionRunner
@@ -26,6 +27,9 @@ from tests.esl_bridge.calls.flow import demonstration
 from tests.esl_bridge.recorded import from_freeswitch
 
 UUID = "67f4668d-b17d-4b43-a9e9-a79e324546cd"
+
+
+ENGINES = [EngineConfig(stage, stage, EngineKind.VOSK, "ws://127.0.0.1:1") for stage in Stage]
 
 
 def free_port() -> int:
@@ -94,6 +98,14 @@ class Peer:
             async with asyncio.timeout(5):
                 self.sent += await self.reader.read(65536)
 
+    async def finish_what_plays(self) -> None:
+        """The prompt that was asked for last has been heard."""
+        play_id = re.findall(rb"execute-app-name: playback\nEvent-UUID: (\S+)", self.sent)[-1].decode()
+        file = re.findall(rb"\n\n(/prompts/\S+)", self.sent)[-1].decode()
+        self.writer.write(event("PLAYBACK_START", "bridge-1:1", f"Playback-File-Path: {file}\n"))
+        more = f"Application: playback\nApplication-UUID: {play_id}\nApplication-Response: FILE PLAYED\n"
+        self.writer.write(event("CHANNEL_EXECUTE_COMPLETE", "bridge-1:1", more))
+
     async def closed(self) -> bool:
         async with asyncio.timeout(5):
             try:
@@ -111,10 +123,12 @@ class Peer:
 
 
 class Running:
-    def __init__(self, tmp_path: Path, durable: str, volatile: str, *, allow: list[str], max_calls: int = 10) -> None:
+    def __init__(
+        self, tmp_path: Path, durable: str, volatile: str, *, allow: list[str], max_calls: int = 10, ai: bool = False
+    ) -> None:
         self.port = free_port()
         self._client = connect_async(durable)
-        self.board = CircuitBoard(durable, [], "bridge-1", local=[turns_name("bridge-1")])
+        self.board = CircuitBoard(durable, ENGINES if ai else [], "bridge-1", local=[turns_name("bridge-1")])
         self._journals = tmp_path
         self.journal = Journal(tmp_path, self._client)
         switch = SwitchSettings("9200", "lifeline", "/prompts", "ws://127.0.0.1:1/stream")
@@ -149,6 +163,13 @@ class Running:
         await self.board.close()
         self.journal.close()
         await self._client.aclose()
+
+
+@pytest.fixture
+async def bridge_with_ai(tmp_path: Path, durable_redis: str, volatile_redis: str) -> AsyncIterator[Running]:
+    running = Running(tmp_path, durable_redis, volatile_redis, allow=["127.0.0.0/8"], ai=True)
+    yield running
+    await running.close()
 
 
 @pytest.fixture
@@ -288,3 +309,35 @@ async def test_a_caller_who_went_during_the_stall_is_recorded_by_the_bridge_the_
     assert made[len(TAKEN)] == "StepEntered", "the key came before the end, and it was ours"
     assert made.count("CallEnded") == 1
     assert "IncidentOpened" not in made
+
+
+# --- After a failure: is the call still up? ---
+
+STREAM_GONE = "Event-Subclass: mod_audio_stream::disconnect\n"
+
+
+async def test_a_caller_who_hangs_up_is_no_failure_of_the_audio_that_ends_with_them(bridge_with_ai: Running) -> None:
+    """Seen on a real switch: the audio's connection closes some milliseconds before the hang-up is told."""
+    peer = await taken_call(bridge_with_ai)
+    peer.writer.write(event("CUSTOM", "bridge-1:1", STREAM_GONE))
+    await peer.until(f"api uuid_getvar {UUID} ll_owner".encode())
+    await peer.finish_what_plays()
+    peer.writer.write(answer("-ERR No such channel!\n"))
+    peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-1:1", "Hangup-Cause: NORMAL_CLEARING\n"))
+    peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
+    assert await peer.closed()
+    made = [type(one).__name__ for one in bridge_with_ai.journalled()]
+    assert made[-1] == "CallEnded"
+    assert {"IncidentOpened", "FellBack"}.isdisjoint(made)
+
+
+async def test_audio_that_ends_in_a_call_that_is_up_takes_the_caller_to_the_menu(bridge_with_ai: Running) -> None:
+    peer = await taken_call(bridge_with_ai)
+    peer.writer.write(event("CUSTOM", "bridge-1:1", STREAM_GONE))
+    await peer.until(f"api uuid_getvar {UUID} ll_owner".encode())
+    peer.writer.write(answer("bridge-1:1"))
+    await peer.finish_what_plays()
+    await peer.until(b"ll_mode=fallback")
+    await peer.leave()
+    made = [type(one).__name__ for one in bridge_with_ai.journalled()]
+    assert made[3:5] == ["IncidentOpened", "FellBack"]
