@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import msgspec
+
 from esl_bridge.protocol.commands import Command, ReplyKind, connect
 from esl_bridge.protocol.errors import ConnectionLost, TooLarge, UnexpectedMessage, UnexpectedReply
 from esl_bridge.protocol.messages import ContentType, Event, Message
@@ -21,6 +23,7 @@ from esl_bridge.protocol.states import TRANSITIONS, State, Trigger
 MAX_PENDING = 1000
 
 CONNECT = connect().data
+ATTACHED = State.ATTACHED
 
 Tag = TypeVar("Tag")
 
@@ -35,8 +38,7 @@ class Replied(Generic[Tag]):
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(msgspec.Struct, frozen=True, gc=False):
     event: Event
 
 
@@ -80,7 +82,8 @@ class Conversation(Generic[Tag]):
         for message in self._reader.feed(data):
             match message.content_type:
                 case ContentType.EVENT_PLAIN | ContentType.EVENT_JSON:
-                    self._move(Trigger.EVENT)
+                    if self.state is not ATTACHED:  # where events change nothing, and nearly all of them come
+                        self._move(Trigger.EVENT)
                     yield Happened(message.event())
                 case ContentType.COMMAND_REPLY | ContentType.API_RESPONSE:
                     yield self._reply(message)

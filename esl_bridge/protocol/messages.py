@@ -16,10 +16,10 @@ import msgspec
 
 from esl_bridge.protocol.errors import MalformedStream
 
-
 # FreeSWITCH writes what a call's decisions need last: the variables set most recently, then the application's headers.
-# Looking there first finds them ten times as fast; 1 KB holds some twenty of them.
-TAIL = 1024
+# Looking there first finds them ten times as fast; half a KB holds some ten of them.
+TAIL = 512
+EVENT_NAME = b"Event-Name: "
 INNER_LENGTH = b"\nContent-Length: "
 
 
@@ -47,24 +47,22 @@ def _needle(name: str) -> bytes:
     return b"\n" + name.encode() + b": "
 
 
-class Headers:
+class Headers(msgspec.Struct, eq=False, gc=False):
     """A block of ``Name: value`` lines. ``encoded`` blocks hold URL-encoded values (events), others raw ones (outer)."""
 
-    __slots__ = ("_block", "_encoded", "_lower")
-
-    def __init__(self, block: bytes, *, encoded: bool) -> None:
-        self._block = block
-        self._encoded = encoded
-        self._lower: bytes | None = None
+    block: bytes
+    encoded: bool
+    lower: bytes | None = None
+    """The block in lower case, from the first name on that was not found as it was written."""
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The header of that name, in any case; decoded. Invalid UTF-8 becomes U+FFFD, never an error.
 
         In what was recorded a name stands twice only with the same value (``Hangup-Cause``): of two, either may be found.
         """
-        block = self._block
+        block = self.block
         needle = _needle(name)
-        start = block.find(needle, max(0, len(block) - TAIL))
+        start = block.find(needle, -TAIL)
         if start < 0:
             start = self._search(needle)
             if start < -1:
@@ -72,19 +70,21 @@ class Headers:
         start += len(needle)
         end = block.find(b"\n", start)
         raw = block[start:] if end < 0 else block[start:end]
-        return _decoded(raw) if self._encoded else _text(raw)
+        if b"%" in raw and self.encoded:
+            raw = unquote_to_bytes(raw)
+        return raw.decode("utf-8", "replace")
 
     def _search(self, needle: bytes) -> int:
         """Where the line begins, one before its name (so -1 for the first line); less when there is none."""
-        block = self._block
+        block = self.block
         if block.startswith(needle[1:]):
             return -1
         start = block.find(needle)
         if start >= 0:
             return start
-        if self._lower is None:
-            self._lower = b"\n" + block.lower()
-        start = self._lower.find(needle.lower())
+        if self.lower is None:
+            self.lower = b"\n" + block.lower()
+        start = self.lower.find(needle.lower())
         return start - 1 if start >= 0 else -2
 
     def __getitem__(self, name: str) -> str:
@@ -98,15 +98,15 @@ class Headers:
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Every header in order, names as sent."""
-        if self._encoded and (pairs := _decoded_together(self._block)) is not None:
+        if self.encoded and (pairs := _decoded_together(self.block)) is not None:
             return iter(pairs)
         return self._one_by_one()
 
     def _one_by_one(self) -> Iterator[tuple[str, str]]:
-        for line in self._block.split(b"\n"):
+        for line in self.block.split(b"\n"):
             name, colon, value = line.partition(b": ")
             if colon:
-                yield _text(name), _decoded(value) if self._encoded else _text(value)
+                yield _text(name), _decoded(value) if self.encoded else _text(value)
 
 
 def _decoded_together(block: bytes) -> list[tuple[str, str]] | None:
@@ -127,17 +127,17 @@ def _decoded_together(block: bytes) -> list[tuple[str, str]] | None:
     return pairs if len(pairs) == len(lines) else None
 
 
-class Event:
+class Event(msgspec.Struct, eq=False, gc=False):
     """One event: its headers, and the body it may carry of its own (``BACKGROUND_JOB``, ``mod_audio_stream``)."""
 
-    __slots__ = ("body", "headers")
-
-    def __init__(self, headers: Headers, body: bytes) -> None:
-        self.headers = headers
-        self.body = body
+    headers: Headers
+    body: bytes
 
     @property
     def name(self) -> str:
+        block = self.headers.block
+        if block.startswith(EVENT_NAME) and (end := block.find(b"\n")) > 0:  # as FreeSWITCH sends it, always
+            return block[len(EVENT_NAME) : end].decode("utf-8", "replace")
         return self.headers.get("Event-Name", "") or ""
 
     def get(self, name: str, default: str = "") -> str:
@@ -148,15 +148,12 @@ class Event:
         return self.headers.get("variable_" + name)
 
 
-class Message:
+class Message(msgspec.Struct, eq=False, gc=False):
     """One message of the outer protocol: its header block and its body."""
 
-    __slots__ = ("body", "content_type", "headers")
-
-    def __init__(self, headers: Headers, content_type: str, body: bytes) -> None:
-        self.headers = headers
-        self.content_type = content_type
-        self.body = body
+    headers: Headers
+    content_type: str
+    body: bytes
 
     @property
     def reply_text(self) -> str:

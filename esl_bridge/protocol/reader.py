@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from esl_bridge.protocol.errors import MalformedStream, TooLarge
-from esl_bridge.protocol.messages import Headers, Message
+from esl_bridge.protocol.messages import EVENT_NAME, Headers, Message
 
 # The `connect` reply is one header block with every channel variable; 70,000 characters in one of them were recorded,
 # and percent encoding may triple that. A megabyte is far beyond any call of ours (variables of ours stay under 2 KB).
@@ -18,7 +18,6 @@ MAX_HEADER_BLOCK = 1 << 20
 MAX_BODY = 16 << 20
 # Beyond this a header block is not worth remembering: it is the reply to `connect`, and comes once.
 MAX_REMEMBERED_BLOCK = 128
-EVENT_NAME = b"Event-Name: "
 
 
 class Reader:
