@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -108,6 +109,14 @@ class Line(ABC):
     async def hang_up(self, call_uuid: str, cause: str = "NORMAL_CLEARING") -> None:
         await self.api(f"uuid_kill {call_uuid} {cause}")
 
+    def now_s(self) -> float:
+        """The switch's clock."""
+        return time.time()
+
+    async def second_begins(self) -> None:
+        """Tasks by the clock are due on whole seconds: begin with one, so that the whole delay lies ahead."""
+        await self.wait(1 - self.now_s() % 1)
+
     async def wait(self, seconds: float) -> None:
         """Let time pass on the switch: only where the point is that nothing happens meanwhile."""
         await asyncio.sleep(seconds / self.speed)
@@ -140,6 +149,10 @@ class ControlledLine(Line):
         return await self.watch.until(
             lambda m: m.kind() == kind and m.headers.get("Unique-ID") == call_uuid, since=since
         )
+
+    @abstractmethod
+    def has_run(self, command: str, trace: Path) -> bool:
+        """Whether the switch ran a program that leaves ``trace``. The simulator only notes what it would have run."""
 
     def events(self, call_uuid: str) -> list[Received]:
         return [m for m in self.watch.received if m.headers.get("Unique-ID") == call_uuid]
@@ -197,6 +210,9 @@ class SimulatedLine(ControlledLine):
         self.switch = switch
         self.speed = switch.config.speed
 
+    def now_s(self) -> float:
+        return self.switch.clock.now_s()
+
     async def place(
         self,
         where: str,
@@ -208,6 +224,9 @@ class SimulatedLine(ControlledLine):
         identity = Identity(destination=inline((*before, SOCKET, *after)), dialplan="inline", rdnis="9000")
         values = {"conf_socket": where} | dict(variables or {})
         return self.switch.place_call(identity, self.switch.answering("caller"), variables=values).channel.uuid
+
+    def has_run(self, command: str, trace: Path) -> bool:
+        return command in self.switch.system_commands
 
     @contextlib.asynccontextmanager
     async def agent(self) -> AsyncIterator[Agent]:
@@ -239,6 +258,9 @@ class RealLine(ControlledLine):
     ) -> str:
         values = {"conf_socket": where} | dict(variables or {})
         return await self._originate(values, f"{inline((*before, SOCKET, *after))} inline")
+
+    def has_run(self, command: str, trace: Path) -> bool:
+        return trace.exists()
 
     def agent(self) -> AbstractAsyncContextManager[Agent]:
         return sip_agent(self.host)

@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
 import pytest
 
 from tests.conformance.client import Peer, Peers, Received
-from tests.conformance.compare import CHANCE, differences, names, own_messages
-from tests.conformance.lines import ControlledLine, Line, SimulatedLine
+from tests.conformance.compare import CHANCE, differences, own_messages
+from tests.conformance.lines import BEFORE_A_SOCKET, ControlledLine, Line, SimulatedLine
 from tests.conformance.recorded import RecordedLine, conversations
 
 TONES = "tone_stream://%(300,100,440);loops="
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that an app has taken, with every event of its own."""
+
+    line: Line
+    uuid: str
+    peer: Peer
+    peers: Peers
+
+    async def press(self, keys: str) -> None:
+        await self.line.press(self.uuid, keys)
+
+    async def variable(self, name: str) -> str:
+        return await self.line.api(f"uuid_getvar {self.uuid} {name}")
+
+
+@contextlib.asynccontextmanager
+async def a_call(line: Line, *, mode: str = "async full", before: Sequence[str] = BEFORE_A_SOCKET) -> AsyncIterator[Call]:
+    async with line.listening() as (port, peers):
+        where = line.where(port).replace("async full", mode)
+        uuid = await line.place(where, before=before)
+        peer = await peers.get()
+        await peer.send("connect")
+        await listen(peer, uuid)
+        yield Call(line, uuid, peer, peers)
+
+
+async def listen(peer: Peer, uuid: str) -> None:
+    """To everything of this call."""
+    await peer.send(f"filter Unique-ID {uuid}")
+    await peer.send("event plain all")
 
 
 async def begin(line: Line, peers: Peers, *, linger: bool = True) -> tuple[Peer, str]:
@@ -45,8 +82,7 @@ def assert_as_recorded(line: Line, recording: str, *peers: Peer, up_to: int | No
             seen = [m for m in seen if m.kind() not in CHANCE][: sum(m.kind() not in CHANCE for m in recorded)]
         with_endpoint = isinstance(line, SimulatedLine)  # which pretends to be the recorded one: SIP
         found = differences(
-            _without_targets(own_messages(recorded, call_uuid)), _without_targets(seen),
-            compare_names=lambda m: names(m, endpoint=with_endpoint), compare_order=with_endpoint,
+            _without_targets(own_messages(recorded, call_uuid)), _without_targets(seen), endpoint=with_endpoint
         )  # fmt: skip
         assert not found, "\n".join(found)
 

@@ -60,6 +60,7 @@ async def test_a_timer_that_is_deleted_does_not_fire(line: Line) -> None:
     async with line.listening() as (port, peers):
         await line.place(line.where(port))
         peer, uuid = await begin(line, peers)
+        await line.second_begins()
         assert await peer.api(f"sched_transfer +2 {uuid} {line.again()}") == "+OK\n"
         await peer.execute("playback", f"{TONES}3")
         assert await peer.api(f"sched_del {uuid}") == "+OK Deleted: 1\n"

@@ -10,8 +10,8 @@ import pytest
 
 from simulator.config import AgentsConfig
 from simulator.session import Session
-from tests.simulator.conftest import RECORDED, Listener, Prompts, StartSwitch, place
 from tests.conformance.client import Peer, listening
+from tests.simulator.conftest import RECORDED, Listener, Prompts, StartSwitch, place
 
 QUIET = "silence_stream://100 silence_stream://10"
 

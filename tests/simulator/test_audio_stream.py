@@ -9,8 +9,8 @@ import pytest
 
 from simulator import audio_stream
 from simulator.line import FRAME_S
-from tests.simulator.conftest import RECORDED, Listener, StartSwitch, place, tone
 from tests.conformance.client import Gateway, gateway, listening, loudness
+from tests.simulator.conftest import RECORDED, Listener, StartSwitch, place, tone
 
 PARKED = RECORDED.replace('application="socket" data="$${lifeline_bridges} async full"', 'application="park"')
 

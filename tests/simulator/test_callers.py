@@ -11,8 +11,8 @@ from simulator.callers import Patience
 from simulator.records import CallRecord, Outcome
 from simulator.switch import Switch
 from simulator.traffic import Traffic, TrafficConfig
-from tests.simulator.conftest import Prompts, StartSwitch
 from tests.conformance.client import Gateway, Peer, gateway, listening, loudness
+from tests.simulator.conftest import Prompts, StartSwitch
 
 SPEED = 4.0
 SPEECH_LOUDNESS = 200.0

@@ -9,8 +9,8 @@ import pytest
 
 from simulator.session import Session
 from simulator.switch import Switch
-from tests.simulator.conftest import RECORDED, Listener, StartSwitch, place
 from tests.conformance.client import Peer, listening
+from tests.simulator.conftest import RECORDED, Listener, StartSwitch, place
 
 MINUTE = "tone_stream://%(1000,0,440);loops=60"
 

@@ -11,8 +11,8 @@ import pytest
 
 from simulator.errors import SimulatorError
 from simulator.switch import Switch
-from tests.simulator.conftest import RECORDED, Listener, StartSwitch, place
 from tests.conformance.client import Peer, Received
+from tests.simulator.conftest import RECORDED, Listener, StartSwitch, place
 
 PARKED = RECORDED.replace('application="socket" data="$${lifeline_bridges} async full"', 'application="park"')
 

@@ -10,8 +10,8 @@ import pytest
 from espeak.voice import wav
 from simulator.line import FRAME_BYTES, Microphone
 from simulator.media import open_audio
-from tests.simulator.conftest import tone
 from tests.conformance.client import loudness
+from tests.simulator.conftest import tone
 
 
 @pytest.mark.parametrize(
