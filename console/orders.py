@@ -121,7 +121,7 @@ def order_test_call(request: HttpRequest) -> HttpResponse:
         log.warning("test_call_not_handed_over", error=str(error))
         trial_calls.finish(trial, reason="the queue to the worker (Redis) does not answer")
         return _answer(request, "Not done: the queue to the worker (Redis) does not answer.", ok=False)
-    return _answer(request, f"Asked for a test call on {switch.name}: how far it comes is shown here.", ok=True)
+    return _answer(request, f"Asked for a test call on {switch.name}: how far it comes is shown below.", ok=True)
 
 
 def _hand_over(trial_pk: int) -> None:

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import uuid as uuids
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class SwitchControl:
 
     host: str
     port: int
-    password: str
+    password: str = field(repr=False)
     deadline_s: float = DEADLINE_S
     password_setting: str = "LIFELINE_SECRET_SWITCH_PASSWORD"
 

@@ -15,6 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from console import switches, tasks, words
+from console.celery import app
 from console.metrics import switch_metrics
 from console.models import Call, SwitchReport, SwitchState
 from console.switch_panel import Known, SwitchRow, fingerprint, switch_rows
@@ -249,6 +250,11 @@ def test_a_call_is_gone_only_when_every_switch_denies_it(
     call = make_call(call_uuid=ORPHAN, last_event_at=timezone.now() - timedelta(seconds=tasks.SILENT_S + 1))
     assert tasks.settle_orphans() == settled
     assert (Call.objects.get(pk=call.pk).ended_at is not None) is bool(settled)
+
+
+def test_the_schedule_names_tasks_that_exist() -> None:
+    assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= set(app.tasks)
+    assert app.conf.beat_schedule["watch-switches"]["schedule"] * 3 <= STALE.total_seconds()
 
 
 def test_further_switches_are_asked_beside_the_first(settings: Any) -> None:
