@@ -25,10 +25,14 @@ async def answer(session: Session, _argument: str) -> None:
 
 
 async def set_variable(session: Session, argument: str) -> None:
-    """`set` and `export`: ``name=value``; an empty value or ``_undef_`` removes."""
-    name, separator, value = argument.partition("=")
-    if separator and name.strip():
-        session.channel.set(name.strip().removeprefix("nolocal:"), None if value == "_undef_" else value)
+    """`set`: ``name=value`` or ``name,value``; no value removes. The value has been expanded, and is once more."""
+    name, _, value = argument.partition("=" if "=" in argument else ",")
+    if name.strip():
+        session.channel.set(name.strip(), session.switch.expand(session, value))
+
+
+async def export(session: Session, argument: str) -> None:
+    await set_variable(session, argument.removeprefix("nolocal:"))
 
 
 async def multiset(session: Session, argument: str) -> None:
@@ -94,7 +98,7 @@ async def do_nothing(_session: Session, _argument: str) -> None:
 APPLICATIONS: Final[dict[str, Application]] = {
     "answer": answer,
     "bridge": bridge,
-    "export": set_variable,
+    "export": export,
     "hangup": hang_up,
     "info": do_nothing,
     "log": write_log,

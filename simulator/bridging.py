@@ -32,7 +32,7 @@ class AgentLeg:
     def hang_up(self, cause: str) -> None:
         if not self.channel.is_hung_up:
             self.channel.hangup_cause = cause
-            self.owner.break_application(everything=False)
+            self.owner.interrupt()
 
 
 async def bridge(session: Session, argument: str) -> None:

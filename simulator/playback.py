@@ -132,7 +132,7 @@ async def play_and_get_digits(session: Session, argument: str) -> None:
         digits, result = await _read(session, request)
         if not session.ready():
             return
-        if digits and (result is ReadResult.SUCCESS or len(digits) >= request.least):
+        if digits and result is not ReadResult.FAILURE:
             if _matches(request.pattern, digits):
                 return
             channel.set(request.variable, None)
@@ -171,21 +171,24 @@ async def _read(session: Session, request: DigitsRequest) -> tuple[str, ReadResu
         opened, digits = await play(session, request.prompt, stops_on="any")
     if not opened or not session.ready():
         return "", ReadResult.FAILURE
-    digits, terminator, timed_out = await _collect(session, request, digits)
+    digits, terminator, result = await _collect(session, request, digits)
     if terminator:
         channel.set("read_terminator_used", terminator)
-    result = ReadResult.TIMEOUT if timed_out else ReadResult.SUCCESS
     if request.least and len(digits) < request.least:
         result = ReadResult.FAILURE
     channel.set("read_result", result.value)
+    if request.most == 1 and digits and digits in request.terminators:
+        digits = ""  # the key that stopped the prompt: neither a digit nor a terminator used
     channel.set(request.variable, digits)
     return digits, result
 
 
-async def _collect(session: Session, request: DigitsRequest, first: str) -> tuple[str, str, bool]:
-    """Digits, the terminator that ended them, and whether time ran out. A break does not end it."""
+async def _collect(session: Session, request: DigitsRequest, first: str) -> tuple[str, str, ReadResult]:
+    """Digits, the terminator that ended them, and how it went: a break is a failure, whatever has been pressed."""
+    if len(first) >= max(request.most, request.least):
+        return first, "", ReadResult.SUCCESS
     if first and first in request.terminators:
-        return "", first, False
+        return "", first, ReadResult.SUCCESS
     digits = first
     ended_by = ""
 
@@ -199,7 +202,9 @@ async def _collect(session: Session, request: DigitsRequest, first: str) -> tupl
 
     while session.ready() and len(digits) < max(request.most, request.least) and not ended_by:
         timeout_s = request.digit_timeout_s if digits else request.timeout_s
-        reason, _left_s = await session.wait(timeout_s, on_digit=on_digit, breaks=False)
+        reason, _left_s = await session.wait(timeout_s, on_digit=on_digit)
         if reason is Waited.ELAPSED:
-            return digits, "", True
-    return digits, ended_by, False
+            return digits, "", ReadResult.TIMEOUT
+        if reason is Waited.BROKEN:
+            return digits, "", ReadResult.FAILURE
+    return digits, ended_by, ReadResult.SUCCESS

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from simulator.audio_stream import AudioStream
     from simulator.switch import Switch
 
+_LEAST_LOOP_S: Final = 0.5
 _DTMF_SAMPLES: Final = "2000"  # as recorded: 250 ms at 8 kHz
 
 
@@ -77,6 +78,8 @@ class Session:
         self._digits: deque[str] = deque()
         self._locked = False
         self._broken = False
+        self._depth = 0  # of messages being obeyed, one inside the other
+        self._stops_messages = False
         self._move: _Move | None = None
         self._task: asyncio.Task[None] | None = None
         self._only = only
@@ -113,9 +116,15 @@ class Session:
             self._wake.set()
 
     def break_application(self, *, everything: bool) -> None:
-        self._broken = True
+        """Of what messages have started, the innermost application and all that it runs inside of."""
         if everything:
             self._messages.clear()
+        self._stops_messages = self._depth > 0
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """End what waits innermost, and nothing else."""
+        self._broken = True
         self._wake.set()
 
     def transfer(self, destination: str, dialplan: str, context: str) -> None:
@@ -190,7 +199,7 @@ class Session:
         channel.call_state = "RINGING" if state is ChannelState.ROUTING else "ACTIVE"
         self.switch.fire("CHANNEL_STATE", channel)
 
-    async def execute(self, application: str, argument: str, *, event_uuid: str = "", loops: int = 1) -> None:
+    async def execute(self, application: str, argument: str, *, event_uuid: str = "") -> None:
         """Run one application, with its two events. An unknown one hangs the call up, and has no events."""
         runner = self.switch.application(application)
         if runner is None:
@@ -209,14 +218,13 @@ class Session:
         self._last = Action(application, argument)
         self._broken = False
         self.switch.fire("CHANNEL_EXECUTE", channel, (*extra, ("Application-UUID", application_uuid)))
-        for _ in range(max(1, loops)):
-            await runner(self, argument)
+        await runner(self, argument)
         response = channel.variables.get("current_application_response", "_none_")
         tail = (("Application-Response", response), ("Application-UUID", application_uuid))
         self.switch.fire("CHANNEL_EXECUTE_COMPLETE", channel, (*extra, *tail))
 
     async def wait(
-        self, duration_s: float | None, *, on_digit: Callable[[str], bool] | None = None, breaks: bool = True
+        self, duration_s: float | None, *, on_digit: Callable[[str], bool] | None = None
     ) -> tuple[Waited, float]:
         """Read frames for ``duration_s`` (None: until interrupted), running messages in between.
 
@@ -225,7 +233,7 @@ class Session:
         """
         left_s = duration_s
         while self.ready():
-            if self._broken and breaks:
+            if self._broken:
                 self._broken = False
                 return Waited.BROKEN, left_s or 0.0
             if self._messages and not self._locked:
@@ -270,19 +278,30 @@ class Session:
         """Do what a `sendmsg` says, on the call's own thread."""
         if message.command == "execute":
             locked, self._locked = self._locked, self._locked or message.lock
+            self._depth += 1
+            self._stops_messages = False
             try:
-                self.channel.set("current_loop", "1")
-                self.channel.set("total_loops", str(message.loops))
-                await self.execute(
-                    message.application, message.argument, event_uuid=message.event_uuid, loops=message.loops
-                )
+                await self._loop(message)
             finally:
+                self._depth -= 1
                 self._locked = locked
                 self.channel.set("current_loop", None)
                 self.channel.set("total_loops", None)
+            if self._stops_messages:
+                self._broken = True
         elif message.command == "hangup":
             self.hang_up(message.cause or "NORMAL_CLEARING")
         self.switch.fire("PRIVATE_COMMAND", self.channel, lead=message.raw, body=message.body)
+
+    async def _loop(self, message: Message) -> None:
+        """``loops`` times, unless it is over in half a second: FreeSWITCH takes that for a failure."""
+        for number in range(1, max(1, message.loops) + 1):
+            self.channel.set("current_loop", str(number))
+            self.channel.set("total_loops", str(message.loops))
+            began_s = self.switch.clock.now_s()
+            await self.execute(message.application, message.argument, event_uuid=message.event_uuid)
+            if not self.ready() or self._stops_messages or self.switch.clock.now_s() - began_s < _LEAST_LOOP_S:
+                return
 
     def _take_digit(self) -> str:
         digit = self._digits.popleft()

@@ -41,18 +41,29 @@ async def test_break_all_drops_what_is_queued(line: ControlledLine) -> None:
         assert second not in [m.headers.get("Application-UUID") for m in call.peer.received]
 
 
-async def test_break_of_a_nested_playback_ends_only_the_inner_one(line: ControlledLine) -> None:
+async def test_break_ends_what_runs_nested_and_what_it_runs_in(line: ControlledLine) -> None:
     async with a_call(line) as call:
         outer = await call.peer.post("playback", LONG)
         await call.peer.started(outer)
         inner = await call.peer.post("playback", LONG)
         await call.peer.started(inner)
         await call.peer.api(f"uuid_break {call.uuid}")
-        await call.peer.executed(inner)
-        await call.peer.execute("set", "after=1")
-        assert outer not in [
-            m.headers["Application-UUID"] for m in call.peer.received if m.event == "CHANNEL_EXECUTE_COMPLETE"
-        ]
+        done = [await call.peer.executed(inner), await call.peer.executed(outer)]
+        assert call.peer.received.index(done[0]) < call.peer.received.index(done[1])
+
+
+async def test_loops_end_when_one_was_too_short(line: ControlledLine) -> None:
+    done = 0
+    async with a_call(line) as call:
+        for tone, times in (("tone_stream://%(600,0,440)", 2), (SHORT, 1)):
+            since = len(call.peer.received)
+            await call.peer.send(
+                f"sendmsg\ncall-command: execute\nexecute-app-name: playback\nexecute-app-arg: {tone}\nloops: 2"
+            )
+            await call.peer.until_count("CHANNEL_EXECUTE_COMPLETE:playback", done + times)
+            done += times
+            await call.peer.execute("set", "after=1")
+            assert [m.kind() for m in call.peer.received[since:]].count("CHANNEL_EXECUTE:playback") == times
 
 
 async def test_an_unknown_application_hangs_the_call_up_and_has_no_events(line: ControlledLine) -> None:
@@ -137,8 +148,9 @@ async def test_setting_and_unsetting_variables(line: ControlledLine) -> None:
         assert [await call.variable(name) for name in "acd"] == ["1=2", "4", "5"]
         await call.peer.execute("unset", "a")
         await call.peer.execute("set", "c=")
-        complete = await call.peer.execute("set", "d=_undef_")
-        assert not {"variable_a", "variable_c", "variable_d"} & set(complete.headers)
+        complete = await call.peer.execute("set", "d,_undef_")
+        assert complete.headers["variable_d"] == "_undef_", "not a word of its own here"
+        assert not {"variable_a", "variable_c"} & set(complete.headers)
         assert await line.api(f"uuid_setvar_multi {call.uuid} e=6;f=two words") == "+OK\n"
         assert [await call.variable(name) for name in "aef"] == ["_undef_", "6", "two words"]
         assert await line.api(f"uuid_setvar {call.uuid} e") == "+OK\n"

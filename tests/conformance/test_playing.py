@@ -110,13 +110,14 @@ async def test_a_break_says_what_was_heard_and_what_was_read_ahead(line: Control
         (rf"1 9 1 1000 *# {QUIET} v \d+", "12*", {"v": "12", "read_terminator_used": "*"}),
         (rf"1 9 1 1000 # {QUIET} v \d+", "#", {"v": "_undef_", "read_terminator_used": "#"}),
         (rf"1 1 1 1000 none {QUIET} v .", "#", {"v": "#"}),
-        (rf"0 1 1 500 # {QUIET} v \d*", "#", {"v": "_undef_", "read_terminator_used": "#"}),
+        (rf"0 1 1 500 # {QUIET} v \d*", "#", {"v": "_undef_", "read_terminator_used": "_undef_"}),
+        (rf"0 2 1 500 # {QUIET} v \d*", "#", {"v": "_undef_", "read_terminator_used": "#"}),
         (r"1 3 1 1000 # /no/such.wav silence_stream://10 v \d+", "1", {"v": "_undef_"}),
         (rf"1 1 2 800 # {QUIET} v [1-3]", "92", {"v": "2", "v_invalid": "9"}),
         (rf"4 12 1 1500 # {QUIET} v \d+ 1500", "4711#", {"v": "4711", "read_terminator_used": "#"}),
     ],
     ids=["fewer than most", "too few", "none", "not matching", "terminator", "only a terminator", "no terminators",
-         "none needed", "no prompt", "second try", "account number"],
+         "none needed of one", "none needed of two", "no prompt", "second try", "account number"],
 )  # fmt: skip
 async def test_play_and_get_digits(line: ControlledLine, arguments: str, keys: str, expected: dict[str, str]) -> None:
     async with a_call(line) as call:
@@ -135,6 +136,16 @@ async def test_every_try_plays_the_prompt_and_then_the_words_for_a_wrong_key(lin
         played = [m.headers["Playback-File-Path"] for m in call.peer.received if m.event == "PLAYBACK_START"]
         assert played == [prompt, wrong] * 3
         assert complete.headers["variable_read_result"] == "failure"
+
+
+async def test_a_break_ends_the_wait_for_keys(line: ControlledLine) -> None:
+    async with a_call(line) as call:
+        event_uuid = await call.peer.post("play_and_get_digits", rf"1 4 1 20000 # {QUIET} v \d+")
+        await call.peer.until_kind("PLAYBACK_STOP")
+        began_s = line.now_s()
+        await call.peer.api(f"uuid_break {call.uuid} all")
+        await call.peer.executed(event_uuid)
+        assert line.now_s() - began_s < 3
 
 
 async def test_a_failed_read_may_transfer(line: ControlledLine) -> None:
