@@ -186,12 +186,13 @@ def every_width(page: Page) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width, width
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(7, r"[789] s"), (278, r"4 min (38|39|40) s"), (15_120, "4 h 12 min")])
-def test_ages_are_written_alike_by_the_page_and_its_script(page: Page, seconds: int, said: str) -> None:
-    assert re.fullmatch(said, words.long_duration(seconds))
-    page.evaluate(
-        "(seconds) => { const clock = document.createElement('span'); clock.id = 'age'; "
-        "clock.dataset.ago = Date.now() - seconds * 1000; document.querySelector('h1').after(clock); }",
-        seconds,
-    )
-    expect(page.locator("#age")).to_have_text(re.compile(f"^{said}$"))
+def test_ages_are_written_alike_by_the_page_and_its_script(page: Page) -> None:
+    for seconds, said in ((7, r"[789] s"), (278, r"4 min (38|39|40) s"), (15_120, "4 h 12 min")):
+        assert re.fullmatch(said, words.long_duration(seconds))
+        page.evaluate(
+            "(seconds) => { const clock = document.createElement('span'); clock.id = 'age'; "
+            "document.getElementById('age')?.remove(); clock.dataset.ago = Date.now() - seconds * 1000; "
+            "document.querySelector('h1').after(clock); }",
+            seconds,
+        )
+        expect(page.locator("#age")).to_have_text(re.compile(f"^{said}$"))
