@@ -148,7 +148,11 @@ class Bridge:
     def opened(self, session: Session) -> None:
         self._sessions.add(session)
         self._idle.clear()
+        before = self._by_call.get(session.call_uuid)
         self._by_call[session.call_uuid] = session
+        if before is not None:
+            # The call came back to this same bridge: after a stall here, from an agent, or because an old socket closed.
+            before.feed(told.OwnerChanged())
 
     def closed(self, session: Session) -> None:
         self._sessions.discard(session)

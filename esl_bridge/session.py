@@ -46,7 +46,11 @@ class Expecting(StrEnum):
     CHANNEL = "channel"
     NOTHING = "nothing"
     TIMER_ID = "timer_id"
-    OWNER = "owner"
+    HOLDER = "holder"
+    STREAM = "stream"
+
+
+ANSWERS = {order.ArmTimer: Expecting.TIMER_ID, order.StartAudio: Expecting.STREAM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class Session(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._handshake: asyncio.TimerHandle | None = None
-        self._owner_seen = False
+        self._holds = False
         # What waits while the switch is asked who owns this call; None when nothing is in doubt.
         self._held: list[told.Input] | None = None
         self.call = Call(bridge.bridge_id)
@@ -156,8 +160,11 @@ class Session(asyncio.Protocol):
             case Expecting.TIMER_ID:
                 _, _, task_id = reply.text.partition("Added: ")
                 self.feed(told.TimerArmed(task_id.strip()))
-            case Expecting.OWNER:
-                self._owner_told(reply.text, up=reply.ok)
+            case Expecting.HOLDER:
+                self._holder_told(reply.text, up=reply.ok)
+            case Expecting.STREAM:
+                if not reply.ok:
+                    self.feed(told.StreamRefused())
             case Expecting.NOTHING:
                 if not reply.ok:
                     log.debug("the switch refused a command", call=self.call_uuid, what=reply.tag.what, text=reply.text)
@@ -176,11 +183,11 @@ class Session(asyncio.Protocol):
         self.feed(connected(channel, flow, self._bridge.ai_use()))
 
     def _event(self, event: Event) -> None:
-        owner = event.variable("ll_owner") or ""
-        if owner == self.call.owner:
-            self._owner_seen = True
-        elif epoch_of(owner) > self.call.epoch or (self._owner_seen and owner):
-            # Not merely the owner before us, whose name events carry until the switch has ours.
+        holder = event.variable("ll_holder") or ""
+        if holder == self.call.owner:
+            self._holds = True
+        elif epoch_of(holder) > self.call.epoch or (self._holds and holder):
+            # Not merely the holder before us, whose name events carry until the switch has ours.
             self.feed(told.OwnerChanged())
             return
         event_told = told_by(event, self._answer_id())
@@ -204,7 +211,7 @@ class Session(asyncio.Protocol):
             self._hold(event)
         elif self.call.in_doubt(self._bridge.now()) or isinstance(event, FAILURES):
             self._held = [event]
-            self._send(commands.get_variable(self.call_uuid, "ll_owner"), Tag(Expecting.OWNER, "owner"))
+            self._send(commands.get_variable(self.call_uuid, "ll_holder"), Tag(Expecting.HOLDER, "holder"))
         else:
             self._handle(event)
 
@@ -219,14 +226,14 @@ class Session(asyncio.Protocol):
             return
         self._held.append(event)
 
-    def _owner_told(self, owner: str, *, up: bool) -> None:
+    def _holder_told(self, holder: str, *, up: bool) -> None:
         """Every event that the switch sent before its answer has been held; they are decided now, or never."""
         if self._held is None or not up:
             # Not up: the call's end is on its way, and it is what the failure came from.
             return
         held, self._held = self._held, None
-        if owner not in (self.call.owner, UNSET):
-            log.warning("another bridge has this call; nothing more is said on this socket", call=self.call_uuid)
+        if holder not in (self.call.owner, UNSET):
+            log.warning("this call has left us; nothing more is said on this socket", call=self.call_uuid)
             self._handle(told.OwnerChanged())
             return
         now = self._bridge.now()
@@ -249,7 +256,7 @@ class Session(asyncio.Protocol):
         except UnsafeArgument as error:
             log.error("a command was not sent", call=self.call_uuid, order=type(wanted).__name__, error=str(error))
             return
-        expecting = Expecting.TIMER_ID if isinstance(wanted, order.ArmTimer) else Expecting.NOTHING
+        expecting = ANSWERS.get(type(wanted), Expecting.NOTHING)
         for command in ready:
             self._send(command, Tag(expecting, type(wanted).__name__))
         if not ready:

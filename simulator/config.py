@@ -19,7 +19,8 @@ class AgentsConfig:
 
 @dataclass(frozen=True, slots=True)
 class SwitchConfig:
-    """``bridges`` becomes ``$${lifeline_bridges}``, the host list of the dialplan's ``socket`` action."""
+    """``bridges`` becomes ``$${lifeline_bridges}``, the host list of the dialplan's ``socket`` action;
+    ``$${lifeline_bridges_next}`` is the same one, beginning with its second."""
 
     dialplan: Path
     bridges: str = "127.0.0.1:8084"

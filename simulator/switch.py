@@ -50,7 +50,12 @@ class Switch:
         self.started_s = self.clock.now_s()
         self.sessions_since_startup = 0
         self.peak_sessions = 0
-        self.variables = {"lifeline_bridges": config.bridges, "sounds_dir": str(config.sound_dir)}
+        first, *others = config.bridges.split("|")
+        self.variables = {
+            "lifeline_bridges": config.bridges,
+            "lifeline_bridges_next": "|".join([*others, first]),
+            "sounds_dir": str(config.sound_dir),
+        }
         self.variables |= dict(config.variables)
         self.answering = answering or (lambda _name: _nobody)
         self._dialplan: Dialplan = load_dialplan(config.dialplan, self.variables)

@@ -47,6 +47,9 @@ from ivr_fallback.menu import Menu
 
 AFTER_AGENT = "after_agent"
 SLOT_PREFIX = "slot_"
+# A start of the audio stream is refused while the one before it is still being stopped, which takes some milliseconds. How
+# long a call waits for its stream is the turn's matter.
+AUDIO_RETRY_S = 0.1
 
 
 def epoch_of(owner: str) -> int:
@@ -71,6 +74,7 @@ class Call:
         self._hanging_up = False
         self._well = False
         self._audio_due = False
+        self._audio_retry_at: float | None = None
         self.ended = False
         self.epoch = 0
         self.owner = ""
@@ -95,7 +99,8 @@ class Call:
         """When :class:`TimePassed` should come, if nothing else does before."""
         if self.ended or self._released or not self.owner:
             return None
-        moments = (self._speaker.deadline, self._key_deadline, self._ownership.due, self._turns.deadline)
+        moments = (self._speaker.deadline, self._key_deadline, self._ownership.due, self._turns.deadline,
+                   self._audio_retry_at)  # fmt: skip
         return min((moment for moment in moments if moment is not None), default=None)
 
     def in_doubt(self, now: float) -> bool:
@@ -122,12 +127,14 @@ class Call:
         if event.flow is None:
             return self._without_flow(event, now)
         self.flow: FlowVersion = event.flow
-        mine = {"owner": self.owner, "flow": f"{event.flow.slug}:{event.flow.number}", "lang": event.flow.language}
+        kept_flow = f"{event.flow.slug}:{event.flow.number}"
+        mine = {"owner": self.owner, "holder": self.owner, "flow": kept_flow, "lang": event.flow.language}
         started = CallStarted(
             event.caller, event.destination, event.flow.slug, event.flow.number, event.flow.language, self._bridge_id,
             resumed=self.epoch > 1,
         )  # fmt: skip
-        orders: list[Order] = [Record(started), SetVariables(mine), *self._ownership.arm(now)]
+        orders: list[Order] = [Record(started), SetVariables(mine)]
+        orders += self._ownership.take(now, from_another=self.epoch > 1)
         if not event.answered:
             self._audio_due = True
             orders.append(AnswerCall())
@@ -173,7 +180,7 @@ class Call:
         """No published flow takes this number: the last resort is better than silence."""
         started = CallStarted(event.caller, event.destination, "", 0, "", self._bridge_id, resumed=self.epoch > 1)
         self._released = True
-        return [Record(started), SetVariables({"owner": self.owner}), TransferToLastResort()]
+        return [Record(started), SetVariables({"owner": self.owner, "holder": self.owner}), TransferToLastResort()]
 
     # --- While it lives ---
 
@@ -199,6 +206,9 @@ class Call:
                 return self._time(now)
             case MediaConnected() | MediaClosed() | told.AudioFailed() | told.QueueLost():
                 return self._turn_news(event, now)
+            case told.StreamRefused():
+                self._audio_retry_at = now + AUDIO_RETRY_S
+                return []
             case told.Answered():
                 due, self._audio_due = self._audio_due and self._mode is Mode.AI, False
                 return [StartAudio()] if due else []
@@ -261,6 +271,9 @@ class Call:
             # The dialplan counts visits; an owner that has lived until its first re-arming is well and empties the counter.
             self._well = True
             orders.append(SetVariables({"hops": ""}))
+        if self._audio_retry_at is not None and now >= self._audio_retry_at:
+            self._audio_retry_at = None
+            orders += [StartAudio()] if self._mode is Mode.AI else []
         said, more = self._speaker.on_time(now)
         orders += more + self._after_sound(said, now)
         if self._key_deadline is not None and now >= self._key_deadline and self._talker is not None:

@@ -91,6 +91,11 @@ class AudioFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamRefused:
+    """The switch did not start the audio stream: one is still there, of the owner before or being stopped."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyFileReady:
     """mod_audio_stream has put a reply's audio on the switch's disk."""
 
@@ -162,6 +167,7 @@ Input = (
     | AgentBridged
     | TimerArmed
     | AudioFailed
+    | StreamRefused
     | ReplyFileReady
     | HungUp
     | OwnerChanged

@@ -31,6 +31,11 @@ class Ownership:
         self._sure_until: float | None = None
         self.due: float | None = None
 
+    def take(self, now: float, *, from_another: bool) -> list[Order]:
+        """The call is ours from here. What an owner before us armed still runs in the switch, and would take the call away
+        from us; the dialplan's own timer, armed on the way here, guards the moment in between."""
+        return [*([DeleteTimer(OWN_TIMERS)] if from_another else []), *self.arm(now)]
+
     def arm(self, now: float) -> list[Order]:
         self.due = now + self._rearm_s
         self._armed_at.append(now)

@@ -242,7 +242,7 @@ async def test_a_full_bridge_refuses_so_that_the_dialplan_goes_on(
 
 # --- After a stall: whose call is it? ---
 
-EVENT = "Event-Name: {name}\nUnique-ID: {uuid}\nvariable_ll_owner: {owner}\n{more}\n"
+EVENT = "Event-Name: {name}\nUnique-ID: {uuid}\nvariable_ll_holder: {owner}\n{more}\n"
 
 
 # No engine is usable here, so that the call begins in the menu.
@@ -272,9 +272,9 @@ async def test_after_a_stall_a_call_that_another_bridge_has_is_left_alone(bridge
     peer = await taken_call(bridge)
     bridge.skip(7.0)
     peer.writer.write(event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n"))
-    await peer.until(f"api uuid_getvar {UUID} ll_owner".encode())
+    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
     already = len(peer.sent)
-    peer.writer.write(answer("bridge-2:2"))
+    peer.writer.write(answer("chain"))
     peer.writer.write(event("DTMF", "bridge-2:2", "DTMF-Digit: 1\n"))
     peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-2:2", "Hangup-Cause: NORMAL_CLEARING\n"))
     peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
@@ -287,7 +287,7 @@ async def test_after_a_stall_a_call_that_is_still_ours_goes_on_and_its_timer_com
     peer = await taken_call(bridge)
     bridge.skip(7.0)
     peer.writer.write(event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n"))
-    await peer.until(f"api uuid_getvar {UUID} ll_owner".encode())
+    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
     already = len(peer.sent)
     peer.writer.write(answer("bridge-1:1"))
     await peer.until(b"ll_visit=")
@@ -299,7 +299,7 @@ async def test_a_caller_who_went_during_the_stall_is_recorded_by_the_bridge_the_
     peer = await taken_call(bridge)
     bridge.skip(7.0)
     peer.writer.write(event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n"))
-    await peer.until(f"api uuid_getvar {UUID} ll_owner".encode())
+    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
     peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-1:1", "Hangup-Cause: NORMAL_CLEARING\n"))
     peer.writer.write(answer("-ERR No such channel!\n"))
     peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
@@ -320,7 +320,7 @@ async def test_a_caller_who_hangs_up_is_no_failure_of_the_audio_that_ends_with_t
     """Seen on a real switch: the audio's connection closes some milliseconds before the hang-up is told."""
     peer = await taken_call(bridge_with_ai)
     peer.writer.write(event("CUSTOM", "bridge-1:1", STREAM_GONE))
-    await peer.until(f"api uuid_getvar {UUID} ll_owner".encode())
+    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
     await peer.finish_what_plays()
     peer.writer.write(answer("-ERR No such channel!\n"))
     peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-1:1", "Hangup-Cause: NORMAL_CLEARING\n"))
@@ -334,7 +334,7 @@ async def test_a_caller_who_hangs_up_is_no_failure_of_the_audio_that_ends_with_t
 async def test_audio_that_ends_in_a_call_that_is_up_takes_the_caller_to_the_menu(bridge_with_ai: Running) -> None:
     peer = await taken_call(bridge_with_ai)
     peer.writer.write(event("CUSTOM", "bridge-1:1", STREAM_GONE))
-    await peer.until(f"api uuid_getvar {UUID} ll_owner".encode())
+    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
     peer.writer.write(answer("bridge-1:1"))
     await peer.finish_what_plays()
     await peer.until(b"ll_mode=fallback")

@@ -56,12 +56,24 @@ async def test_a_bridge_killed_in_a_prompt_is_followed_by_the_next_with_the_vari
         await peer.until_kind("CHANNEL_EXECUTE:playback")
         died_s = switch.clock.now_s()
         await peer.close()
-        again = await first.get()  # the same address listens still: it is tried first again
+        again = await second.get()  # the first listens still; it has just lost the call, so the second is tried first
         connected = await again.send("connect")
         assert switch.clock.now_s() - died_s < 0.1
         assert connected.headers["variable_ll_step"] == "menu"
         assert connected.headers["Answer-State"] == "answered"
-        assert second.empty()
+        assert first.empty()
+
+
+async def test_a_bridge_that_accepts_and_stays_silent_is_not_tried_first_again(start_switch: StartSwitch) -> None:
+    async with listening() as (first_port, first), listening() as (second_port, second):
+        switch = await start_switch(bridges=f"127.0.0.1:{first_port}|127.0.0.1:{second_port}", speed=10.0)
+        session = dial(switch)
+        began_s = switch.clock.now_s()
+        await first.get()
+        owner = await second.get()
+        assert 3.9 <= switch.clock.now_s() - began_s <= 6
+        assert await own(owner) == session.channel.uuid
+        assert first.empty()
 
 
 async def test_a_bridge_that_stays_silent_loses_the_call_to_the_dead_mans_timer(start_switch: StartSwitch) -> None:

@@ -110,7 +110,7 @@ def test_a_broken_file_says_where(tmp_path: Path, text: str, says: str) -> None:
 
 
 def deployed(destination: str, **fields: str) -> list[tuple[str, str]]:
-    plan = load_dialplan(CHAIN, {"lifeline_bridges": "h1:1|h2:2"})
+    plan = load_dialplan(CHAIN, {"lifeline_bridges": "h1:1|h2:2", "lifeline_bridges_next": "h2:2|h1:1"})
     known = {"destination_number": destination} | fields
     found = plan.route("lifeline", lambda name: known.get(name, ""), NOW, lambda _: None)
     assert found is not None, destination
@@ -122,12 +122,16 @@ def test_the_deployed_chain_arms_the_timer_before_the_socket_and_comes_back_afte
     names = [name for name, _data in actions]
     assert names.index("sched_cancel") < names.index("sched_transfer") < names.index("socket")
     assert actions[-2:] == [("socket", "h1:1|h2:2 async full"), ("transfer", "9200 XML lifeline")]
+    assert deployed("9200", ll_list="next")[-2:] == [("socket", "h2:2|h1:1 async full"), ("transfer", "9200 XML lifeline")]
+    assert ("set", "ll_list=next") in actions, "the next visit tries the bridges in the other order"
+    assert ("set", "ll_list=first") in deployed("9200", ll_list="next")
     assert deployed("9200", ll_hops="xxxxxx") == [("transfer", "ll-last-resort XML lifeline")]
 
 
 def test_every_extension_that_must_disarm_the_timer_begins_with_it() -> None:
     for destination in ("ll-agent-team@h:5060", "ll-last-resort", "ll-human"):
-        assert deployed(destination)[:2] == [("sched_cancel", ""), ("set", "socket_resume=false")]
+        both = [("sched_cancel", ""), ("sched_cancel", "ll-${uuid}")]
+        assert deployed(destination)[:3] == [*both, ("set", "socket_resume=false")]
 
 
 def test_any_key_ends_at_a_person_and_never_in_nothing() -> None:

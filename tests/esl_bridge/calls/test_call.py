@@ -339,6 +339,9 @@ def test_a_resumed_call_goes_on_where_the_caller_was_and_counts_as_recovered() -
     line.connect(kept={"owner": "bridge-1:1", "mode": "ai", "step": "slot:account", "intent": "balance", "flow": "demo:3"})
     assert line.call.owner == "bridge-2:2"
     assert line.journal(CallStarted)[0].resumed
+    kinds = [type(item) for item in line.orders]
+    assert kinds.index(order.DeleteTimer) < kinds.index(order.ArmTimer), "the dead owner's timer would take the call from us"
+    assert line.all(order.DeleteTimer) == [order.DeleteTimer("own")]
     line.stream_up()
     assert line.hear_out() == ["say account"]
     assert outcomes(line) == [Outcome.RECOVERED]
