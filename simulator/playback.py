@@ -184,7 +184,7 @@ async def _read(session: Session, request: DigitsRequest) -> tuple[str, ReadResu
 
 
 async def _collect(session: Session, request: DigitsRequest, first: str) -> tuple[str, str, ReadResult]:
-    """Digits, the terminator that ended them, and how it went: a break is a failure, whatever has been pressed."""
+    """Digits, the terminator that ended them, and whether time ran out. A break does not end it."""
     if len(first) >= max(request.most, request.least):
         return first, "", ReadResult.SUCCESS
     if first and first in request.terminators:
@@ -202,9 +202,7 @@ async def _collect(session: Session, request: DigitsRequest, first: str) -> tupl
 
     while session.ready() and len(digits) < max(request.most, request.least) and not ended_by:
         timeout_s = request.digit_timeout_s if digits else request.timeout_s
-        reason, _left_s = await session.wait(timeout_s, on_digit=on_digit)
+        reason, _left_s = await session.wait(timeout_s, on_digit=on_digit, breaks=False)
         if reason is Waited.ELAPSED:
             return digits, "", ReadResult.TIMEOUT
-        if reason is Waited.BROKEN:
-            return digits, "", ReadResult.FAILURE
     return digits, ended_by, ReadResult.SUCCESS

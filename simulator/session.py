@@ -224,7 +224,7 @@ class Session:
         self.switch.fire("CHANNEL_EXECUTE_COMPLETE", channel, (*extra, *tail))
 
     async def wait(
-        self, duration_s: float | None, *, on_digit: Callable[[str], bool] | None = None
+        self, duration_s: float | None, *, on_digit: Callable[[str], bool] | None = None, breaks: bool = True
     ) -> tuple[Waited, float]:
         """Read frames for ``duration_s`` (None: until interrupted), running messages in between.
 
@@ -233,7 +233,7 @@ class Session:
         """
         left_s = duration_s
         while self.ready():
-            if self._broken:
+            if self._broken and breaks:
                 self._broken = False
                 return Waited.BROKEN, left_s or 0.0
             if self._messages and not self._locked:
