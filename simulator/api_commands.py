@@ -88,16 +88,17 @@ def _channel_row(channel: Channel) -> dict[str, str]:
 
 
 def _on_session(
-    run: Callable[[Switch, Session, str], str], usage: str
+    run: Callable[[Switch, Session, str], str], usage: str, *, says_usage_too: bool = False
 ) -> Callable[[Switch, str], Awaitable[str]]:
     """A command whose first word names a call."""
+    missing = NO_CHANNEL + (_usage(usage) if says_usage_too else "")
 
     async def command(switch: Switch, argument: str) -> str:
         uuid, _, rest = argument.strip().partition(" ")
         if not uuid:
             return _usage(usage)
         session = switch.sessions.get(uuid)
-        return NO_CHANNEL if session is None else run(switch, session, rest)
+        return missing if session is None else run(switch, session, rest)
 
     return command
 
@@ -209,7 +210,7 @@ async def sched_api(switch: Switch, argument: str) -> str:
     """``[+@]<seconds> <group> <command> …``"""
     words = argument.split(None, 2)
     if len(words) < 3:
-        return "-ERR Invalid syntax. USAGE: sched_api [+@]<time> <group_name> <command_string>[&]\n"
+        return "-ERR Invalid syntax. USAGE: [+@]<time> <group_name> <command_string>[&]\n"
     task_id = switch.schedule(words[0], words[1], words[2])
     return "-ERR Invalid time\n" if task_id is None else f"+OK Added: {task_id}\n"
 
@@ -285,7 +286,9 @@ API_COMMANDS: Final[dict[str, ApiCommand]] = {
     "uuid_kill": uuid_kill,
     "uuid_recv_dtmf": _on_session(_receive_dtmf, "<uuid> <dtmf_data>"),
     "uuid_setvar": _on_session(_set_variable, "<uuid> <var> [value]"),
-    "uuid_setvar_multi": _on_session(_set_variables, "<uuid> <var>=<value>;<var>=<value>..."),
+    "uuid_setvar_multi": _on_session(
+        _set_variables, "<uuid> <var>=<value>;<var>=<value>...", says_usage_too=True
+    ),
     "uuid_transfer": _on_session(_transfer, "<uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]"),
     "version": version,
 }

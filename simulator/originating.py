@@ -50,7 +50,7 @@ async def originate(switch: Switch, argument: str) -> str:
         name = null["name"]
         identity = Identity(caller_number=name, destination=name, direction="outbound", source="mod_loopback")
     else:
-        return _USAGE
+        return "-ERR CHAN_NOT_IMPLEMENTED\n"
     if identity.port in switch.config.agents.refused_ports:
         return "-ERR NORMAL_TEMPORARY_FAILURE\n"
     if identity.source != "mod_loopback":  # a null channel answers at once

@@ -104,6 +104,9 @@ class Subscriptions:
         if "ALL" in names:
             self._all = False
             self._names.clear()
+        elif self._all:
+            self._all = False
+            self._names |= EVENT_NAMES - {"ALL"}
         self._names -= names - ({"CUSTOM"} if subclasses else set())
         self._subclasses -= subclasses
         return "+OK events nixed"

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
+from typing import cast
 
 Address = tuple[str, int]
 _SDP = (
@@ -34,8 +35,7 @@ class SipAgent(asyncio.DatagramProtocol):
         self._from: Address = (host, 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     @property
     def port(self) -> int:

@@ -1,0 +1,75 @@
+"""The control port: calls that the switch places, and what it says of calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+
+from tests.conformance.lines import ControlledLine
+from tests.conformance.script import a_call
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+async def test_originate_with_variables_and_an_inline_dialplan(line: ControlledLine) -> None:
+    call_uuid = str(uuid.uuid4())
+    options = f"{{origination_uuid={call_uuid},greeting='two words'}}"
+    answer = await line.api(f"originate {options}null/caller 'm:^:set:a=one two^set:b=3^park' inline")
+    assert answer == f"+OK {call_uuid}\n"
+    parked = await line.seen(call_uuid, "CHANNEL_PARK")
+    assert parked.headers["variable_greeting"] == "two words"
+    assert (parked.headers["variable_a"], parked.headers["variable_b"]) == ("one two", "3")
+    assert parked.headers["Answer-State"] == "answered"
+    assert parked.headers["Call-Direction"] == "outbound"
+    assert await line.api(f"uuid_kill {call_uuid} USER_BUSY") == "+OK\n"
+    over = await line.seen(call_uuid, "CHANNEL_HANGUP_COMPLETE")
+    assert over.headers["Hangup-Cause"] == "USER_BUSY"
+    assert over.headers["variable_hangup_cause_q850"] == "17"
+
+
+async def test_originate_that_cannot(line: ControlledLine) -> None:
+    assert (await line.api("originate null/caller")).startswith("-USAGE: <call url>")
+    assert await line.api("originate nonsense/caller &park") == "-ERR CHAN_NOT_IMPLEMENTED\n"
+    assert await line.api("originate sofia/internal/a@127.0.0.1:5099 &park") == "-ERR NORMAL_TEMPORARY_FAILURE\n"
+
+
+async def listed(line: ControlledLine, call_uuid: str) -> dict[str, str]:
+    """The list is kept in a database that is a moment behind the calls."""
+    async with asyncio.timeout(5):
+        while True:
+            rows = json.loads(await line.api("show channels as json")).get("rows", ())
+            if found := [row for row in rows if row["uuid"] == call_uuid and row["application"] == "socket"]:
+                return dict(found[0])
+            await asyncio.sleep(0.05)
+
+
+async def test_what_is_said_of_a_call(line: ControlledLine) -> None:
+    async with a_call(line) as call:
+        row = await listed(line, call.uuid)
+        assert row["application"] == "socket"
+        assert row["callstate"] == "ACTIVE"
+        assert row["state"] == "CS_EXECUTE"
+        dumped = await line.api(f"uuid_dump {call.uuid}")
+        assert dumped.startswith("Event-Name: CHANNEL_DATA\n")
+        assert f"\nUnique-ID: {call.uuid}\n" in dumped
+        assert "total.\n" in await line.api("show channels count")
+
+
+async def test_what_is_said_of_no_call(line: ControlledLine) -> None:
+    for command in ("uuid_setvar {} a 1", "uuid_getvar {} a", "uuid_transfer {} 9000", "uuid_dump {}", "uuid_kill {}"):
+        assert await line.api(command.format(NOBODY)) == "-ERR No such channel!\n", command
+    assert await line.api(f"uuid_setvar_multi {NOBODY} a=1") == (
+        "-ERR No such channel!\n-USAGE: <uuid> <var>=<value>;<var>=<value>...\n"
+    )
+    assert await line.api(f"uuid_exists {NOBODY}") == "false"
+    assert (await line.api("uuid_break")).startswith("-USAGE: <uuid>")
+    assert (await line.api("show nonsense")).startswith("-USAGE: ")
+
+
+async def test_originating_several_calls_gives_several_identifiers(line: ControlledLine) -> None:
+    placed = {(await line.api("originate null/caller &park")).split()[1] for _ in range(3)}
+    assert len(placed) == 3
+    for call_uuid in placed:
+        await line.hang_up(call_uuid)
+        await line.seen(call_uuid, "CHANNEL_HANGUP_COMPLETE")
