@@ -7,6 +7,7 @@ A scenario that takes ``line`` runs on the simulator, on a real FreeSWITCH if on
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -41,6 +42,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("line", [*(["recording"] if recorded else []), "simulator", real], indirect=True)
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture
 async def line(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Line]:
     if request.param == "recording":
@@ -50,9 +56,10 @@ async def line(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         await recorded.close()
     elif request.param == "simulator":
         marker = request.node.get_closest_marker("speed")
+        bridges = f"127.0.0.1:{free_port()}"
         config = SwitchConfig(
             dialplan=CHAIN, inbound_port=0, speed=marker.args[0] if marker else SPEED, temp_dir=tmp_path,
-            api_expansion=True, agents=AGENTS, bridges=os.environ.get("FREESWITCH_BRIDGES", "127.0.0.1:8084"),
+            api_expansion=True, agents=AGENTS, bridges=bridges, variables=(("lifeline_bridges_next", bridges),),
         )  # fmt: skip
         switch = Switch(config)
         await switch.start()

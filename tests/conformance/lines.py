@@ -12,8 +12,9 @@ import os
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -98,8 +99,8 @@ class Line(ABC):
         return f"{'|'.join(f'{self.host}:{port}' for port in ports)} async full"
 
     @abstractmethod
-    def agent(self) -> AbstractAsyncContextManager[Agent]:
-        """Somebody whom ``bridge`` reaches."""
+    def agent(self, port: int = 0) -> AbstractAsyncContextManager[Agent]:
+        """Somebody whom ``bridge`` reaches; ``port``: where they must be."""
 
     async def press(self, call_uuid: str, keys: str) -> None:
         """The caller presses these keys, one after the other."""
@@ -124,6 +125,9 @@ class Line(ABC):
 
 class ControlledLine(Line):
     """A switch with a control port. ``watch`` is a second connection that sees every call's events."""
+
+    bridge_port: int  # where the deployed dialplan seeks a bridge
+    agent_port: int  # and its agents
 
     def __init__(self, control: Peer, watch: Peer, folder: Path, place: tuple[str, int, str]) -> None:
         self.control, self.watch, self.folder = control, watch, folder
@@ -153,6 +157,10 @@ class ControlledLine(Line):
     @abstractmethod
     def has_run(self, command: str, trace: Path) -> bool:
         """Whether the switch ran a program that leaves ``trace``. The simulator only notes what it would have run."""
+
+    @abstractmethod
+    def agents_away(self) -> AbstractContextManager[None]:
+        """Nobody answers a ``bridge`` meanwhile."""
 
     def events(self, call_uuid: str) -> list[Received]:
         return [m for m in self.watch.received if m.headers.get("Unique-ID") == call_uuid]
@@ -204,10 +212,13 @@ class SimulatedLine(ControlledLine):
     name = "simulator"
     host = "127.0.0.1"
 
+    agent_port = 5090
+
     def __init__(self, switch: Switch, control: Peer, watch: Peer, folder: Path) -> None:
         place = "127.0.0.1", switch.inbound_port, switch.config.password
         super().__init__(control, watch, folder, place)
         self.switch = switch
+        self.bridge_port = int(switch.config.bridges.rpartition(":")[2])
         self.speed = switch.config.speed
 
     def now_s(self) -> float:
@@ -225,11 +236,18 @@ class SimulatedLine(ControlledLine):
         values = {"conf_socket": where} | dict(variables or {})
         return self.switch.place_call(identity, self.switch.answering("caller"), variables=values).channel.uuid
 
+    @contextlib.contextmanager
+    def agents_away(self) -> Iterator[None]:
+        there = self.switch.config
+        self.switch.config = replace(there, agents=replace(there.agents, refused_ports=frozenset({self.agent_port})))
+        yield
+        self.switch.config = there
+
     def has_run(self, command: str, trace: Path) -> bool:
         return command in self.switch.system_commands
 
     @contextlib.asynccontextmanager
-    async def agent(self) -> AsyncIterator[Agent]:
+    async def agent(self, port: int = 0) -> AsyncIterator[Agent]:
         yield SimulatedAgent(self.switch)
 
     async def arrive(self, destination: str) -> str:
@@ -246,6 +264,8 @@ class RealLine(ControlledLine):
         super().__init__(control, watch, folder, place)
         self.host = os.environ.get("FREESWITCH_LISTEN", "127.0.0.1")
         self.endpoint = os.environ.get("FREESWITCH_ENDPOINT", "null/caller")
+        self.bridge_port = int(os.environ.get("FREESWITCH_BRIDGE_PORT", "8084"))
+        self.agent_port = int(os.environ.get("FREESWITCH_AGENT_PORT", "5090"))
         self.placed: list[str] = []
 
     async def place(
@@ -259,14 +279,19 @@ class RealLine(ControlledLine):
         values = {"conf_socket": where} | dict(variables or {})
         return await self._originate(values, f"{inline((*before, SOCKET, *after))} inline")
 
+    def agents_away(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()  # an agent is there only while a scenario makes one
+
     def has_run(self, command: str, trace: Path) -> bool:
         return trace.exists()
 
-    def agent(self) -> AbstractAsyncContextManager[Agent]:
-        return sip_agent(self.host)
+    def agent(self, port: int = 0) -> AbstractAsyncContextManager[Agent]:
+        return sip_agent(self.host, port)
 
     async def arrive(self, destination: str) -> str:
-        return await self._originate({}, f"{destination} XML lifeline")
+        # The agent's leg offers only the caller's codec, and a null channel's is no telephone's.
+        codec = {"absolute_codec_string": "PCMA", "export_vars": "absolute_codec_string"}
+        return await self._originate(codec, f"{destination} XML lifeline")
 
     async def _originate(self, variables: Mapping[str, str], target: str) -> str:
         call_uuid = str(uuid.uuid4())

@@ -107,7 +107,7 @@ class RecordedLine(Line):
         return "9000 XML default"
 
     @contextlib.asynccontextmanager
-    async def agent(self) -> AsyncIterator[Agent]:
+    async def agent(self, port: int = 0) -> AsyncIterator[Agent]:
         yield _RecordedAgent()
 
     async def wait(self, seconds: float) -> None:

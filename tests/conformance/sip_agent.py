@@ -94,9 +94,9 @@ class SipAgent(asyncio.DatagramProtocol):
 
 
 @contextlib.asynccontextmanager
-async def sip_agent(host: str) -> AsyncIterator[SipAgent]:
+async def sip_agent(host: str, port: int = 0) -> AsyncIterator[SipAgent]:
     loop = asyncio.get_running_loop()
-    transport, agent = await loop.create_datagram_endpoint(lambda: SipAgent(host), local_addr=(host, 0))
+    transport, agent = await loop.create_datagram_endpoint(lambda: SipAgent(host), local_addr=(host, port))
     try:
         yield agent
     finally:

@@ -1,0 +1,179 @@
+"""The dialplan that holds a call, with exactly the deployed files: each row of what was tried on a real switch.
+
+A real switch must have them loaded, and nothing else at the addresses they name (FREESWITCH_BRIDGE_PORT and
+FREESWITCH_AGENT_PORT when these were changed).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.conformance.client import Peer, Peers, listening
+from tests.conformance.lines import ControlledLine, seconds
+
+MINUTE = "tone_stream://%(1000,0,440);loops=60"
+NUMBER = "9200"
+pytestmark = pytest.mark.speed(3.0)
+
+
+@contextlib.asynccontextmanager
+async def bridges(line: ControlledLine) -> AsyncIterator[Peers]:
+    """Somebody at the address where the dialplan seeks a bridge."""
+    async with listening(host=line.host, port=line.bridge_port) as (_, peers):
+        yield peers
+
+
+async def own(peer: Peer) -> str:
+    """What a well bridge does first. The call's identifier."""
+    uuid = (await peer.send("connect")).headers["Unique-ID"]
+    await peer.send("myevents")
+    await peer.api(f"sched_del {uuid}")
+    return uuid
+
+
+async def test_a_bridge_that_closes_three_times_and_the_fourth_connection_owns(line: ControlledLine) -> None:
+    async with bridges(line) as peers:
+        uuid = await line.arrive(NUMBER)
+        first = await peers.get()
+        began_s = line.now_s()
+        await first.close()
+        for _ in range(2):
+            await (await peers.get()).close()
+        peer = await peers.get()
+        assert line.now_s() - began_s < 1.0
+        assert await own(peer) == uuid
+        assert (await peer.execute("answer")).headers["variable_ll_hops"] == "xxxx"
+
+
+async def test_a_bridge_that_dies_in_a_prompt_is_followed_by_the_next_with_the_variables_kept(
+    line: ControlledLine,
+) -> None:
+    async with bridges(line) as peers:
+        await line.arrive(NUMBER)
+        peer = await peers.get()
+        uuid = await own(peer)
+        await peer.execute("answer")
+        await peer.api(f"uuid_setvar {uuid} ll_step menu")
+        await peer.started(await peer.post("playback", MINUTE))
+        died_s = line.now_s()
+        await peer.close()
+        heir = await peers.get()
+        connected = await heir.send("connect")
+        assert line.now_s() - died_s < 0.5
+        assert connected.headers["variable_ll_step"] == "menu"
+        assert connected.headers["Answer-State"] == "answered"
+        await heir.send("myevents")
+        assert "variable_playback_terminators" in (await heir.execute("set", "x=1")).headers
+
+
+async def test_a_bridge_that_stays_silent_loses_the_call_to_the_timer(line: ControlledLine) -> None:
+    async with bridges(line) as peers:
+        uuid = await line.arrive(NUMBER)
+        silent = await peers.get()
+        began_s = line.now_s()
+        heir = await peers.get()
+        assert 3.9 <= line.now_s() - began_s <= 5.6
+        assert await own(heir) == uuid
+        assert not silent.closed
+
+
+async def test_the_heir_is_not_robbed_by_the_timers_of_the_dead(line: ControlledLine) -> None:
+    async with bridges(line) as peers:
+        await line.arrive(NUMBER)
+        first = await peers.get()
+        uuid = await own(first)
+        await first.api(f"sched_api +4 ll-{uuid} uuid_transfer {uuid} {NUMBER} XML lifeline")
+        await first.close()
+        heir = await peers.get()
+        await own(heir)
+        await heir.execute("answer")
+        await line.wait(5)
+        assert peers.empty()
+        assert (await heir.execute("set", "still=mine")).headers["variable_still"] == "mine"
+
+
+async def test_with_no_bridge_the_last_resort_answers_plays_and_rings_an_agent(line: ControlledLine) -> None:
+    async with line.agent(line.agent_port) as agent:
+        uuid = await line.arrive(NUMBER)
+        menu = await line.seen(uuid, "CHANNEL_EXECUTE:play_and_get_digits")
+        assert menu.headers["variable_ll_last_resort_visits"] == "x"
+        assert menu.headers["Answer-State"] == "answered"
+        await line.seen(uuid, "PLAYBACK_START")
+        await line.press(uuid, "1")
+        await line.seen(uuid, "CHANNEL_BRIDGE")
+        ran = [m.headers["Application-Data"] for m in line.events(uuid) if m.kind() == "CHANNEL_EXECUTE:transfer"]
+        assert ran[-2:] == ["ll-key-1 XML lifeline", "ll-human XML lifeline"]
+        await agent.hang_up()
+        over = await line.seen(uuid, "CHANNEL_HANGUP_COMPLETE")
+        assert over.headers["Hangup-Cause"] == "NORMAL_CLEARING"
+
+
+async def test_without_a_bridge_a_key_or_an_agent_the_last_resort_is_sorry_and_hangs_up(line: ControlledLine) -> None:
+    """On the real switch nobody is at the agents' address; the simulator's agents are told to be away."""
+    with line.agents_away():
+        uuid = await line.arrive(NUMBER)
+        menu = await line.seen(uuid, "CHANNEL_EXECUTE:play_and_get_digits")
+        over = await line.seen(uuid, "CHANNEL_HANGUP_COMPLETE")
+        assert seconds(over) - seconds(menu) > 6, "the menu was played twice"
+        ran = [m.headers["Application"] for m in line.events(uuid) if m.event == "CHANNEL_EXECUTE"]
+        assert ran[-3:] == ["bridge", "playback", "hangup"]
+        assert over.headers["variable_originate_disposition"] != "SUCCESS"
+
+
+async def test_after_six_visits_the_call_goes_to_the_last_resort(line: ControlledLine) -> None:
+    async with bridges(line) as peers:
+        uuid = await line.arrive(NUMBER)
+        for _ in range(6):
+            await (await peers.get()).close()
+        await line.seen(uuid, "CHANNEL_EXECUTE:play_and_get_digits")
+        assert peers.empty()
+
+
+async def test_an_agents_conversation_survives_its_bridge_and_the_call_comes_back(line: ControlledLine) -> None:
+    async with bridges(line) as peers, line.agent(line.agent_port) as agent:
+        await line.arrive(NUMBER)
+        peer = await peers.get()
+        uuid = await own(peer)
+        await peer.execute("answer")
+        await peer.api(f"sched_api +4 ll-{uuid} uuid_transfer {uuid} {NUMBER} XML lifeline")
+        assert await peer.api(f"uuid_transfer {uuid} ll-agent-agent XML lifeline") == "+OK\n"
+        bridged = await line.seen(uuid, "CHANNEL_BRIDGE")
+        await peer.close()
+        await line.wait(5)
+        assert peers.empty(), "neither the death of the bridge nor its timer interrupts them"
+        assert await line.api(f"uuid_exists {bridged.headers['Bridge-B-Unique-ID']}") == "true"
+        await agent.hang_up()
+        heir = await peers.get()
+        connected = await heir.send("connect")
+        assert connected.headers["variable_ll_step"] == "after_agent"
+        assert connected.headers["variable_originate_disposition"] == "SUCCESS"
+        assert connected.headers["variable_ll_hops"] == "x"
+
+
+async def test_a_refused_agent_brings_the_call_back_with_the_reason(line: ControlledLine) -> None:
+    async with bridges(line) as peers:
+        await line.arrive(NUMBER)
+        peer = await peers.get()
+        uuid = await own(peer)
+        await peer.api(f"uuid_transfer {uuid} ll-agent-agent@127.0.0.1:5099 XML lifeline")
+        connected = await (await peers.get()).send("connect")
+        assert connected.headers["variable_originate_disposition"] == "NORMAL_TEMPORARY_FAILURE"
+        assert connected.headers["variable_ll_step"] == "after_agent"
+
+
+async def test_an_old_socket_that_closes_late_gives_the_call_to_a_third_visit(line: ControlledLine) -> None:
+    async with bridges(line) as peers:
+        await line.arrive(NUMBER)
+        frozen = await peers.get()
+        await frozen.send("connect")
+        owner = await peers.get()  # by the timer
+        await own(owner)
+        event_uuid = await owner.post("playback", MINUTE)
+        await owner.started(event_uuid)
+        await frozen.close()
+        third = await peers.get()
+        await own(third)
+        await owner.executed(event_uuid)
