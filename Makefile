@@ -2,7 +2,7 @@
 export PYTHON
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test lint bench clean
+.PHONY: help run install install-dev test lint bench bench-esl clean
 
 help:
 	@echo 'make run    start Lifeline, with callers, on this machine'
@@ -35,6 +35,9 @@ lint: install-dev
 
 bench: install-dev
 	@exec $(PY) -m bench
+
+bench-esl: install-dev
+	@exec $(PY) -m bench.esl
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +35,11 @@ LEVELS = (100, 300, 1_000, 3_000, 10_000)
 RAMP_PER_S = 300.0
 IDLE_S, WARM_S, ACTIVE_S = 4.0, 3.0, 10.0
 EVERY_S = 10.0
-SETUP_RATES = (100.0, 200.0, 300.0, 400.0, 500.0, 600.0)
+SETUP_RATES = (150.0, 300.0, 450.0, 600.0, 750.0)
 SETUP_S, HOLD_S = 6.0, 3.0
 SETUP_LIMIT_MS = 100.0
 START_LIMIT_S = 30.0
+RATE_HZ = 8000
 # A prompt is over when the generator says so.
 LONG_MS = 3_600_000
 
@@ -150,7 +152,9 @@ def bridge_environment(folder: Path, durable: str, volatile: str) -> dict[str, s
     prompts = folder / "prompts"
     prompts.mkdir(exist_ok=True)
     for name in flow.files():
-        (prompts / name).touch()
+        with wave.open(str(prompts / name), "wb") as file:
+            file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
+            file.writeframes(bytes(RATE_HZ))  # half a second of silence
     (folder / "flows.json").write_bytes(encode_snapshot(Snapshot((flow,))))
     return {
         "DJANGO_SETTINGS_MODULE": "console.settings", "LIFELINE_DEMO": "1", "LIFELINE_DATA_DIR": str(folder),
