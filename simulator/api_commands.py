@@ -194,8 +194,11 @@ async def uuid_audio_stream(switch: Switch, argument: str) -> str:
 
 def _start_stream(session: Session, rest: str) -> str:
     words = rest.split(None, 3)
-    if len(words) < 2 or not re.match(r"wss?://", words[0]) or words[1] != "mono":
-        return _STREAM_FAILED  # "mixed" flows only while the switch plays; nobody may deploy it, so it is not simulated
+    if len(words) < 2 or not re.match(r"wss?://", words[0]):
+        return _STREAM_FAILED
+    if words[1] != "mono":
+        # "mixed" flows only while the switch plays; nobody may deploy it, so it is not simulated.
+        return _STREAM_FAILED if words[1] in ("mixed", "stereo") else ""
     if len(words) > 2 and words[2] not in ("8k", "8000"):
         return _STREAM_FAILED
     if session.audio_stream is not None and not session.audio_stream.has_ended:

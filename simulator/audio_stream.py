@@ -18,7 +18,7 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
-from simulator.line import FRAME_S
+from simulator.media import FRAME_S
 
 if TYPE_CHECKING:
     from simulator.session import Session
@@ -142,8 +142,8 @@ class AudioStream:
             return
         name = f"{self._session.channel.uuid}_{self._next_file()}.tmp{_SUFFIXES[rate_hz]}"
         path = self._switch.config.temp_dir / name
+        self._session.on_over.append(lambda: _remove(path))  # before it is written: the call may end meanwhile
         await asyncio.to_thread(path.write_bytes, audio)
-        self._session.on_over.append(lambda: _remove(path))
         self._fire("play", {"audioDataType": "raw", "sampleRate": rate_hz, "file": str(path)})
 
     def _next_file(self) -> int:

@@ -12,7 +12,8 @@ from typing import Final
 
 from simulator.channel import Channel, ChannelState, Identity
 from simulator.media import Part
-from simulator.session import Session, Waited
+from simulator.messages import Waited
+from simulator.session import Session
 
 _REFUSED_S: Final = 0.02  # recorded: a refused port fails within a frame
 _DIAL: Final = re.compile(r"(?:sofia/[^/]+|user|loopback)/([^@/]+)(?:@([^:/]+)(?::(\d+))?)?")

@@ -15,7 +15,8 @@ import structlog
 from simulator import wire
 from simulator.errors import WireError
 from simulator.events import Event
-from simulator.session import Message, Session
+from simulator.messages import Message
+from simulator.session import Session
 from simulator.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 # FreeSWITCH drops a deaf listener's events at 100,000 queued; at 6 KB an event that would be 600 MB here.
 MAX_UNSENT_BYTES: Final = 16 * 1024 * 1024
 _LINGER_CHECK_S: Final = 0.6  # recorded: `linger 5` ended 5.4 to 5.8 s after the call
+_NO_REPLY: Final = "-ERR no reply\n"  # to a command that said nothing
 _READ_BYTES: Final = 65_536
 
 
@@ -227,7 +229,7 @@ class Listener:
         finally:
             held, self._held = self._held, None
         if not self._writer.is_closing():
-            self._writer.write(wire.encode_api_response(answer))
+            self._writer.write(wire.encode_api_response(answer or _NO_REPLY))
         for event in held:
             self.deliver(event)
 

@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Final
 
 from simulator.media import FRAME_S, RATE_HZ, Audio, open_audio
-from simulator.session import Session, Waited
+from simulator.messages import Waited
+from simulator.session import Session
 
 _DEFAULT_TERMINATORS: Final = "*"
 _MAX_DIGITS: Final = 128  # mod_dptools' buffer

@@ -10,13 +10,13 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from simulator.channel import Channel, ChannelState, record_variables
 from simulator.dialplan import Action
-from simulator.line import FRAME_S, FarEnd, Microphone
+from simulator.line import FarEnd, Microphone
+from simulator.media import FRAME_S
+from simulator.messages import Message, Move, Waited
 
 if TYPE_CHECKING:
     from simulator.audio_stream import AudioStream
@@ -24,39 +24,6 @@ if TYPE_CHECKING:
 
 _LEAST_LOOP_S: Final = 0.5
 _DTMF_SAMPLES: Final = "2000"  # as recorded: 250 ms at 8 kHz
-
-
-class Waited(StrEnum):
-    """Why :meth:`Session.wait` returned."""
-
-    ELAPSED = "elapsed"
-    BROKEN = "broken"
-    DIGIT = "digit"
-    OVER = "over"  # hung up, transferred or handed on: the application must return
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A `sendmsg` for this call, waiting for the next frame."""
-
-    command: str
-    application: str = ""
-    argument: str = ""
-    event_uuid: str = ""
-    lock: bool = False
-    loops: int = 1
-    cause: str = ""
-    raw: tuple[tuple[str, str], ...] = ()
-    body: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """The dialplan is to be entered anew, or (``destination`` empty) to go on with its next action."""
-
-    destination: str = ""
-    dialplan: str = "XML"
-    context: str = "default"
 
 
 class Session:
@@ -80,7 +47,7 @@ class Session:
         self._broken = False
         self._depth = 0  # of messages being obeyed, one inside the other
         self._stops_messages = False
-        self._move: _Move | None = None
+        self._move: Move | None = None
         self._task: asyncio.Task[None] | None = None
         self._only = only
         self._last = Action("", "")
@@ -128,14 +95,14 @@ class Session:
         self._wake.set()
 
     def transfer(self, destination: str, dialplan: str, context: str) -> None:
-        self._move = _Move(destination, dialplan, context or self.channel.identity.context)
+        self._move = Move(destination, dialplan, context or self.channel.identity.context)
         self._profile_for(self._move)
         self._wake.set()
 
     def eject(self) -> None:
         """A socket of the call closed under `socket_resume`: what runs is cut, whoever owns the call by now."""
         if self._move is None and not self.channel.is_hung_up:
-            self._move = _Move()
+            self._move = Move()
             self._wake.set()
 
     def hang_up(self, cause: str) -> None:
@@ -313,7 +280,7 @@ class Session:
     def respond(self, response: str) -> None:
         self.channel.set("current_application_response", response)
 
-    def _profile_for(self, move: _Move) -> None:
+    def _profile_for(self, move: Move) -> None:
         channel, now_s = self.channel, self.switch.clock.now_s()
         who = channel.identity
         source = f"{int(now_s)}:{uuid.uuid4()}:bl_xfer:{move.destination}/{move.context}/{move.dialplan}"

@@ -18,6 +18,7 @@ from simulator.events import Event
 MAX_HEADER_BYTES: Final = 65_536
 # A `set` of a 70,000 character variable was accepted by the real switch; beyond a megabyte it is a broken peer.
 MAX_BODY_BYTES: Final = 1_048_576
+_REPLY_BYTES: Final = 511  # mod_event_socket.c: char reply[512]
 GOODBYE: Final = "Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n"
 
 # switch_types.h SWITCH_URL_UNSAFE, and everything outside printable ASCII; what looks encoded already stays as it is.
@@ -127,8 +128,9 @@ def dump_text(channel_data: Event) -> str:
 
 
 def encode_reply(text: str, **headers: str) -> bytes:
+    """The text as it is, newlines too, but no more than FreeSWITCH's buffer holds: even a character may be cut in two."""
     extra = "".join(f"{name.replace('_', '-')}: {value}\n" for name, value in headers.items())
-    return f"Content-Type: command/reply\nReply-Text: {text}\n{extra}\n".encode()
+    return b"Content-Type: command/reply\nReply-Text: %b\n%b\n" % (text.encode()[:_REPLY_BYTES], extra.encode())
 
 
 def encode_api_response(body: str) -> bytes:

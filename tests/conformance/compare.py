@@ -19,11 +19,14 @@ ELSEWHERE = re.compile(r"notice:linger|mod_audio_stream::\w+")
 STATE = ("Channel-State", "Channel-Call-State", "Channel-State-Number", "Answer-State", "Hangup-Cause")
 APPLICATION = ("Application", "Application-Data", "Application-UUID", "variable_current_application")
 COMPLETE = (
-    "Application-Response", "variable_current_application_response", "variable_playback_terminator_used", "variable_read_result", "variable_read_terminator_used",
-    "variable_menu_choice", "variable_menu_choice_invalid", "variable_account_number", "variable_no_input",
-    "variable_choice", "variable_originate_disposition", "variable_DIALSTATUS", "variable_bridge_hangup_cause", "variable_originate_failed_cause", "variable_continue_on_fail",
-    "variable_hangup_after_bridge", "variable_socket_resume", "variable_lifeline_step",
+    "Application-Response", "variable_current_application_response", "variable_playback_terminator_used",
+    "variable_read_result", "variable_read_terminator_used", "variable_menu_choice", "variable_menu_choice_invalid",
+    "variable_account_number", "variable_no_input", "variable_choice", "variable_originate_disposition",
+    "variable_DIALSTATUS", "variable_bridge_hangup_cause", "variable_originate_failed_cause",
+    "variable_continue_on_fail", "variable_hangup_after_bridge", "variable_socket_resume", "variable_lifeline_step",
 )  # fmt: skip
+# Only of what played to its end: a break comes a moment sooner or later.
+PLAYED = tuple(f"variable_playback_{name}" for name in ("last_offset_pos", "samples", "ms", "seconds"))
 PLAYBACK = ("Playback-File-Type", "Playback-File-Path", "Playback-Status")
 RECORD = ("variable_hangup_cause", "variable_hangup_cause_q850", "variable_last_app", "variable_last_arg",
           "variable_digits_dialed")  # fmt: skip
@@ -116,6 +119,17 @@ def before_variables(message: Received) -> list[str]:
     return [name for name in message.order if not name.startswith("variable_")]
 
 
+def was_played_out(message: Received) -> bool:
+    """A playback that came to its end: all that had been read was heard."""
+    offset = message.headers.get("variable_playback_last_offset_pos")
+    return (
+        message.kind() == "CHANNEL_EXECUTE_COMPLETE:playback"
+        and message.headers["Application-Response"] == "FILE PLAYED"
+        and offset is not None
+        and offset == message.headers["variable_playback_samples"]
+    )
+
+
 def differences(
     recorded: list[Received],
     seen: list[Received],
@@ -134,6 +148,12 @@ def differences(
     for kind in dict.fromkeys(m.kind() for m in recorded if m.kind() not in CHANCE):
         pairs = zip((m for m in recorded if m.kind() == kind), (m for m in seen if m.kind() == kind), strict=False)
         for number, (old, new) in enumerate(pairs, 1):
+            if was_played_out(old):
+                found += [
+                    f"{kind} {number}: {name} recorded {old.headers[name]}, seen {new.headers.get(name)}"
+                    for name in PLAYED
+                    if old.headers[name] != new.headers.get(name)
+                ]
             before, after = headers(old, endpoint=endpoint), headers(new, endpoint=endpoint)
             found += [
                 f"{kind} {number}: {name} recorded {before[name]!r}, seen {after[name]!r}"

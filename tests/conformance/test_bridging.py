@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.conformance.lines import Agent, ControlledLine
 from tests.conformance.script import Call, a_call
 
-
 # An agent's leg offers only the caller's codec, and a null channel's is no telephone's.
 CODEC = "{absolute_codec_string=PCMA}"
 

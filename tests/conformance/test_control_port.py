@@ -73,3 +73,28 @@ async def test_originating_several_calls_gives_several_identifiers(line: Control
     for call_uuid in placed:
         await line.hang_up(call_uuid)
         await line.seen(call_uuid, "CHANNEL_HANGUP_COMPLETE")
+
+
+async def test_the_control_port_may_drive_a_call_too(line: ControlledLine) -> None:
+    async with a_call(line) as call:
+        answer = await line.control.send(
+            f"sendmsg {call.uuid}\ncall-command: execute\nexecute-app-name: set\nexecute-app-arg: from=the control port"
+        )
+        assert answer.headers["Reply-Text"] == "+OK"
+        await line.seen_variable(call.uuid, "from", "the control port")
+        answer = await line.control.send(f"sendmsg {call.uuid}\ncall-command: hangup\nhangup-cause: CALL_REJECTED")
+        assert answer.headers["Reply-Text"] == "+OK"
+        over = await line.seen(call.uuid, "CHANNEL_HANGUP_COMPLETE")
+        assert over.headers["Hangup-Cause"] == "CALL_REJECTED"
+
+
+async def test_getvar_cuts_what_is_long_and_lets_a_value_forge_headers(line: ControlledLine) -> None:
+    """Why a variable is asked for by ``uuid_getvar`` only: its answer is a body, of any length."""
+    long = "x" * 2_000
+    async with a_call(line) as call:
+        await call.peer.execute("set", f"long={long}")
+        await call.peer.execute("set", "forging=+OK\nX-Forged: 1")
+        assert await call.peer.api(f"uuid_getvar {call.uuid} long") == long
+        assert (await call.peer.send("getvar long")).headers["Reply-Text"] == long[:511]
+        assert await call.peer.api(f"uuid_getvar {call.uuid} forging") == "+OK\nX-Forged: 1"
+        assert (await call.peer.send("getvar forging")).headers["X-Forged"] == "1"

@@ -15,7 +15,8 @@ STREAM_EVENTS = "CUSTOM " + " ".join(
 
 @pytest.mark.recording("files")
 async def test_files(line: Line) -> None:
-    hello, missing = line.sound("hello", 2.0), line.sound("hello", 2.0).replace("hello", "missing")
+    hello = line.sound("hello", 31_713 / 8000)  # as long as the recorded one
+    missing = hello.replace("hello", "missing")
     async with line.listening() as (port, peers):
         await line.place(line.where(port))
         peer = await peers.get()

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from simulator import audio_stream
-from simulator.line import FRAME_S
+from simulator.media import FRAME_S
 from tests.conformance.client import Gateway, gateway, listening, loudness
 from tests.simulator.conftest import RECORDED, Listener, StartSwitch, place, tone
 
@@ -38,46 +38,6 @@ async def test_frames_come_at_the_calls_pace_and_carry_what_the_caller_says(star
         assert len(frames) == pytest.approx(elapsed_s / FRAME_S, abs=8)
         assert sum(loudness(frame) > 1000 for frame in frames) in range(8, 13)
         assert all(any(frame) for frame in frames), "an idle line is never digital silence"
-
-
-async def test_a_paused_stream_sends_nothing_until_it_goes_on(start_switch: StartSwitch) -> None:
-    switch = await start_switch(PARKED, speed=10.0)
-    uuid = place(switch).channel.uuid
-    async with gateway() as media:
-        await switch.api(f"uuid_audio_stream {uuid} start {media.url} mono 8k {metadata(uuid)}")
-        await enough(media, uuid, 5)
-        await switch.api(f"uuid_audio_stream {uuid} pause")
-        await switch.api(f"uuid_audio_stream {uuid} send_text paused")
-        await media.until(lambda: media.metadata[-1] == "paused")
-        count = len(media.frames[uuid])
-        await switch.api(f"uuid_audio_stream {uuid} send_text still")
-        await media.until(lambda: media.metadata[-1] == "still")
-        assert len(media.frames[uuid]) == count
-        await switch.api(f"uuid_audio_stream {uuid} resume")
-        await enough(media, uuid, count + 3)
-
-
-async def test_stream_buffer_size_makes_larger_messages(start_switch: StartSwitch) -> None:
-    switch = await start_switch(PARKED, speed=10.0)
-    uuid = place(switch).channel.uuid
-    await switch.api(f"uuid_setvar {uuid} STREAM_BUFFER_SIZE 100")
-    async with gateway() as media:
-        await switch.api(f"uuid_audio_stream {uuid} start {media.url} mono 8k {metadata(uuid)}")
-        assert {len(frame) for frame in await enough(media, uuid, 3)} == {1600}
-
-
-async def test_a_second_start_is_refused_while_the_first_lives_and_works_after_stop(start_switch: StartSwitch) -> None:
-    switch = await start_switch(PARKED, speed=10.0)
-    uuid = place(switch).channel.uuid
-    async with gateway() as media:
-        start = f"uuid_audio_stream {uuid} start {media.url} mono 8k {metadata(uuid)}"
-        assert await switch.api(start) == "+OK Success\n"
-        assert await switch.api(start) == "-ERR Operation Failed\n"
-        await enough(media, uuid, 1)
-        assert await switch.api(f"uuid_audio_stream {uuid} stop") == "+OK Success\n"
-        await media.until(lambda: media.closed_with == [1000])
-        assert await switch.api(start) == "+OK Success\n"
-        await media.until(lambda: len(media.metadata) == 2)
 
 
 async def test_the_stream_and_its_files_go_with_the_call(start_switch: StartSwitch) -> None:
