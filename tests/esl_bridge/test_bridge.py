@@ -31,6 +31,8 @@ UUID = "67f4668d-b17d-4b43-a9e9-a79e324546cd"
 
 ENGINES = [EngineConfig(stage, stage, EngineKind.VOSK, "ws://127.0.0.1:1") for stage in Stage]
 
+SWITCH = SwitchSettings("9200", "lifeline", "/prompts", "ws://127.0.0.1:1/stream")
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -124,18 +126,21 @@ class Peer:
 
 class Running:
     def __init__(
-        self, tmp_path: Path, durable: str, volatile: str, *, allow: list[str], max_calls: int = 10, ai: bool = False
-    ) -> None:
-        self.port = free_port()
+        self, tmp_path: Path, durable: str, volatile: str, *, allow: list[str], max_calls: int = 10, ai: bool = False,
+        at: tuple[str, int] | None = None, switch: SwitchSettings = SWITCH,
+    ) -> None:  # fmt: skip
+        self.host, self.port = at or ("127.0.0.1", free_port())
         self._client = connect_async(durable)
         self.board = CircuitBoard(durable, ENGINES if ai else [], "bridge-1", local=[turns_name("bridge-1")])
         self._journals = tmp_path
         self.journal = Journal(tmp_path, self._client)
-        switch = SwitchSettings("9200", "lifeline", "/prompts", "ws://127.0.0.1:1/stream")
-        config = BridgeConfig("bridge-1", "127.0.0.1", self.port, allow, "secret", volatile, max_calls, switch)
+        config = BridgeConfig("bridge-1", self.host, self.port, allow, "secret", volatile, max_calls, switch)
         self._stop = asyncio.Event()
         self._bridge = LateBridge(config, lambda: Snapshot((demonstration(),)), self.board, self.journal, ActionRunner())
         self._task = asyncio.create_task(self._bridge.run(self._stop, 0.1))
+
+    async def listening(self) -> None:
+        await (await self.connect()).leave()
 
     def skip(self, seconds: float) -> None:
         self._bridge.skipped_s += seconds
@@ -153,7 +158,7 @@ class Running:
         async with asyncio.timeout(5):
             while True:
                 try:
-                    return Peer(*await asyncio.open_connection("127.0.0.1", self.port))
+                    return Peer(*await asyncio.open_connection(self.host, self.port))
                 except OSError:
                     await asyncio.sleep(0.01)
 
