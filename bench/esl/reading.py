@@ -35,13 +35,19 @@ class Library:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def libraries() -> list[Library]:
-    """Ours first. What cannot be installed here is left out, and said."""
+def libraries_here() -> list[Library]:
+    """What this environment has: ours, and python-ESL where it could be built."""
     ours = (sys.executable, "-m", "bench.esl.readers.ours")
     python_esl = (sys.executable, str(READERS / "python_esl.py"))
     found = [Library("lazy", ours, "lazy", 40_000), Library("full", ours, "full", 8_000)]
     if subprocess.run([sys.executable, "-c", "import ESL"], capture_output=True, check=False).returncode == 0:
         found += [Library("python_esl", python_esl, "lazy", 5_000), Library("python_esl_full", python_esl, "full", 2_000)]
+    return found
+
+
+def libraries() -> list[Library]:
+    """Ours first. What cannot be installed here is left out, and the figures say so."""
+    found = libraries_here()
     python = packages.bench_python()
     if python is not None:
         found.append(Library("greenswitch", (str(python), str(READERS / "greenswitch_reader.py")), "lazy", 4_000))
@@ -88,7 +94,7 @@ def events_per_cpu_second(cores: tuple[int, int], turns: int = TURNS, share: flo
 
 def burst_growth(cores: tuple[int, int], sizes: tuple[int, int] = BURSTS) -> float:
     """CPU time for one event in the large burst against that in the small one."""
-    ours = libraries()[0]
+    ours = libraries_here()[0]
     with sender(cores[0]) as port:
         small = statistics.median(cpu_seconds(ours, port, sizes[0], cores[1]) / sizes[0] for _ in range(5))
         large = statistics.median(cpu_seconds(ours, port, sizes[1], cores[1]) / sizes[1] for _ in range(3))

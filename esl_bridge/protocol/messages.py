@@ -6,10 +6,10 @@ Source: the recorded conversations; behaviours 1, 2 and 13 of their README.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
-from itertools import repeat
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -19,6 +19,7 @@ from esl_bridge.protocol.errors import MalformedStream
 # FreeSWITCH writes what a call's decisions need last: the variables set most recently, then the application's headers.
 # Looking there first finds them ten times as fast; half a KB holds some ten of them.
 TAIL = 512
+SEPARATORS = bytes.maketrans(b":\n", b"\0\0")
 EVENT_NAME = b"Event-Name: "
 NAME_AT = len(EVENT_NAME)
 PERCENT = ord("%")  # a number is found in bytes four times as fast as a text of one byte
@@ -118,21 +119,21 @@ class Headers(msgspec.Struct, eq=False, gc=False):
 
 
 def _decoded_together(block: bytes) -> list[tuple[str, str]] | None:
-    """The pairs of an encoded block, all values decoded in one pass: a quarter of the time of decoding each for itself.
+    """The pairs of an encoded block, everything decoded in one pass: a quarter of the time of decoding each for itself.
 
-    Lines and names are kept apart by NULs, which FreeSWITCH's C strings cannot hold. None when the block is not of the
-    plainest kind (a NUL, a malformed escape, a line without or with two colons): then each line is decoded for itself.
+    FreeSWITCH encodes colons, spaces and NULs in values, so all that stand there are its own separators, one colon and one
+    space a line. None when the counts say otherwise, or an escape is malformed: then each line is decoded for itself.
     """
-    apart = block.replace(b"\\", b"\\\\").replace(b": ", b"\0").replace(b"\n", b"\0\1").replace(b"%", b"\\x")
+    lines = block.count(b"\n") + 1
+    apart = block.translate(SEPARATORS, b" ")
+    if len(block) - len(apart) != lines:
+        return None
     try:
-        text = _text(apart.decode("unicode_escape").encode("latin-1"))
-    except UnicodeDecodeError:
+        text, _ = codecs.escape_decode(apart.replace(b"\\", b"\\\\").replace(b"%", b"\\x"))
+    except ValueError:
         return None
-    lines = text.split("\0\1")
-    if text.count("\0") != 2 * len(lines) - 1:
-        return None
-    pairs = [(name, value) for name, colon, value in map(str.partition, lines, repeat("\0")) if colon]
-    return pairs if len(pairs) == len(lines) else None
+    flat = _text(text).split("\0")
+    return list(zip(flat[::2], flat[1::2], strict=True)) if len(flat) == 2 * lines else None
 
 
 class Event(msgspec.Struct, eq=False, gc=False):

@@ -1,0 +1,65 @@
+"""The quick ways of reading an event say what the slow ones say, and what nobody took of a piece is not lost."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esl_bridge.protocol.errors import MalformedStream
+from esl_bridge.protocol.messages import TAIL, ContentType, Headers, parse_plain_event
+from esl_bridge.protocol.reader import Reader
+from tests.esl_bridge.recorded import from_freeswitch, sockets
+
+
+def one_by_one(block: bytes) -> list[tuple[str, str]]:
+    lines = (line.partition(b": ") for line in block.split(b"\n"))
+    return [(name.decode(), Headers(b"x: " + value, encoded=True)["x"]) for name, colon, value in lines if colon]
+
+
+@pytest.mark.parametrize(("name", "socket"), sockets())
+def test_every_recorded_header_is_found_by_name_and_in_the_list_with_the_same_value(name: str, socket: int) -> None:
+    for message in Reader().feed(from_freeswitch(name, socket)):
+        if message.content_type == ContentType.EVENT_PLAIN:
+            event = message.event()
+            assert list(event.headers.items()) == one_by_one(event.headers.block)
+            for header, value in event.headers.items():
+                assert event.headers.get(header) == event.headers.get(header.swapcase()) == value
+
+
+@given(st.lists(st.sampled_from([b"a: 1", b"b: %41%0A", b"c:3", b"d: x y: z", b"e: %zz", b"f: %00", b"g: \\x41", b"", b"h"])))
+def test_blocks_of_any_kind_list_what_reading_line_by_line_lists(lines: list[bytes]) -> None:
+    block = b"\n".join(lines)
+    assert list(Headers(block, encoded=True).items()) == one_by_one(block)
+
+
+@pytest.mark.parametrize("filler", [0, TAIL, 4 * TAIL])
+def test_a_header_is_found_wherever_it_stands(filler: int) -> None:
+    headers = Headers(b"First: 1\nsecond: 2\nfiller: %b\nLast: %%33" % (b"x" * filler), encoded=True)
+    assert (headers["First"], headers["Second"], headers["Last"], headers["last"]) == ("1", "2", "3", "3")
+    assert "irst" not in headers
+    assert headers.get("Missing", "none") == "none"
+
+
+def test_lines_of_an_events_own_body_are_no_headers() -> None:
+    inner = b"Reply: yes\nSecret: no\n\n"
+    event = parse_plain_event(b"Event-Name: BACKGROUND_JOB\nContent-Length: %d\n\n%b" % (len(inner), inner))
+    assert (event.name, event.body, "Secret" in event.headers) == ("BACKGROUND_JOB", inner, False)
+    key = parse_plain_event(b"Event-Name: DTMF\nDTMF-Digit: 5\nContent-Length: 4\n\ntail")
+    assert (key.name, key.get("DTMF-Digit"), key.body) == ("DTMF", "5", b"tail")
+
+
+def test_messages_that_were_not_taken_come_with_the_next_piece() -> None:
+    reader = Reader()
+    reply = b"Content-Type: command/reply\nReply-Text: +OK %d\n\n"
+    first = reader.feed(reply % 1 + reply % 2 + (reply % 3)[:20])
+    assert next(first).reply_text == "+OK 1"
+    first.close()
+    assert [message.reply_text for message in reader.feed((reply % 3)[20:])] == ["+OK 2", "+OK 3"]
+
+
+def test_what_came_whole_before_the_fault_is_given_first() -> None:
+    messages = Reader().feed(b"Content-Type: command/reply\nReply-Text: +OK\n\nContent-Length: x\n\n")
+    assert next(messages).reply_text == "+OK"
+    with pytest.raises(MalformedStream):
+        next(messages)
