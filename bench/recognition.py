@@ -7,15 +7,11 @@ whose path is the one argument.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import math
-import os
-import platform
 import random
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +19,10 @@ import numpy as np
 import espeak.voice
 from ai_engine.local.decoding import Decoder
 from ai_engine.local.grammar import ANSWERS, build_grammar, read_dictionary
+from bench.results_file import FOLDER, Figure, machine, write_results
 from callflows.definition.flow import decode_snapshot
 
-RESULT = Path(__file__).parent / "results" / "recognition.json"
+RESULT = FOLDER / "recognition.json"
 VOICES = ("en-us+klatt", "en-us+m6", "en-us+f1", "en-us+f2")
 # The comparison takes two of them, so that it ends within two minutes.
 TWO = VOICES[1:4:2]
@@ -73,7 +70,7 @@ def line(words: str, voice: str, noise_lsb: int) -> bytes:
 
 def share(
     decoder: Decoder, said: Iterable[str], noise_lsb: int, right: set[str] | None = None, voices: Sequence[str] = VOICES
-) -> dict[str, object]:
+) -> Figure:
     """One figure: how many are exactly right, each with each voice. One voice follows another in the same decoder."""
     wanted = [(words, voice) for voice in voices for words in said]
     count = 0
@@ -83,7 +80,7 @@ def share(
         for start in range(0, len(pcm), CHUNK_BYTES):
             decoder.hear(pcm[start : start + CHUNK_BYTES])
         count += decoder.finish()[0] in (right or {words})
-    return {"value": count, "unit": f"of {len(wanted)}", "aim": f"at least {math.ceil(len(wanted) * AIM)}"}
+    return Figure(count, f"of {len(wanted)}", f"at least {math.ceil(len(wanted) * AIM)}")
 
 
 def main() -> None:
@@ -91,7 +88,7 @@ def main() -> None:
     grammar = build_grammar(snapshot, read_dictionary())
     utterances = [words for intent in snapshot.flows[0].intents for words in intent.utterances]
     numbers = [" ".join(random.Random(seed).choices(DIGIT_WORDS, k=4)) for seed in range(10)]
-    figures: dict[str, dict[str, object]] = {}
+    figures: dict[str, Figure] = {}
     started = time.monotonic()
     streaming, whole = Decoder(grammar), Whole(grammar)
     for name, noise_lsb in LINES.items():
@@ -102,16 +99,9 @@ def main() -> None:
     figures["any four digits, streaming, noise of 20 LSB"] = share(streaming, numbers, 20)
     figures["short answers, streaming, noise of 20 LSB"] = share(streaming, ANSWERS, 20)
     figures["foreign sentences rejected, streaming, noise of 20 LSB"] = share(streaming, FOREIGN, 20, {"", "[unk]"})
-    figures["time taken"] = {"value": round(time.monotonic() - started, 1), "unit": "s", "aim": "none"}
-    packages = f"Python {platform.python_version()}, pocketsphinx {importlib.metadata.version('pocketsphinx')}"
-    result = {
-        "command": "python -m bench.recognition FLOWS.json",
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {packages}",
-        "figures": figures,
-    }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    figures["time taken"] = Figure(round(time.monotonic() - started, 1), "s")
+    packages = f"pocketsphinx {importlib.metadata.version('pocketsphinx')}"
+    write_results(RESULT, "python -m bench.recognition FLOWS.json", machine(packages), figures)
     sys.stdout.write(RESULT.read_text(encoding="utf-8"))
 
 
