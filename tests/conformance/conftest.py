@@ -17,11 +17,11 @@ from simulator.config import AgentsConfig, SwitchConfig
 from simulator.switch import Switch
 from tests.conformance.lines import Line, RealLine, SimulatedLine, controlled
 from tests.conformance.recorded import RecordedLine
+from tests.conformance.sip_agent import sip_agent
 from tests.conformance.table import Table
 
 CHAIN = Path(__file__).resolve().parents[2] / "deploy/freeswitch/dialplan/lifeline.xml"
 ESL = os.environ.get("FREESWITCH_ESL", "")
-NO_SWITCH = "no real switch: set FREESWITCH_ESL=host:port:password"
 SPEED = 5.0
 # Agents stay on the line until the scenario has them hang up.
 AGENTS = AgentsConfig(ring_s=(0.1, 0.2), talk_s=(600.0, 600.0))
@@ -37,9 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "line" not in metafunc.fixturenames:
         return
-    real = pytest.param("real switch", marks=[pytest.mark.freeswitch, pytest.mark.skipif(not ESL, reason=NO_SWITCH)])
-    recorded = metafunc.definition.get_closest_marker("recording") is not None
-    metafunc.parametrize("line", [*(["recording"] if recorded else []), "simulator", real], indirect=True)
+    recorded = ["recording"] if metafunc.definition.get_closest_marker("recording") else []
+    real = [pytest.param("real switch", marks=pytest.mark.freeswitch)] if ESL else []
+    metafunc.parametrize("line", [*recorded, "simulator", *real], indirect=True)
 
 
 def free_port() -> int:
@@ -69,7 +69,11 @@ async def line(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     else:
         host, port, password = ESL.split(":", 2)
         folder = Path(os.environ.get("FREESWITCH_SHARED", str(tmp_path)))
-        async with controlled(host, int(port), password) as (control, watch):
-            real = RealLine(control, watch, folder, (host, int(port), password))
+        here = os.environ.get("FREESWITCH_LISTEN", "127.0.0.1")
+        async with controlled(host, int(port), password) as (control, watch), sip_agent(here, name="caller") as telephone:
+            endpoint = os.environ.get("FREESWITCH_ENDPOINT", "null/caller")
+            if endpoint == "sip":
+                endpoint = f"sofia/internal/{telephone.address}"
+            real = RealLine(control, watch, folder, (host, int(port), password), endpoint)
             yield real
             await real.clean_up()

@@ -255,15 +255,17 @@ class SimulatedLine(ControlledLine):
 
 
 class RealLine(ControlledLine):
-    """Needs no telephone: the switch's ``null`` endpoint answers at once, and the control port presses the keys."""
+    """``endpoint`` must answer at once: ``null/…`` does. The control port presses the keys."""
 
     name = "real switch"
     speed = 1.0
 
-    def __init__(self, control: Peer, watch: Peer, folder: Path, place: tuple[str, int, str]) -> None:
+    def __init__(
+        self, control: Peer, watch: Peer, folder: Path, place: tuple[str, int, str], endpoint: str
+    ) -> None:
         super().__init__(control, watch, folder, place)
         self.host = os.environ.get("FREESWITCH_LISTEN", "127.0.0.1")
-        self.endpoint = os.environ.get("FREESWITCH_ENDPOINT", "null/caller")
+        self.endpoint = endpoint
         self.bridge_port = int(os.environ.get("FREESWITCH_BRIDGE_PORT", "8084"))
         self.agent_port = int(os.environ.get("FREESWITCH_AGENT_PORT", "5090"))
         self.placed: list[str] = []

@@ -24,11 +24,10 @@ def _fields(text: str, *names: str) -> str:
 
 
 class SipAgent(asyncio.DatagramProtocol):
-    """``number@host:port`` is :attr:`address`. ``answered`` and ``over`` are set as the call goes."""
+    """``name@host:port`` is :attr:`address`. ``over`` is set when the (last) call has ended."""
 
-    def __init__(self, host: str) -> None:
-        self.host = host
-        self.answered = asyncio.Event()
+    def __init__(self, host: str, name: str) -> None:
+        self.host, self.name = host, name
         self.over = asyncio.Event()
         self._transport: asyncio.DatagramTransport | None = None
         self._invite = ""
@@ -44,7 +43,7 @@ class SipAgent(asyncio.DatagramProtocol):
 
     @property
     def address(self) -> str:
-        return f"agent@{self.host}:{self.port}"
+        return f"{self.name}@{self.host}:{self.port}"
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         text = data.decode("utf-8", "replace")
@@ -54,7 +53,6 @@ class SipAgent(asyncio.DatagramProtocol):
             codec = (re.search(r"m=audio \d+ \S+ (\d+)", text) or ["", "8"])[1]
             body = _SDP.format(host=self.host, port=self.port, codec=codec)
             self._answer(text, addr, body)
-            self.answered.set()
         elif method in ("BYE", "CANCEL"):
             self._answer(text, addr)
             self.over.set()
@@ -94,9 +92,9 @@ class SipAgent(asyncio.DatagramProtocol):
 
 
 @contextlib.asynccontextmanager
-async def sip_agent(host: str, port: int = 0) -> AsyncIterator[SipAgent]:
+async def sip_agent(host: str, port: int = 0, *, name: str = "agent") -> AsyncIterator[SipAgent]:
     loop = asyncio.get_running_loop()
-    transport, agent = await loop.create_datagram_endpoint(lambda: SipAgent(host), local_addr=(host, port))
+    transport, agent = await loop.create_datagram_endpoint(lambda: SipAgent(host, name), local_addr=(host, port))
     try:
         yield agent
     finally:

@@ -38,6 +38,7 @@ class Table:
         lines = [f"The real switch: {about}.", ""] if about else []
         lines += ["| group | scenario | recording | simulator | real switch |", "|---|---|---|---|---|"]
         for (group, scenario), cells in self._rows.items():
+            cells.setdefault("real switch", "skipped")
             words = (_WORDS[cells[column]] if column in cells else "none" for column in COLUMNS)
             lines.append(f"| {group} | {scenario} | {' | '.join(words)} |")
         before, _, rest = self._path.read_text().partition(_BEGIN)
