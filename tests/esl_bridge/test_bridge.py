@@ -346,3 +346,42 @@ async def test_audio_that_ends_in_a_call_that_is_up_takes_the_caller_to_the_menu
     await peer.leave()
     made = [type(one).__name__ for one in bridge_with_ai.journalled()]
     assert made[3:5] == ["IncidentOpened", "FellBack"]
+
+
+# --- Slow and dead peers ---
+
+
+async def test_a_switch_that_stops_reading_costs_only_its_own_call(bridge: Running) -> None:
+    """What it does not take piles up to a bound; then its call is the dialplan's, and others never noticed."""
+    deaf = await taken_call(bridge)
+    raw = deaf.writer.transport
+    raw.pause_reading()
+    flood = event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n") + event("DTMF", "bridge-1:1", "DTMF-Digit: *\n")
+
+    async def press_keys() -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                deaf.writer.write(flood * 200)
+                await deaf.writer.drain()
+
+    pressing = asyncio.create_task(press_keys())
+    other = await bridge.connect()
+    await other.until(b"connect\n\n")
+    other.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200"))
+    await other.until(b"execute-app-name")
+    await other.leave()
+    async with asyncio.timeout(20):
+        await pressing
+    await deaf.leave()
+
+
+async def test_what_was_asked_of_a_switch_that_dies_is_over_with_it(bridge: Running) -> None:
+    peer = await bridge.connect()
+    await peer.until(b"connect\n\n")
+    peer.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200"))
+    await peer.until(b"execute-app-name")
+    peer.writer.transport.abort()
+    following = await bridge.connect()
+    await following.until(b"connect\n\n")
+    assert following.sent == b"connect\n\n", "nothing of the dead connection is sent again"
+    await following.leave()
