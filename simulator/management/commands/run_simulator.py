@@ -12,10 +12,10 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from console.logs import configure_logging
 from espeak.errors import SpeechError
 from simulator.errors import SimulatorError
 from simulator.from_settings import switch_config, traffic_config
-from simulator.logs import configure_logging
 from simulator.management.commands.simulate_calls import add_call_options
 from simulator.scenarios import SCENARIOS, choose
 from simulator.switch import Person, Switch

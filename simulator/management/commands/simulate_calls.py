@@ -10,10 +10,10 @@ from typing import Any
 import uvloop
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from console.logs import configure_logging
 from espeak.errors import SpeechError
 from simulator.errors import SimulatorError
 from simulator.from_settings import switch_config, traffic_config
-from simulator.logs import configure_logging
 from simulator.records import Totals
 from simulator.report import progress_line, table
 from simulator.switch import Switch
