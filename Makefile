@@ -8,7 +8,7 @@ help:
 	@echo 'make run    start Lifeline, with callers, on this machine'
 	@echo 'make test   run every test'
 	@echo 'make lint   check style, types, imports and migrations'
-	@echo 'make bench  measure'
+	@echo 'make bench  measure (bench-esl: the Event Socket layer alone)'
 	@echo 'make clean  remove .venv and caches; the data in .lifeline stays'
 
 install:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +56,7 @@ def test_messages_that_were_not_taken_come_with_the_next_piece() -> None:
     reply = b"Content-Type: command/reply\nReply-Text: +OK %d\n\n"
     first = reader.feed(reply % 1 + reply % 2 + (reply % 3)[:20])
     assert next(first).reply_text == "+OK 1"
+    assert isinstance(first, Generator)
     first.close()
     assert [message.reply_text for message in reader.feed((reply % 3)[20:])] == ["+OK 2", "+OK 3"]
 
