@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 _OPEN_TIMEOUT_S: Final = 10.0  # the module's own connect time-out
+_END_WITH_CALL_S: Final = 0.1
 _CLOSE_TIMEOUT_S: Final = 2.0
 _FRAME_MS: Final = 20
 _MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024  # twelve minutes of speech in base64
@@ -59,6 +60,11 @@ class AudioStream:
             self._texts.append(text)
         self._stopping.set()
         self._switch.spawn(self._end_soon())
+
+    async def end_with_call(self) -> None:
+        """The call is over; its last events follow when the connection is closed, and do not wait long for that."""
+        self._stopping.set()
+        await asyncio.wait([self._task], timeout=_END_WITH_CALL_S)
 
     async def _end_soon(self) -> None:
         """A frozen peer takes no more bytes: the connection is then dropped without its good-bye."""

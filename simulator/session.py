@@ -120,6 +120,9 @@ class Session:
     async def _run(self) -> None:
         try:
             await self._dialplan()
+            if self.audio_stream is not None:
+                # As on the real switch: the audio's peer knows of the end before the call's own socket is told.
+                await self.audio_stream.end_with_call()
         finally:
             self._finish()
 

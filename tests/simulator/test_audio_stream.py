@@ -57,7 +57,11 @@ async def test_the_stream_and_its_files_go_with_the_call(start_switch: StartSwit
         assert path.read_bytes() == tone(0.1)
         session.hang_up("NORMAL_CLEARING")
         await media.until(lambda: media.closed_with == [1000])
-        assert not path.exists()
+        assert uuid in switch.sessions, "the audio's peer knows of the end before the call's own events tell it"
+        async with asyncio.timeout(5):
+            while path.exists():
+                await asyncio.sleep(0.01)
+        assert uuid not in switch.sessions
 
 
 async def test_stopping_a_peer_that_never_answers_does_not_take_for_ever(
