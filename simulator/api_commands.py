@@ -15,6 +15,7 @@ from simulator.arguments import separate
 from simulator.audio_stream import AudioStream
 from simulator.channel import Channel, stamp
 from simulator.events import Origin
+from simulator.expand import would_expand
 from simulator.originating import originate
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _set_variable(_switch: Switch, session: Session, rest: str) -> str:
 def _set_variables(_switch: Switch, session: Session, rest: str) -> str:
     for pair in rest.split(";"):
         name, separator, value = pair.partition("=")
-        if separator:
+        if separator and not would_expand(value):  # which `uuid_setvar` and the `set` application store
             session.channel.set(name.strip(), value)
     return OK
 

@@ -12,6 +12,8 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import quote
 
+from simulator.expand import would_expand
+
 
 class ChannelState(StrEnum):
     NEW = "CS_NEW"
@@ -91,7 +93,8 @@ class Channel:
 
     def __post_init__(self) -> None:
         self.profile_created_s = self.created_s
-        self.variables = initial_variables(self)
+        found = initial_variables(self)
+        self.variables = {name: value for name, value in found.items() if not would_expand(value)}
 
     @property
     def name(self) -> str:

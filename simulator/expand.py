@@ -11,10 +11,21 @@ from typing import Final
 
 _DEPTH: Final = 8  # a variable that names itself would go on for ever; FreeSWITCH's stack is no deeper in practice
 _CALL: Final = re.compile(r"^([A-Za-z0-9_]+)\s?\((.*)\)$|^([a-z][a-z0-9_]*) (.+)$", re.DOTALL)
+_VARIABLE: Final = re.compile(r"\$\\*\{")
 _SLICE: Final = re.compile(r"^(.+?):(-?\d+)(?::(\d+))?$", re.DOTALL)
 
 Lookup = Callable[[str], str]
 ApiCall = Callable[[str, str], str]
+
+
+def would_expand(text: str) -> bool:
+    """As switch_string_var_check_const: what FreeSWITCH refuses as a value where it checks values at all."""
+    return _VARIABLE.search(text) is not None
+
+
+def defuse(text: str) -> str:
+    """As switch_var_clean_string does with a caller's profile: ``%{`` for ``${``."""
+    return _VARIABLE.sub(lambda found: "%" + found[0][1:], text)
 
 
 def expand(text: str, lookup: Lookup, call: ApiCall | None = None, depth: int = 0) -> str:

@@ -26,7 +26,7 @@ from simulator.config import SwitchConfig
 from simulator.dialplan import Action, Dialplan, load_dialplan
 from simulator.dispatch import Dispatcher, Headers
 from simulator.errors import SimulatorError
-from simulator.expand import expand
+from simulator.expand import defuse, expand
 from simulator.line import FarEnd, Microphone
 from simulator.listener import Listener
 from simulator.scheduler import Scheduler
@@ -117,7 +117,9 @@ class Switch:
 
     def new_channel(self, identity: Identity, call_uuid: str = "") -> Channel:
         self.sessions_since_startup += 1
-        return Channel(identity, self.clock.now_s(), self.sessions_since_startup, call_uuid or str(uuid.uuid4()))
+        channel = Channel(identity, self.clock.now_s(), self.sessions_since_startup, call_uuid or str(uuid.uuid4()))
+        identity.caller_name, identity.caller_number = defuse(identity.caller_name), defuse(identity.caller_number)
+        return channel
 
     def place_call(
         self,

@@ -71,9 +71,6 @@ async def line(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         folder = Path(os.environ.get("FREESWITCH_SHARED", str(tmp_path)))
         here = os.environ.get("FREESWITCH_LISTEN", "127.0.0.1")
         async with controlled(host, int(port), password) as (control, watch), sip_agent(here, name="caller") as telephone:
-            endpoint = os.environ.get("FREESWITCH_ENDPOINT", "null/caller")
-            if endpoint == "sip":
-                endpoint = f"sofia/internal/{telephone.address}"
-            real = RealLine(control, watch, folder, (host, int(port), password), endpoint)
+            real = RealLine(control, watch, folder, (host, int(port), password), telephone)
             yield real
             await real.clean_up()

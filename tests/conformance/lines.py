@@ -24,7 +24,7 @@ from espeak.voice import wav
 from simulator.channel import Identity
 from simulator.switch import Switch
 from tests.conformance.client import Gateway, Peer, Peers, Received, gateway, listening
-from tests.conformance.sip_agent import sip_agent
+from tests.conformance.sip_agent import SipAgent, sip_agent
 
 # What the recorder's own dialplan did when its socket had closed: a variable to ask for, a tone, the end.
 GOES_ON = ("set:went_on=yes", "playback:tone_stream://%(400,0,440)", "hangup")
@@ -72,6 +72,10 @@ class Line(ABC):
     @abstractmethod
     async def arrive(self, destination: str) -> str:
         """A call arrives for an extension of the deployed dialplan."""
+
+    @abstractmethod
+    def ring(self, destination: str, display_name: str) -> None:
+        """A caller of that name rings, as a telephone does. Whose call it is shows when it arrives."""
 
     @abstractmethod
     async def dial_in(self) -> Peer:
@@ -253,19 +257,25 @@ class SimulatedLine(ControlledLine):
     async def arrive(self, destination: str) -> str:
         return self.switch.place_call(Identity(destination=destination), self.switch.answering("caller")).channel.uuid
 
+    def ring(self, destination: str, display_name: str) -> None:
+        identity = Identity(destination=destination, caller_name=display_name)
+        self.switch.place_call(identity, self.switch.answering("caller"))
+
 
 class RealLine(ControlledLine):
-    """``endpoint`` must answer at once: ``null/…`` does. The control port presses the keys."""
+    """What it dials for a caller must answer at once: ``null/…`` does. The control port presses the keys."""
 
     name = "real switch"
     speed = 1.0
 
     def __init__(
-        self, control: Peer, watch: Peer, folder: Path, place: tuple[str, int, str], endpoint: str
+        self, control: Peer, watch: Peer, folder: Path, place: tuple[str, int, str], telephone: SipAgent
     ) -> None:
         super().__init__(control, watch, folder, place)
         self.host = os.environ.get("FREESWITCH_LISTEN", "127.0.0.1")
-        self.endpoint = endpoint
+        endpoint = os.environ.get("FREESWITCH_ENDPOINT", "null/caller")
+        self.endpoint = f"sofia/internal/{telephone.address}" if endpoint == "sip" else endpoint
+        self.telephone = telephone
         self.bridge_port = int(os.environ.get("FREESWITCH_BRIDGE_PORT", "8084"))
         self.agent_port = int(os.environ.get("FREESWITCH_AGENT_PORT", "5090"))
         self.placed: list[str] = []
@@ -294,6 +304,10 @@ class RealLine(ControlledLine):
         # The agent's leg offers only the caller's codec, and a null channel's is no telephone's.
         codec = {"absolute_codec_string": "PCMA", "export_vars": "absolute_codec_string"}
         return await self._originate(codec, f"{destination} XML lifeline")
+
+    def ring(self, destination: str, display_name: str) -> None:
+        host, _, port = os.environ.get("FREESWITCH_SIP", "127.0.0.1:5060").rpartition(":")
+        self.telephone.call(destination, (host, int(port)), display_name)
 
     async def _originate(self, variables: Mapping[str, str], target: str) -> str:
         call_uuid = str(uuid.uuid4())

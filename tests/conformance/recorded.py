@@ -97,6 +97,9 @@ class RecordedLine(Line):
     async def arrive(self, destination: str) -> str:
         raise NotImplementedError("no recording has the deployed dialplan")
 
+    def ring(self, destination: str, display_name: str) -> None:
+        raise NotImplementedError("no recording has the deployed dialplan")
+
     async def api(self, command: str) -> str:
         return ""  # whatever the caller or the control port did is in the recording
 

@@ -1,6 +1,6 @@
 """A person with a SIP telephone, as small as one can be: answers at once, says nothing, and may hang up first.
 
-Only for the real switch, whose ``bridge`` needs somebody to reach. Silence, so no RTP is sent.
+Only for the real switch, whose ``bridge`` needs somebody to reach. It can ring the switch too. No RTP is sent.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import uuid
 from collections.abc import AsyncIterator
 from typing import cast
 
@@ -60,6 +61,8 @@ class SipAgent(asyncio.DatagramProtocol):
             self._answer(text, addr)
         elif text.startswith("SIP/2.0 200") and "BYE" in _fields(text, "cseq"):
             self.over.set()
+        elif text.startswith("SIP/2.0 2") and "INVITE" in _fields(text, "cseq"):
+            self._acknowledge(text, addr)
 
     def _answer(self, request: str, addr: Address, body: str = "") -> None:
         """200 OK, in which the agent's side of the dialogue gets its tag."""
@@ -74,6 +77,27 @@ class SipAgent(asyncio.DatagramProtocol):
     def _send(self, text: str, addr: Address) -> None:
         assert self._transport is not None
         self._transport.sendto(text.encode(), addr)
+
+    def call(self, number: str, switch: Address, display_name: str) -> None:
+        """Ring ``number`` at the switch; whoever answers is kept until they hang up."""
+        body = _SDP.format(host=self.host, port=self.port, codec="8")
+        target = f"sip:{number}@{switch[0]}:{switch[1]}"
+        self._send(
+            f"INVITE {target} SIP/2.0\r\nVia: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK-{uuid.uuid4()}\r\n"
+            f'Max-Forwards: 70\r\nFrom: "{display_name}" <sip:{self.address}>;tag=caller\r\nTo: <{target}>\r\n'
+            f"Call-ID: {uuid.uuid4()}\r\nCSeq: 1 INVITE\r\n{self._about(body)}",
+            switch,
+        )
+
+    def _acknowledge(self, answer: str, addr: Address) -> None:
+        contact = re.search(r"(?im)^contact:.*?<(sip:[^>]+)>", answer)
+        target = contact[1] if contact else f"sip:{addr[0]}:{addr[1]}"
+        head = _fields(answer, "from", "to", "call-id")
+        self._send(
+            f"ACK {target} SIP/2.0\r\nVia: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK-{uuid.uuid4()}\r\n"
+            f"Max-Forwards: 70\r\n{head}CSeq: 1 ACK\r\n{self._about()}",
+            addr,
+        )
 
     async def hang_up(self) -> None:
         """Say BYE as the one who was called: From and To change sides."""

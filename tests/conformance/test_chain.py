@@ -7,16 +7,25 @@ FREESWITCH_AGENT_PORT when these were changed).
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.conformance.client import Peer, Peers, listening
+from tests.conformance.conftest import CHAIN
 from tests.conformance.lines import ControlledLine, seconds
 
 MINUTE = "tone_stream://%(1000,0,440);loops=60"
 NUMBER = "9200"
 pytestmark = pytest.mark.speed(3.0)
+
+
+def test_every_socket_of_the_deployed_dialplan_is_async() -> None:
+    """In sync mode `socket_resume` strands the call."""
+    sockets = re.findall(r'application="socket" data="([^"]*)"', CHAIN.read_text())
+    assert sockets
+    assert all(data.endswith(" async full") for data in sockets)
 
 
 @contextlib.asynccontextmanager
@@ -151,6 +160,29 @@ async def test_an_agents_conversation_survives_its_bridge_and_the_call_comes_bac
         assert connected.headers["variable_ll_step"] == "after_agent"
         assert connected.headers["variable_originate_disposition"] == "SUCCESS"
         assert connected.headers["variable_ll_hops"] == "x"
+
+
+async def test_a_callers_name_that_is_a_command_is_never_run(line: ControlledLine) -> None:
+    """Through the chain, to an agent, and back: the switch itself defuses the profile, and drops what else SIP said."""
+    mark = line.folder / "the-name-ran"
+    name = f"${{system(touch {mark})}}"
+    async with bridges(line) as peers, line.agent(line.agent_port) as agent:
+        line.ring(NUMBER, name)
+        peer = await peers.get()
+        uuid = await own(peer)
+        assert peer.received[0].headers["Caller-Caller-ID-Name"] == name.replace("$", "%")
+        assert not {"variable_sip_from_display", "variable_sip_full_from"} & set(peer.received[0].headers)
+        await peer.execute("answer")
+        await peer.api(f"uuid_transfer {uuid} ll-agent-agent XML lifeline")
+        await line.seen(uuid, "CHANNEL_BRIDGE")
+        await agent.hang_up()
+        await (await peers.get()).close()
+        heir = await peers.get()
+        await own(heir)
+        used = await heir.execute("set", "greeting=Hello ${caller_id_name}${sip_from_display}")
+        assert used.headers["variable_greeting"] == f"Hello {name.replace('$', '%')}"
+        assert not line.has_run(f"touch {mark}", mark)
+        await line.hang_up(uuid)
 
 
 async def test_a_refused_agent_brings_the_call_back_with_the_reason(line: ControlledLine) -> None:

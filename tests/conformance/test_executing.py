@@ -131,6 +131,17 @@ async def test_text_stored_raw_is_expanded_once_it_is_used(line: ControlledLine)
         assert line.has_run(f"touch {mark}", mark) == expands
 
 
+async def test_setvar_multi_refuses_a_text_that_would_be_expanded_without_saying_so(line: ControlledLine) -> None:
+    """So it is the one to store a stranger's text with, should a check of ours ever let one through."""
+    async with a_call(line) as call:
+        await line.api(f"uuid_setvar {call.uuid} a old")
+        for text in ("${system(true)}", "$\\{system(true)}", "$$\\\\{x}"):
+            assert await line.api(f"uuid_setvar_multi {call.uuid} a={text};b=2") == "+OK\n"
+            assert [await call.variable(name) for name in "ab"] == ["old", "2"]
+        assert await line.api(f"uuid_setvar {call.uuid} a $\\{{x}}") == "+OK\n"
+        assert await call.variable("a") == "$\\{x}", "uuid_setvar takes anything"
+
+
 async def test_variables_in_arguments_are_expanded(line: ControlledLine) -> None:
     async with a_call(line) as call:
         await call.peer.execute("set", "a=1")

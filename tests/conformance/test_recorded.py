@@ -21,7 +21,12 @@ async def test_answer_play_hangup(line: Line) -> None:
         await line.place(line.where(port))
         peer, _ = await begin(line, peers)
         complete = await peer.execute("playback", f"{TONES}2")
-        await finish(peer)
+        await peer.hang_up()
+        await peer.until_kind("notice:linger")
+        lingers_s = line.now_s()
+        await peer.until_closed()
+    if isinstance(line, ControlledLine):
+        assert 4.9 <= line.now_s() - lingers_s <= 7.0
     assert complete.headers["Application-Response"] == "FILE PLAYED"
     assert int(complete.headers["variable_playback_ms"]) == pytest.approx(800, abs=40)
     lingering = next(m for m in peer.received if m.kind() == "notice:linger")
