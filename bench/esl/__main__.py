@@ -61,6 +61,7 @@ def load_figures(levels: list[load.Level]) -> dict[str, Figure]:
             "loop_lag_p99_ms": Figure(round(level.lag_p99_ms, 2), "ms"),
             "kb_per_call": Figure(round(level.kb_per_call, 1), "KB", "under 30"),
             "cpu_per_1000_calls": Figure(round(level.cpu_per_1000, 3), "cores"),
+            "foreign_cpu_on_the_bridges_core": Figure(round(level.foreign_cpu, 2), "cores, other programs and interrupts"),
             "load_generator_cpu": Figure(round(level.load_cpu, 2), "cores, not the bridge's"),
             "load_generator_lag_p99_ms": Figure(round(level.load_lag_p99_ms, 2), "ms, inside event_to_command"),
         }

@@ -58,6 +58,8 @@ class Level:
     lost: int
     load_cpu: float
     load_lag_p99_ms: float
+    foreign_cpu: float
+    """What else ran on the bridge's core meanwhile, interrupts included: none of it is ours, all of it delays us."""
 
     @property
     def cpu_per_1000(self) -> float:
@@ -93,6 +95,7 @@ class Load:
 class BridgeProcess:
     def __init__(self, folder: Path, core: int, durable: str, volatile: str) -> None:
         self.port = free_port()
+        self.core = core
         self._lags = folder / f"lags-{self.port}"
         self._lags.touch()
         self._log = (folder / f"bridge-{self.port}.log").open("wb")
@@ -126,6 +129,11 @@ class BridgeProcess:
 
     def lag_p99_ms(self, since: float, until: float) -> float:
         return percentile(read_lags(self._lags, since, until), 99) * 1000
+
+
+def busy_s(core: int) -> float:
+    times = psutil.cpu_times(percpu=True)[core]
+    return float(sum(times) - times.idle - times.iowait)
 
 
 def free_port() -> int:
@@ -189,15 +197,17 @@ def measure_level(bridge: BridgeProcess, load: Load, calls: int, empty_kb: float
     idle_cpu = (bridge.cpu_s() - before) / IDLE_S
     kb_per_call = (bridge.memory_kb() - empty_kb) / calls
     load.do("active", seconds=WARM_S, every_s=EVERY_S)
-    before, since = bridge.cpu_s(), time.monotonic()
+    before, since, busy_before = bridge.cpu_s(), time.monotonic(), busy_s(bridge.core)
     seen = load.do("active", seconds=active_s, every_s=EVERY_S)
     active_cpu, until = (bridge.cpu_s() - before) / active_s, time.monotonic()
+    foreign_cpu = max(0.0, (busy_s(bridge.core) - busy_before) / (until - since) - active_cpu)
     time.sleep(0.6)  # the last lags are written
     return Level(
         calls=int(seen["calls"]), setup_p99_ms=ramped["setup_p99_ms"], kb_per_call=kb_per_call, idle_cpu=idle_cpu,
         active_cpu=active_cpu, to_command_p50_ms=seen["to_command_p50_ms"], to_command_p99_ms=seen["to_command_p99_ms"],
         lag_p99_ms=bridge.lag_p99_ms(since, until), commands=int(seen["commands"]), lost=int(seen["lost"]),
         load_cpu=seen["own_cpu"], load_lag_p99_ms=seen["own_lag_p99_ms"],
+        foreign_cpu=foreign_cpu,
     )  # fmt: skip
 
 

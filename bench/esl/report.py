@@ -39,12 +39,13 @@ def tables(figures: Mapping[str, Figure], levels: Sequence[Level], on_machine: s
     for name, figure in figures.items():
         if name.startswith("events_per_s_"):
             lines.append(f"| {name.removeprefix('events_per_s_').replace('_', '-')} | {figure.value:,} |")
-    head = "| calls | event to command P50 | P99 | loop lag P99 | KB a call | CPU | CPU per 1,000 calls | idle CPU |"
-    lines += ["", head, "|---" * 8 + "|"]
+    head = "| calls | event to command P50 | P99 | loop lag P99 | KB a call | CPU | CPU per 1,000 calls | idle CPU | others |"
+    lines += ["", head, "|---" * 9 + "|"]
     for level in levels:
         lines.append(
             f"| {level.calls:,} | {level.to_command_p50_ms:.2f} ms | {level.to_command_p99_ms:.2f} ms | {level.lag_p99_ms:.2f} ms "
-            f"| {level.kb_per_call:.1f} | {level.active_cpu:.2f} | {level.cpu_per_1000:.3f} | {level.idle_cpu:.2f} |"
+            f"| {level.kb_per_call:.1f} | {level.active_cpu:.2f} | {level.cpu_per_1000:.3f} "
+            f"| {level.idle_cpu:.2f} | {level.foreign_cpu:.2f} |"
         )
     return lines
 

@@ -15,7 +15,7 @@ import msgspec
 
 from esl_bridge.protocol.commands import Command, ReplyKind, connect
 from esl_bridge.protocol.errors import ConnectionLost, TooLarge, UnexpectedMessage, UnexpectedReply
-from esl_bridge.protocol.messages import ContentType, Event, Message
+from esl_bridge.protocol.messages import ContentType, Event, Message, parse_plain_event
 from esl_bridge.protocol.reader import Reader
 from esl_bridge.protocol.states import TRANSITIONS, State, Trigger
 
@@ -24,6 +24,7 @@ MAX_PENDING = 1000
 
 CONNECT = connect().data
 ATTACHED = State.ATTACHED
+EVENT_PLAIN = ContentType.EVENT_PLAIN.value
 
 Tag = TypeVar("Tag")
 
@@ -80,10 +81,13 @@ class Conversation(Generic[Tag]):
         """Raises MalformedStream for bytes that are not the protocol, UnexpectedReply for an answer to nothing, and
         UnexpectedMessage for a message that has no place in the connection's state."""
         for message in self._reader.feed(data):
+            if message.content_type == EVENT_PLAIN and self.state is ATTACHED:
+                # Where events change nothing, and nearly all of them come: the shortest way there is.
+                yield Happened(parse_plain_event(message.body))
+                continue
             match message.content_type:
                 case ContentType.EVENT_PLAIN | ContentType.EVENT_JSON:
-                    if self.state is not ATTACHED:  # where events change nothing, and nearly all of them come
-                        self._move(Trigger.EVENT)
+                    self._move(Trigger.EVENT)
                     yield Happened(message.event())
                 case ContentType.COMMAND_REPLY | ContentType.API_RESPONSE:
                     yield self._reply(message)

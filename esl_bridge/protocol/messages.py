@@ -22,7 +22,8 @@ TAIL = 512
 SEPARATORS = bytes.maketrans(b":\n", b"\0\0")
 EVENT_NAME = b"Event-Name: "
 NAME_AT = len(EVENT_NAME)
-PERCENT = ord("%")  # a number is found in bytes four times as fast as a text of one byte
+# A number is found in bytes up to four times as fast as a text of one byte.
+PERCENT, NEWLINE = b"%\n"
 INNER_LENGTH = b"\nContent-Length: "
 # What the core fires for a call at every step, with headers alone (switch_core_session.c, switch_ivr_play_say.c,
 # switch_channel.c): nearly all that a call's socket brings, so nothing is looked for in them that is not there.
@@ -74,7 +75,7 @@ class Headers(msgspec.Struct, eq=False, gc=False):
             if start < -1:
                 return default
         start += len(needle)
-        end = block.find(b"\n", start)
+        end = block.find(NEWLINE, start)
         raw = block[start:] if end < 0 else block[start:end]
         if PERCENT in raw and self.encoded:
             raw = unquote_to_bytes(raw)
@@ -121,8 +122,8 @@ class Headers(msgspec.Struct, eq=False, gc=False):
 def _decoded_together(block: bytes) -> list[tuple[str, str]] | None:
     """The pairs of an encoded block, everything decoded in one pass: a quarter of the time of decoding each for itself.
 
-    FreeSWITCH encodes colons, spaces and NULs in values, so all that stand there are its own separators, one colon and one
-    space a line. None when the counts say otherwise, or an escape is malformed: then each line is decoded for itself.
+    FreeSWITCH writes every line as ``name: value`` and encodes colons, spaces and NULs in values, so all that stand there are
+    its own separators. None when their counts say otherwise, or an escape is malformed: then each line is decoded for itself.
     """
     lines = block.count(b"\n") + 1
     apart = block.translate(SEPARATORS, b" ")
@@ -145,7 +146,7 @@ class Event(msgspec.Struct, eq=False, gc=False):
     @property
     def name(self) -> str:
         block = self.headers.block
-        if block.startswith(EVENT_NAME) and (end := block.find(b"\n")) > 0:  # as FreeSWITCH sends it, always
+        if block.startswith(EVENT_NAME) and (end := block.find(NEWLINE)) > 0:  # as FreeSWITCH sends it, always
             return block[NAME_AT:end].decode("utf-8", "replace")
         return self.headers.get("Event-Name", "") or ""
 

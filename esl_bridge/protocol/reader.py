@@ -90,12 +90,15 @@ class Reader:
                 start += 1
                 continue
             end = data.find(b"\n\n", start)
-            _refuse_block_over_limit((end if end >= 0 else size) - start)
             if end < 0:
+                _refuse_block_over_limit(size - start)
                 self._keep(data[start:], missing=0)
                 return
-            block = data[start:end]
-            outer, content_type, length = _short_block(block) if end - start <= MAX_REMEMBERED_BLOCK else _block(block)
+            if end - start <= MAX_REMEMBERED_BLOCK:
+                outer, content_type, length = _short_block(data[start:end])
+            else:
+                _refuse_block_over_limit(end - start)
+                outer, content_type, length = _block(data[start:end])
             body_start = end + 2
             if body_start + length > size:
                 self._keep(data[start:], missing=body_start + length - size)

@@ -18,7 +18,7 @@ from esl_bridge.protocol.messages import Event
 from esl_bridge.protocol.reader import Reader
 
 UUID = b"0000002a-0000-4000-8000-00000000be5c"
-LEVEL = load.Level(100, 5.0, 7.0, 0.1, 0.2, 0.5, 1.5, 1.0, 99, 0, 0.1, 1.0)
+LEVEL = load.Level(100, 5.0, 7.0, 0.1, 0.2, 0.5, 1.5, 1.0, 99, 0, 0.1, 1.0, 0.05)
 
 
 def cores() -> tuple[int, int]:
