@@ -6,7 +6,6 @@ Source: the recorded conversations; behaviours 1, 2 and 13 of their README.
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
@@ -123,15 +122,19 @@ def _decoded_together(block: bytes) -> list[tuple[str, str]] | None:
     """The pairs of an encoded block, everything decoded in one pass: a quarter of the time of decoding each for itself.
 
     FreeSWITCH writes every line as ``name: value`` and encodes colons, spaces and NULs in values, so all that stand there are
-    its own separators. None when their counts say otherwise, or an escape is malformed: then each line is decoded for itself.
+    its own separators. None when their counts say otherwise, when a value holds a NUL, which stands for a separator here, or when
+    an escape is malformed: then each line is decoded for itself.
     """
     lines = block.count(b"\n") + 1
+    if b"%00" in block or b"\0" in block:
+        return None
     apart = block.translate(SEPARATORS, b" ")
     if len(block) - len(apart) != lines:
         return None
     try:
-        text, _ = codecs.escape_decode(apart.replace(b"\\", b"\\\\").replace(b"%", b"\\x"))
-    except ValueError:
+        # Percent escapes as Python's own: the one codec that decodes all of them in C.
+        text = apart.replace(b"\\", b"\\\\").replace(b"%", b"\\x").decode("unicode_escape").encode("latin-1")
+    except UnicodeError:
         return None
     flat = _text(text).split("\0")
     return list(zip(flat[::2], flat[1::2], strict=True)) if len(flat) == 2 * lines else None

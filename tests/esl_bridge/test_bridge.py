@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -354,8 +355,7 @@ async def test_audio_that_ends_in_a_call_that_is_up_takes_the_caller_to_the_menu
 async def test_a_switch_that_stops_reading_costs_only_its_own_call(bridge: Running) -> None:
     """What it does not take piles up to a bound; then its call is the dialplan's, and others never noticed."""
     deaf = await taken_call(bridge)
-    raw = deaf.writer.transport
-    raw.pause_reading()
+    cast("asyncio.Transport", deaf.writer.transport).pause_reading()
     flood = event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n") + event("DTMF", "bridge-1:1", "DTMF-Digit: *\n")
 
     async def press_keys() -> None:
