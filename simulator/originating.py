@@ -35,9 +35,9 @@ async def originate(switch: Switch, argument: str) -> str:
     options = dict(pair.partition("=")[::2] for pair in (found["options"] or "").split(",") if pair)
     target = words[1:]
     application = re.fullmatch(r"&(\w+)(?:\((.*)\))?", " ".join(target))
-    only = Action(application[1], application[2] or "") if application else None
+    only = [Action(application[1], application[2] or "")] if application else []
     if loop := _LOOPBACK.fullmatch(found["endpoint"]):
-        name, only = loop["number"], None
+        name, only = loop["number"], []
         identity = Identity(destination=loop["number"], context=loop["context"] or "default")
     elif endpoint := _ENDPOINT.fullmatch(found["endpoint"]):
         name = endpoint["user"]
@@ -57,7 +57,7 @@ async def originate(switch: Switch, argument: str) -> str:
         await switch.clock.sleep(random.uniform(*switch.config.agents.ring_s))
     call_uuid = options.get("origination_uuid", "")
     session = switch.place_call(identity, switch.answering(name), only=only, call_uuid=call_uuid, variables=options)
-    if identity.source == "mod_loopback" and only is None:
+    if identity.source == "mod_loopback" and not only:
         session.transfer(target[0], target[1] if len(target) > 1 else "XML", target[2] if len(target) > 2 else "default")
     if not loop:
         switch.answer(session)  # a loopback is answered by what runs at its number

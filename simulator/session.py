@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from simulator.channel import Channel, ChannelState, record_variables
@@ -27,10 +27,10 @@ _DTMF_SAMPLES: Final = "2000"  # as recorded: 250 ms at 8 kHz
 
 
 class Session:
-    """``only``: instead of the dialplan, this one application (``originate … &park``)."""
+    """``only``: instead of the dialplan, these applications (``originate … &park``)."""
 
     def __init__(
-        self, switch: Switch, channel: Channel, far_end: FarEnd, microphone: Microphone, only: Action | None = None
+        self, switch: Switch, channel: Channel, far_end: FarEnd, microphone: Microphone, only: Sequence[Action] = ()
     ) -> None:
         self.switch = switch
         self.channel = channel
@@ -49,7 +49,7 @@ class Session:
         self._stops_messages = False
         self._move: Move | None = None
         self._task: asyncio.Task[None] | None = None
-        self._only = only
+        self._only = list(only)
         self._last = Action("", "")
 
     # --- what others may do to it -----------------------------------------------------------------------------------
@@ -130,8 +130,7 @@ class Session:
         while not self.channel.is_hung_up:
             self._move = None
             self._enter(ChannelState.ROUTING)
-            actions = self.switch.route(self) if self._only is None else [self._only]
-            self._only = None
+            actions, self._only = self._only or self.switch.route(self), []
             if actions is None:
                 self.hang_up("NO_ROUTE_DESTINATION")
                 return

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import uuid
 import zoneinfo
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
 from typing import Final
@@ -126,11 +126,11 @@ class Switch:
         identity: Identity,
         person: Person,
         *,
-        only: Action | None = None,
+        only: Sequence[Action] = (),
         call_uuid: str = "",
         variables: Mapping[str, str] = EMPTY,
     ) -> Session:
-        """A call arrives; it enters the dialplan at once (or runs ``only`` one application)."""
+        """A call arrives; it enters the dialplan at once (or runs ``only`` these applications)."""
         channel = self.new_channel(identity, call_uuid)
         channel.variables |= variables
         session = Session(self, channel, _NOBODY, Microphone(), only)

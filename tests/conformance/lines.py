@@ -21,6 +21,7 @@ from typing import Protocol
 import numpy as np
 
 from espeak.voice import wav
+from simulator.arguments import inline_actions
 from simulator.channel import Identity
 from simulator.switch import Switch
 from tests.conformance.client import Gateway, Peer, Peers, Received, gateway, listening
@@ -236,9 +237,11 @@ class SimulatedLine(ControlledLine):
         after: Sequence[str] = GOES_ON,
         variables: Mapping[str, str] | None = None,
     ) -> str:
-        identity = Identity(destination=inline((*before, SOCKET, *after)), dialplan="inline", rdnis="9000")
+        identity = Identity(destination="9000", context="public")
+        actions = inline_actions(inline((*before, SOCKET, *after)))
         values = {"conf_socket": where} | dict(variables or {})
-        return self.switch.place_call(identity, self.switch.answering("caller"), variables=values).channel.uuid
+        person = self.switch.answering("caller")
+        return self.switch.place_call(identity, person, only=actions, variables=values).channel.uuid
 
     @contextlib.contextmanager
     def agents_away(self) -> Iterator[None]:
