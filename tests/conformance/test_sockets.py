@@ -73,6 +73,7 @@ async def test_without_resume_what_runs_ends_by_itself_first(line: ControlledLin
 
 async def test_without_resume_an_idle_call_goes_on(line: ControlledLine) -> None:
     async with a_call(line, before=NO_RESUME) as call:
+        await line.seen(call.uuid, "CHANNEL_PARK")  # closed before that, it would stay parked as below
         closed_s = line.now_s()
         await call.peer.close()
         assert await went_on(line, call.uuid, closed_s) < 0.5
