@@ -84,13 +84,17 @@ class StageTiming(msgspec.Struct, frozen=True):
 
 
 class MediaConnected(msgspec.Struct, frozen=True, tag=True):
+    """``epoch``: of the owner who had the stream started; a call that came back has a stream of its own."""
+
     call_uuid: str
     gateway_id: str
+    epoch: int
 
 
 class MediaClosed(msgspec.Struct, frozen=True, tag=True):
     call_uuid: str
     gateway_id: str
+    epoch: int
 
 
 class MediaReport(msgspec.Struct, frozen=True, tag=True):

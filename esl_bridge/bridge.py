@@ -18,7 +18,7 @@ import structlog
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.guard import turns_name
 from ai_engine.circuits.states import CircuitState, Permit, Verdict
-from ai_engine.messages import BridgeMessage, TurnDone, TurnRequest
+from ai_engine.messages import BridgeMessage, MediaClosed, MediaConnected, TurnDone, TurnRequest
 from callflows.definition.flow import FlowVersion, Snapshot
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.calls import inputs as told
@@ -142,8 +142,8 @@ class Bridge:
             return told.AiUse.NO_ENGINE
         return told.AiUse.USABLE if self._turns.usable else told.AiUse.TURNS_OPEN
 
-    def media_metadata(self, call_uuid: str) -> str:
-        return make_metadata(self._config.media_secret, call_uuid, self.bridge_id, time.time())
+    def media_metadata(self, call_uuid: str, epoch: int) -> str:
+        return make_metadata(self._config.media_secret, call_uuid, self.bridge_id, epoch, time.time())
 
     def opened(self, session: Session) -> None:
         self._sessions.add(session)
@@ -215,8 +215,10 @@ class Bridge:
                 self._probe.set_result(None)
             return
         session = self._by_call.get(message.call_uuid)
-        if session is not None:
-            session.feed(message)
+        if session is None or (isinstance(message, MediaConnected | MediaClosed) and message.epoch != session.call.epoch):
+            # The call is over, or it is the stream of an owner before, which ends while ours begins.
+            return
+        session.feed(message)
 
     def _on_lost(self, kind: str) -> None:
         for session in list(self._by_call.values()):

@@ -38,6 +38,8 @@ MAX_UNSENT_BYTES = 1 << 20
 MAX_HELD = 1000
 # In a call that is over these are no failures, but its end seen from elsewhere.
 FAILURES = (MediaClosed, TurnFailed, told.AudioFailed, told.QueueLost)
+# What the chain writes into `ll_holder` before it offers a call to a bridge.
+IN_CHAIN = "chain"
 # What the switch answers for a variable that nobody has set.
 UNSET = "_undef_"
 
@@ -68,7 +70,7 @@ class Surroundings(Protocol):
     def now(self) -> float: ...
     def flow_for(self, kept_flow: str, dialled: str) -> FlowVersion | None: ...
     def ai_use(self) -> told.AiUse: ...
-    def media_metadata(self, call_uuid: str) -> str: ...
+    def media_metadata(self, call_uuid: str, epoch: int) -> str: ...
     def opened(self, session: Session) -> None: ...
     def closed(self, session: Session) -> None: ...
     def carry_out(self, session: Session, wanted: order.Order) -> None: ...
@@ -174,6 +176,12 @@ class Session(asyncio.Protocol):
             self._handshake.cancel()
             self._handshake = None
         self.call_uuid = channel.get("Unique-ID")
+        holder = channel.variable("ll_holder") or IN_CHAIN
+        if holder != IN_CHAIN:
+            # The chain gave up on this connection while we stood still, and another bridge has the call. Not a word then, and
+            # no closing either: that would take the call from its owner.
+            log.warning("this call was offered here too late; its holder keeps it", call=self.call_uuid, holder=holder)
+            return
         nothing = Tag(Expecting.NOTHING, "subscribe")
         self._send(commands.linger(LINGER_S), nothing)
         self._send(commands.filter_header("Unique-ID", self.call_uuid), nothing)
@@ -250,7 +258,7 @@ class Session(asyncio.Protocol):
         self._set_timer()
 
     def _carry_out(self, wanted: order.Order) -> None:
-        metadata = self._bridge.media_metadata(self.call_uuid) if isinstance(wanted, order.StartAudio) else ""
+        metadata = self._bridge.media_metadata(self.call_uuid, self.call.epoch) if isinstance(wanted, order.StartAudio) else ""
         try:
             ready = to_switch(wanted, self.call_uuid, self._answer_id(), metadata, self._bridge.switch)
         except UnsafeArgument as error:

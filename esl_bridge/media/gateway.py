@@ -34,11 +34,15 @@ from ai_engine.messages import (
 from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
 from ai_engine.turn_queue import publish_chunks, publish_result
 from esl_bridge.media.call_audio import BadAudio, CallAudio, Output
-from esl_bridge.media.tokens import TokenRefused, check_metadata
+from esl_bridge.media.tokens import Metadata, TokenRefused, check_metadata
 
 log = structlog.get_logger(__name__)
 
 FIRST_MESSAGE_S = 3.0
+# How long a closing connection may take: a peer that goes on sending does not read our good-bye.
+CLOSE_S = 1.0
+# The metadata is the module's first text, but in a call whose audio already flows a frame or two may overtake it.
+MAX_FRAMES_BEFORE = 50
 # Ten seconds of one call's chunks and messages; more waiting than this is old news to everybody.
 MAX_WAITING = 200
 RETRY_S = 0.25
@@ -68,7 +72,8 @@ class Gateway:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop``. Raises OSError when the port cannot be had."""
         config = self._config
-        async with serve(self._serve_call, config.host, config.port, max_size=1 << 16, compression=None, ping_interval=None):
+        async with serve(self._serve_call, config.host, config.port, max_size=1 << 16, compression=None, ping_interval=None,
+                         close_timeout=CLOSE_S):  # fmt: skip
             log.info("the media gateway listens", host=config.host, port=config.port)
             replies = asyncio.create_task(self._deliver_replies())
             try:
@@ -87,8 +92,8 @@ class Gateway:
             return
         try:
             async with asyncio.timeout(FIRST_MESSAGE_S):
-                first = await connection.recv()
-            metadata, nonce = check_metadata(self._config.secret, first if isinstance(first, str) else "", time.time())
+                first = await _first_text(connection)
+            metadata, nonce = check_metadata(self._config.secret, first, time.time())
             if not await self._redis.set(NONCE_KEY + nonce, b"1", nx=True, ex=NONCE_TTL_S):
                 raise TokenRefused("the token was used before")
         except TokenRefused as error:
@@ -99,15 +104,16 @@ class Gateway:
             log.warning("a media connection came to nothing", address=peer, error=repr(error))
             await connection.close(POLICY_VIOLATION, "no metadata")
             return
-        await self._carry(connection, metadata.call, metadata.bridge)
+        await self._carry(connection, metadata)
 
-    async def _carry(self, connection: ServerConnection, call_uuid: str, bridge_id: str) -> None:
+    async def _carry(self, connection: ServerConnection, metadata: Metadata) -> None:
+        call_uuid, gateway_id = metadata.call, self._config.gateway_id
         audio = CallAudio(call_uuid)
-        publisher = CallPublisher(self._redis, call_uuid, bridge_id)
+        publisher = CallPublisher(self._redis, call_uuid, metadata.bridge)
         sending = asyncio.create_task(publisher.run())
         mine = connection, audio
         self._calls[call_uuid] = mine
-        publisher.put(Output(messages=[MediaConnected(call_uuid, self._config.gateway_id)]))
+        publisher.put(Output(messages=[MediaConnected(call_uuid, gateway_id, metadata.epoch)]))
         try:
             async for message in connection:
                 publisher.put(audio.on_text(message) if isinstance(message, str) else audio.on_audio(message))
@@ -119,7 +125,7 @@ class Gateway:
         finally:
             if self._calls.get(call_uuid) is mine:
                 del self._calls[call_uuid]
-            publisher.put(Output(messages=[MediaClosed(call_uuid, self._config.gateway_id)]))
+            publisher.put(Output(messages=[MediaClosed(call_uuid, gateway_id, metadata.epoch)]))
             publisher.finish()
             await asyncio.gather(sending, return_exceptions=True)
 
@@ -201,3 +207,12 @@ class CallPublisher:
                 if self._done:
                     return
                 await asyncio.sleep(RETRY_S)
+
+
+async def _first_text(connection: ServerConnection) -> str:
+    """What was heard before it belongs to no turn. Raises TokenRefused when nothing but audio comes."""
+    for _ in range(MAX_FRAMES_BEFORE):
+        message = await connection.recv()
+        if isinstance(message, str):
+            return message
+    raise TokenRefused("audio came and no metadata")

@@ -23,15 +23,16 @@ class Metadata(msgspec.Struct, frozen=True):
 
     call: str
     bridge: str
+    epoch: int
     token: str
 
 
-def make_metadata(secret: str, call_uuid: str, bridge_id: str, wall_s: float) -> str:
+def make_metadata(secret: str, call_uuid: str, bridge_id: str, epoch: int, wall_s: float) -> str:
     """Compact JSON: FreeSWITCH cuts the argument at the first blank."""
     nonce = secrets.token_hex(8)
     expires = int(wall_s) + LIFETIME_S
-    token = f"{expires}.{nonce}.{_signature(secret, call_uuid, bridge_id, expires, nonce)}"
-    return msgspec.json.encode(Metadata(call_uuid, bridge_id, token)).decode()
+    token = f"{expires}.{nonce}.{_signature(secret, call_uuid, bridge_id, epoch, expires, nonce)}"
+    return msgspec.json.encode(Metadata(call_uuid, bridge_id, epoch, token)).decode()
 
 
 def check_metadata(secret: str, text: str, wall_s: float) -> tuple[Metadata, str]:
@@ -44,7 +45,7 @@ def check_metadata(secret: str, text: str, wall_s: float) -> tuple[Metadata, str
     nonce, _, signature = rest.partition(".")
     if not expires.isdecimal() or not nonce:
         raise TokenRefused("the token is malformed")
-    wanted = _signature(secret, metadata.call, metadata.bridge, int(expires), nonce)
+    wanted = _signature(secret, metadata.call, metadata.bridge, metadata.epoch, int(expires), nonce)
     if not hmac.compare_digest(wanted, signature):
         raise TokenRefused("the token is wrong")
     if wall_s > int(expires):
@@ -52,6 +53,6 @@ def check_metadata(secret: str, text: str, wall_s: float) -> tuple[Metadata, str
     return metadata, nonce
 
 
-def _signature(secret: str, call_uuid: str, bridge_id: str, expires: int, nonce: str) -> str:
-    text = f"{call_uuid}|{bridge_id}|{expires}|{nonce}"
+def _signature(secret: str, call_uuid: str, bridge_id: str, epoch: int, expires: int, nonce: str) -> str:
+    text = f"{call_uuid}|{bridge_id}|{epoch}|{expires}|{nonce}"
     return hmac.new(secret.encode(), text.encode(), sha256).hexdigest()

@@ -289,6 +289,19 @@ async def test_after_a_stall_a_call_that_another_bridge_has_is_left_alone(bridge
     assert [type(made).__name__ for made in bridge.journalled()] == TAKEN
 
 
+async def test_a_call_that_was_offered_before_a_stall_and_has_another_holder_since_is_not_taken(bridge: Running) -> None:
+    """The kernel accepts connections for a frozen bridge; when it wakes, those calls are long with another."""
+    peer = await bridge.connect()
+    await peer.until(b"connect\n\n")
+    held = channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200\nvariable_ll_holder: bridge-2%3A1")
+    peer.writer.write(held)
+    peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-2:1", "Hangup-Cause: NORMAL_CLEARING\n"))
+    peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
+    assert await peer.closed()
+    assert peer.sent == b"connect\n\n"
+    assert bridge.journalled() == []
+
+
 async def test_after_a_stall_a_call_that_is_still_ours_goes_on_and_its_timer_comes_first(bridge: Running) -> None:
     peer = await taken_call(bridge)
     bridge.skip(7.0)

@@ -92,7 +92,7 @@ class Line:
         return self.all(order.PublishTurn)[-1].turn
 
     def stream_up(self) -> None:
-        self.tell(MediaConnected(UUID, "gateway-1"))
+        self.tell(MediaConnected(UUID, "gateway-1", 1))
 
     def taken(self) -> None:
         self.tell(TurnTaken(UUID, self.turn(), "worker-1", 1.0))

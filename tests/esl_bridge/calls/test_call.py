@@ -243,7 +243,7 @@ def test_redis_lost_in_the_middle_of_a_turn() -> None:
     assert line.hear_out()[0] == "transfer_to_team"
 
 
-@pytest.mark.parametrize("event", [told.AudioFailed("refused"), MediaClosed(UUID, "gateway-1")])
+@pytest.mark.parametrize("event", [told.AudioFailed("refused"), MediaClosed(UUID, "gateway-1", 1)])
 def test_the_audio_stream_lost_while_listening(event: told.Input) -> None:
     line = Line()
     line.to_listening()

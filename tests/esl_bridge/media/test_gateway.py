@@ -30,7 +30,7 @@ from ai_engine.messages import (
 )
 from ai_engine.redis_clients import connect_async
 from ai_engine.turn_queue import publish_reply
-from esl_bridge.media.gateway import Gateway, GatewayConfig
+from esl_bridge.media.gateway import MAX_FRAMES_BEFORE, Gateway, GatewayConfig
 from esl_bridge.media.tokens import TokenRefused, check_metadata, make_metadata
 from espeak.voice import render
 
@@ -101,7 +101,7 @@ async def gateway(volatile_redis: str) -> AsyncIterator[Running]:
 
 
 def metadata(bridge: str = "bridge-1") -> str:
-    return make_metadata(SECRET, CALL, bridge, time.time())
+    return make_metadata(SECRET, CALL, bridge, 3, time.time())
 
 
 async def test_speech_is_published_only_while_listening_and_its_end_is_told(gateway: Running) -> None:
@@ -153,10 +153,25 @@ async def test_a_reply_goes_out_as_mod_audio_stream_wants_it_and_an_old_turns_do
     assert said["data"] == {"audioDataType": "raw", "sampleRate": 8000, "audioData": base64.b64encode(b"\x01\x02").decode()}
 
 
-@pytest.mark.parametrize("first", ["", "nonsense", '{"call":"x","bridge":"y","token":"1.2.3"}', b"\x00" * FRAME])
+async def test_frames_that_overtake_the_metadata_are_let_go(gateway: Running) -> None:
+    """Seen on a real switch: a stream that starts in a call whose audio already flows."""
+    async with gateway.connect() as stream:
+        await stream.send(b"\x00" * FRAME)
+        await stream.send(b"\x00" * FRAME)
+        await stream.send(metadata())
+        await gateway.wait_for(MediaConnected)
+        (connected,) = [message for message in await gateway.messages() if isinstance(message, MediaConnected)]
+        assert connected.epoch == 3
+
+
+STRANGERS = ["", "nonsense", '{"call":"x","bridge":"y","epoch":1,"token":"1.2.3"}', b"\x00" * FRAME]
+
+
+@pytest.mark.parametrize("first", STRANGERS)
 async def test_a_stranger_without_a_token_is_closed_and_the_next_is_served(gateway: Running, first: str | bytes) -> None:
     async with gateway.connect() as stream:
-        await stream.send(first)
+        for _ in range(MAX_FRAMES_BEFORE if isinstance(first, bytes) else 1):
+            await stream.send(first)
         with pytest.raises(ConnectionClosed):
             await stream.recv()
         assert stream.close_code == 1008
@@ -202,7 +217,7 @@ async def test_what_mod_audio_stream_would_not_send_closes_one_connection(gatewa
     ],
 )
 def test_a_token_is_bound_to_call_bridge_and_time(change, why: str) -> None:
-    text = make_metadata(SECRET, CALL, "bridge-1", 1000.0)
+    text = make_metadata(SECRET, CALL, "bridge-1", 1, 1000.0)
     with pytest.raises(TokenRefused, match=why):
         check_metadata(SECRET, change(text), 1000.0 if why == "wrong" else 1011.0)
     assert check_metadata(SECRET, text, 1009.0)[0].call == CALL
