@@ -52,22 +52,29 @@ class TurnLink:
         return True
 
     async def run(self) -> None:
-        """Read results until cancelled. Results from before the start belong to calls of an earlier process."""
-        position = "$"
+        """Read results until cancelled. Results from before the start belong to calls of an earlier process.
+
+        One failed read is tried again at once, from where it was: after a stall of this process it means nothing, and what
+        came meanwhile is still wanted. A Redis that is away fails the second time as well.
+        """
+        position, failures = "$", 0
         while True:
             try:
                 if position == "$":
                     position = await self._end_of_stream()
                 position = await self._read(position)
+                failures = 0
                 if self.lost:
                     self.lost = False
                     log.info("the queue is back")
             except (redis.exceptions.RedisError, OSError) as error:
+                failures += 1
+                if failures == 1:
+                    continue
                 if not self.lost:
                     self.lost = True
                     log.warning("the queue is lost", error=str(error))
                 self._on_lost("redis_away")
-                position = "$"
                 await asyncio.sleep(RETRY_S)
 
     async def close(self) -> None:

@@ -43,6 +43,9 @@ class AudioStream:
         self._paused = False
         self._texts: deque[str] = deque()
         self._stopping = asyncio.Event()
+        # A call's first stream begins with the metadata; in a later one its audio flows already, and a frame overtakes it.
+        self._is_first = session.streams_started == 0
+        session.streams_started += 1
         self._task = self._switch.spawn(self._run())
 
     @property
@@ -84,6 +87,9 @@ class AudioStream:
             return
         reading = asyncio.create_task(self._read(peer))
         try:
+            if not self._is_first:
+                clock = self._switch.clock
+                await peer.send(self._session.microphone.frame(int(clock.now_s() / FRAME_S)))
             if self._metadata:
                 await peer.send(self._metadata)
             self._fire("connect", {"status": "connected"})

@@ -37,6 +37,7 @@ class Session:
         self.far_end = far_end
         self.microphone = microphone
         self.audio_stream: AudioStream | None = None
+        self.streams_started = 0
         self.files_received = 0  # audio replies, numbered through the whole call
         self.on_over: list[Callable[[], None]] = []
         self.control_lost = asyncio.Event()  # any of its sockets has closed since it was parked

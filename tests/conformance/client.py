@@ -236,8 +236,9 @@ class Gateway:
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def handle(self, peer: ServerConnection) -> None:
-        first = await peer.recv()
-        assert isinstance(first, str), "the metadata comes first, as text"
+        # In a call whose audio already flows, some of it may overtake the metadata.
+        while not isinstance(first := await peer.recv(), str):
+            pass
         self.metadata.append(first)
         call = json.loads(first)["call"]
         self.calls[call] = peer
