@@ -21,7 +21,7 @@ from esl_bridge.calls.call import Call, epoch_of
 from esl_bridge.calls.from_switch import AUDIO_EVENTS, EVENTS, connected, dialled_number, kept_variables, told_by
 from esl_bridge.calls.to_switch import SwitchSettings, to_switch
 from esl_bridge.protocol import commands
-from esl_bridge.protocol.conversation import Conversation, Disconnecting, Happened, Rejected, Replied
+from esl_bridge.protocol.conversation import Conversation, Disconnecting, Happened, JobDone, Received, Rejected, Replied
 from esl_bridge.protocol.errors import ConnectionLost, EventSocketError, TooLarge, UnsafeArgument
 from esl_bridge.protocol.messages import Event
 
@@ -138,12 +138,15 @@ class Session(asyncio.Protocol):
 
     # --- Inside ---
 
-    def _received(self, received: Replied[Tag] | Happened | Disconnecting | Rejected) -> None:
+    def _received(self, received: Received[Tag]) -> None:
         match received:
             case Happened():
                 self._event(received.event)
             case Replied():
                 self._reply(received)
+            case JobDone(ok=ok, text=text, tag=tag):
+                if not ok:
+                    log.debug("the switch could not do a command", call=self.call_uuid, what=tag.what, text=text)
             case Disconnecting(lingering=False):
                 self.close()
             case Disconnecting():

@@ -31,10 +31,15 @@ class ReplyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Bytes to send and the kind of message that answers them. Never sent twice."""
+    """Bytes to send and the kind of message that answers them. Never sent twice.
+
+    ``in_background``: the answer only names a job, and its result is a ``BACKGROUND_JOB`` event of that ``Job-UUID``
+    (behaviour 12); it comes where that event is subscribed to, with a filter on ``Job-Owner-UUID``.
+    """
 
     data: bytes
     reply: ReplyKind
+    in_background: bool = False
 
 
 _UUID = re.compile(r"[0-9A-Fa-f-]{8,64}")
@@ -166,7 +171,8 @@ def send_stream_text(call_uuid: str, text: str) -> Command:
 
 def stop_audio_stream(call_uuid: str) -> Command:
     """By ``bgapi``: with a frozen gateway it would block the call's socket."""
-    return _line(f"bgapi uuid_audio_stream {_checked(_UUID, 'call', call_uuid)} stop")
+    line = _line(f"bgapi uuid_audio_stream {_checked(_UUID, 'call', call_uuid)} stop")
+    return Command(line.data, line.reply, in_background=True)
 
 
 def exit_socket() -> Command:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -21,10 +21,13 @@ from esl_bridge.protocol.states import TRANSITIONS, State, Trigger
 
 # A call sends a handful of commands a step; a thousand unanswered means that the switch has stopped reading.
 MAX_PENDING = 1000
+# Jobs whose result has not come. Without a subscription it never does, so the oldest make room.
+MAX_JOBS = 100
 
 CONNECT = connect().data
 ATTACHED = State.ATTACHED
 EVENT_PLAIN = ContentType.EVENT_PLAIN.value
+BACKGROUND_JOB = b"Event-Name: BACKGROUND_JOB\n"
 
 Tag = TypeVar("Tag")
 
@@ -44,6 +47,16 @@ class Happened(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
+class JobDone(Generic[Tag]):
+    """The result of the background command that was sent with ``tag``, found by its ``Job-UUID``."""
+
+    tag: Tag
+    ok: bool
+    text: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
 class Disconnecting:
     """``lingering``: the call is over and the socket stays for the events that are still to come (behaviour 9)."""
 
@@ -57,12 +70,16 @@ class Rejected:
     text: str
 
 
+Received: TypeAlias = Replied[Tag] | Happened | JobDone[Tag] | Disconnecting | Rejected
+
+
 class Conversation(Generic[Tag]):
     """``send`` gives bytes and remembers; ``receive`` gives what the bytes that arrived mean."""
 
     def __init__(self) -> None:
         self._reader = Reader()
-        self._pending: deque[tuple[ReplyKind, Tag]] = deque()
+        self._pending: deque[tuple[Command, Tag]] = deque()
+        self._jobs: dict[str, Tag] = {}
         self.state = State.NEW
 
     def send(self, command: Command, tag: Tag) -> bytes:
@@ -74,21 +91,22 @@ class Conversation(Generic[Tag]):
         if len(self._pending) >= MAX_PENDING:
             raise TooLarge(f"{MAX_PENDING} commands wait for a reply")
         self.state = after
-        self._pending.append((command.reply, tag))
+        self._pending.append((command, tag))
         return command.data
 
-    def receive(self, data: bytes) -> Iterator[Replied[Tag] | Happened | Disconnecting | Rejected]:
+    def receive(self, data: bytes) -> Iterator[Received[Tag]]:
         """Raises MalformedStream for bytes that are not the protocol, UnexpectedReply for an answer to nothing, and
         UnexpectedMessage for a message that has no place in the connection's state."""
         for message in self._reader.feed(data):
-            if message.content_type == EVENT_PLAIN and self.state is ATTACHED:
+            job = self._jobs and message.body.startswith(BACKGROUND_JOB)
+            if message.content_type == EVENT_PLAIN and self.state is ATTACHED and not job:
                 # Where events change nothing, and nearly all of them come: the shortest way there is.
                 yield Happened(parse_plain_event(message.body))
                 continue
             match message.content_type:
                 case ContentType.EVENT_PLAIN | ContentType.EVENT_JSON:
                     self._move(Trigger.EVENT)
-                    yield Happened(message.event())
+                    yield self._happened(message.event())
                 case ContentType.COMMAND_REPLY | ContentType.API_RESPONSE:
                     yield self._reply(message)
                 case ContentType.DISCONNECT_NOTICE:
@@ -107,14 +125,16 @@ class Conversation(Generic[Tag]):
 
     def unanswered(self) -> list[Tag]:
         """What was sent and never answered; the shell fails these when the peer is gone."""
-        tags = [tag for _, tag in self._pending]
+        tags = [*(tag for _, tag in self._pending), *self._jobs.values()]
         self._pending.clear()
+        self._jobs.clear()
         return tags
 
     def _reply(self, message: Message) -> Replied[Tag]:
         if not self._pending:
             raise UnexpectedReply("a reply came and no command was waiting")
-        kind, tag = self._pending.popleft()
+        command, tag = self._pending.popleft()
+        kind = command.reply
         if kind.value != message.content_type:
             raise UnexpectedReply(f"{message.content_type} came where {kind.value} was due")
         api = kind is ReplyKind.API
@@ -122,7 +142,17 @@ class Conversation(Generic[Tag]):
         ok = not text.startswith("-")
         connected = self.state is State.CONNECTING and ok
         self._move(Trigger.CHANNEL_DATA if connected else Trigger.ACCEPTED if ok else Trigger.REFUSED)
+        if command.in_background and (job := message.job_uuid):
+            while len(self._jobs) >= MAX_JOBS:
+                del self._jobs[next(iter(self._jobs))]
+            self._jobs[job] = tag
         return Replied(tag, ok, text, message)
+
+    def _happened(self, event: Event) -> Happened | JobDone[Tag]:
+        if self._jobs and event.name == "BACKGROUND_JOB" and (job := event.get("Job-UUID")) in self._jobs:
+            text = event.body.decode("utf-8", "replace").strip()
+            return JobDone(self._jobs.pop(job), not text.startswith("-"), text, event)
+        return Happened(event)
 
     def _move(self, trigger: Trigger) -> None:
         after = TRANSITIONS.get((self.state, trigger))

@@ -6,8 +6,9 @@ import pytest
 
 from esl_bridge.protocol import commands
 from esl_bridge.protocol.commands import Application, safe_value
-from esl_bridge.protocol.conversation import Conversation, Disconnecting, Happened, Replied
+from esl_bridge.protocol.conversation import MAX_JOBS, Conversation, Disconnecting, Happened, JobDone, Replied
 from esl_bridge.protocol.errors import UnexpectedReply, UnsafeArgument
+from esl_bridge.protocol.reader import Reader
 from tests.esl_bridge.recorded import from_freeswitch
 
 UUID = "67f4668d-b17d-4b43-a9e9-a79e324546cd"
@@ -67,7 +68,7 @@ def test_a_recorded_conversation_is_matched_reply_by_reply() -> None:
     assert all(reply.ok for reply in replies)
     assert [item.lingering for item in received if isinstance(item, Disconnecting)] == [True, False]
     assert "mod_audio_stream::play" in [item.event.get("Event-Subclass") for item in received if isinstance(item, Happened)]
-    assert conversation.unanswered() == []
+    assert conversation.unanswered() == ["stop"], "by bgapi, whose result nobody subscribed to"
 
 
 def test_a_reply_to_nothing_is_an_error() -> None:
@@ -80,3 +81,50 @@ def test_what_was_never_answered_is_given_back() -> None:
     conversation: Conversation[str] = Conversation()
     conversation.send(commands.connect(), "connect")
     assert conversation.unanswered() == ["connect"]
+
+
+def background(job: str, text: str) -> bytes:
+    body = f"Event-Name: BACKGROUND_JOB\nJob-UUID: {job}\nContent-Length: {len(text)}\n\n{text}".encode()
+    return b"Content-Length: %d\nContent-Type: text/event-plain\n\n" % len(body) + body
+
+
+def accepted(job: str) -> bytes:
+    return f"Content-Type: command/reply\nReply-Text: +OK Job-UUID: {job}\nJob-UUID: {job}\n\n".encode()
+
+
+def attached() -> Conversation[str]:
+    conversation: Conversation[str] = Conversation()
+    conversation.send(commands.connect(), "connect")
+    list(conversation.receive(b"Content-Type: command/reply\nReply-Text: %2BOK%0A\nEvent-Name: CHANNEL_DATA\n\n"))
+    return conversation
+
+
+def test_results_of_background_commands_are_found_by_their_job_in_any_order() -> None:
+    conversation = attached()
+    conversation.send(commands.stop_audio_stream(UUID), "first")
+    conversation.send(commands.stop_audio_stream(UUID), "second")
+    list(conversation.receive(accepted("job-1") + accepted("job-2")))
+    events = background("job-2", "-ERR no bug\n") + background("job-9", "+OK") + background("job-1", "+OK\n")
+    results = list(conversation.receive(events))
+    assert [(done.tag, done.ok, done.text) for done in results if isinstance(done, JobDone)] == [
+        ("second", False, "-ERR no bug"),
+        ("first", True, "+OK"),
+    ]
+    assert [done.event.get("Job-UUID") for done in results if isinstance(done, Happened)] == ["job-9"], "of nobody here"
+
+
+def test_a_job_whose_result_never_came_is_given_back_and_many_of_them_are_bounded() -> None:
+    conversation = attached()
+    for number in range(MAX_JOBS + 5):
+        conversation.send(commands.stop_audio_stream(UUID), f"stop-{number}")
+        list(conversation.receive(accepted(f"job-{number}")))
+    assert conversation.unanswered() == [f"stop-{number}" for number in range(5, MAX_JOBS + 5)]
+
+
+def test_the_recorded_job_is_found() -> None:
+    """``barge-in`` sends one ``bgapi`` and does not subscribe to its result; ``inbound`` shows both, on the control port."""
+    messages = list(Reader().feed(from_freeswitch("inbound")))
+    reply = next(message for message in messages if message.job_uuid)
+    event = next(message.event() for message in messages if b"BACKGROUND_JOB" in message.body)
+    assert event.get("Job-UUID") == reply.job_uuid
+    assert event.body
