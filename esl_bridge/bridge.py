@@ -23,6 +23,7 @@ from callflows.definition.flow import FlowVersion, Snapshot
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
+from esl_bridge.calls.listening import LONGEST_SPEECH_S
 from esl_bridge.calls.to_switch import SwitchSettings
 from esl_bridge.journal.sender import Journal
 from esl_bridge.media.tokens import make_metadata
@@ -40,7 +41,8 @@ VERDICTS = {
 # Every call hears of a circuit's move before its next turn; circuits themselves spread within 200 ms.
 WATCH_S = 0.1
 PROBE_TIMEOUT_S = 1.0
-# A turn waits in the queue at most until nobody wants its answer: listening, budget, and a second for the way.
+# A turn waits in the queue at most until nobody wants its answer: listening, speaking, budget, and a second for the way.
+SPEECH_MS = int(LONGEST_SPEECH_S * 1000)
 WAY_MS = 1000
 # Beyond the cap calls get the keypad at once; beyond this much more they are refused, and the dialplan goes on.
 REFUSE_FACTOR = 1.2
@@ -198,7 +200,7 @@ class Bridge:
             history=wanted.history,
             listen_ms=wanted.listen_ms,
             budget_ms=wanted.budget_ms,
-            remaining_ms=wanted.listen_ms + wanted.budget_ms + WAY_MS,
+            remaining_ms=wanted.listen_ms + SPEECH_MS + wanted.budget_ms + WAY_MS,
         )
         self._start(self._publish_turn(session, request))
 

@@ -15,6 +15,9 @@ from esl_bridge.journal.events import Cause
 MEDIA_SILENCE_S = 1.5
 # A worker claims within one blocking read (50 ms); a lease of a dead worker is taken over after 1 s.
 TAKEN_WITHIN_S = 3.0
+# The listening limit is for beginning to speak. Who has begun is let finish, but a line whose noise sounds like speech for
+# ever must not keep its caller from the menu.
+LONGEST_SPEECH_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Listening:
         self.began_at = now
         self.taken = False
         self.worker_id = ""
-        self.speech_began = False
+        self.speech_began_at: float | None = None
         self.speech_ended_at: float | None = None
         self.hearing = True
         self._listen_s = flow.listen_limit_ms / 1000
@@ -47,20 +50,21 @@ class Listening:
         self.taken = True
         self.worker_id = worker_id
 
-    def on_speech_began(self) -> None:
-        self.speech_began = True
+    def on_speech_began(self, now: float) -> None:
+        if self.speech_began_at is None:
+            self.speech_began_at = now
 
     def on_speech_ended(self, now: float) -> None:
         """The earlier of the engine's final and our own voice activity; later words of it change nothing."""
         if self.speech_ended_at is None:
-            self.speech_began = True
+            self.on_speech_began(now)
             self.speech_ended_at = now
             self.hearing = False
 
     @property
     def deadline(self) -> float:
         """When :meth:`expired` may have something to say."""
-        moments = [self.began_at + self._listen_s]
+        moments = [self._listening_until]
         if self.hearing:
             moments.append(self._reported_at + MEDIA_SILENCE_S)
         if not self.taken:
@@ -68,6 +72,11 @@ class Listening:
         if self.speech_ended_at is not None:
             moments[0] = self.speech_ended_at + self._budget_s
         return min(moments)
+
+    @property
+    def _listening_until(self) -> float:
+        limit = self.began_at + self._listen_s
+        return limit if self.speech_began_at is None else max(limit, self.speech_began_at + LONGEST_SPEECH_S)
 
     def expired(self, now: float) -> TurnFailure | None:
         if not self.taken and now >= self.began_at + TAKEN_WITHIN_S:
@@ -80,11 +89,11 @@ class Listening:
 
     def nothing_said(self, now: float) -> bool:
         """The listening limit has passed without a word of the caller's."""
-        return not self.speech_began and now >= self.began_at + self._listen_s
+        return self.speech_began_at is None and now >= self._listening_until
 
     def still_speaking(self, now: float) -> bool:
-        """The limit has passed and the caller speaks on: their turn is cut here, and the budget runs."""
-        return self.speech_began and self.speech_ended_at is None and now >= self.began_at + self._listen_s
+        """Both limits have passed and the caller speaks on: their turn is cut here, and the budget runs."""
+        return self.speech_began_at is not None and self.speech_ended_at is None and now >= self._listening_until
 
     def answer_ms(self, now: float) -> float | None:
         return None if self.speech_ended_at is None else (now - self.speech_ended_at) * 1000

@@ -118,7 +118,7 @@ class Turns:
             case TurnTaken():
                 running.on_taken(event.worker_id)
             case SpeechStarted():
-                running.on_speech_began()
+                running.on_speech_began(now)
             case SpeechEnded():
                 was_hearing = running.hearing
                 running.on_speech_ended(now)

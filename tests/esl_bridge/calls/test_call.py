@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from ai_engine.messages import MediaClosed, MediaReport, SpeechStarted, TurnDone
+from ai_engine.messages import MediaClosed, MediaReport, SpeechEnded, SpeechStarted, TurnDone
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.journal.events import (
@@ -258,6 +258,24 @@ def test_an_audio_stream_that_never_connects() -> None:
     assert line.all(order.PublishTurn) == []
     line.wait(2.1)
     assert line.journal(IncidentOpened)[0].kind == "not_connected"
+
+
+def test_a_caller_who_begins_late_is_let_finish() -> None:
+    line = Line()
+    line.to_listening()
+    turn = line.turn()
+    line.taken()
+    for _ in range(7):
+        line.wait(1.0)
+        line.tell(MediaReport(UUID, turn, 12))
+    line.tell(SpeechStarted(UUID, turn))
+    for _ in range(3):
+        line.wait(1.0)
+        line.tell(MediaReport(UUID, turn, 12))
+    assert line.all(order.StopListening) == [], "ten seconds after the question, three after the first word"
+    line.tell(SpeechEnded(UUID, turn, "vad"))
+    line.tell(TurnDone(UUID, turn, "what is my balance", "balance", 0.9, {}, "", False, ()))
+    assert line.hear_out() == ["say account"]
 
 
 def test_a_caller_who_speaks_on_is_cut_at_the_limit_and_then_the_budget_runs() -> None:
