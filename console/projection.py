@@ -27,6 +27,9 @@ from esl_bridge.journal.events import Entry
 Row = TypeVar("Row", Call, Turn, Incident)
 ENDED_OPEN = "ended while open"
 FOUND_GONE = "unknown"
+# The mode of a call that the dialplan serves by itself, and the name of the incident of a call that no bridge took.
+LAST_RESORT = "last_resort"
+LOST = "lost"
 
 
 class Projection:
@@ -157,6 +160,9 @@ class Projection:
     def _ended(self, call: Call, event: journal.CallEnded, at: datetime) -> None:
         if call.ended_at is not None and call.ended_by != FOUND_GONE:
             return
+        if call.ended_by == FOUND_GONE and (lost := self._incidents.pop(f"{call.call_uuid}:{LOST}", None)) is not None:
+            # It was not lost: its bridge saw the end, and only told it late.
+            lost.delete()
         call.ended_at, call.hangup_cause, call.ended_by = at, event.hangup_cause, event.ended_by
 
     def _incidents_of(self, call: Call) -> list[Incident]:
@@ -216,21 +222,6 @@ def lines(entries: Iterable[Entry]) -> list[JournalLine]:
             )
         )  # fmt: skip
     return found
-
-
-def end_found_gone(call: Call, at: datetime) -> bool:
-    """The switch does not know this call any more, and nobody saw its end. Call it inside a transaction.
-
-    Does nothing when the call was heard of since it was read. Returns whether it ended the call.
-    """
-    unheard = Call.objects.filter(pk=call.pk, ended_at__isnull=True, last_event_at=call.last_event_at)
-    if not unheard.update(ended_at=at, hangup_cause="FOUND_GONE", ended_by=FOUND_GONE):
-        return False
-    incidents = list(Incident.objects.filter(call=call))
-    settle_by_end(incidents, at)
-    for incident in incidents:
-        incident.save()
-    return True
 
 
 def moment(at_us: int) -> datetime:

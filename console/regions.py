@@ -39,7 +39,7 @@ FAULT_NAMES = {
 }
 # A recorder that is well stores within a quarter of a second, and one that was started again has caught up after two.
 LAG_SHOWN_S = 3.0
-BADGES = {"ai": "ai", "fallback": "keypad", "agent": "person"}
+BADGES = {"ai": "ai", "fallback": "keypad", "agent": "person", "last_resort": "keypad"}
 
 
 class Sight(NamedTuple):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 import redis
 import structlog
@@ -12,18 +12,21 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from console.lost_calls import LAST_RESORT_EXTENSIONS, end_found_gone, found_in_last_resort
 from console.models import Call
-from console.projection import end_found_gone
+from console.projection import LAST_RESORT
 from console.recorder import is_behind
 from console.switches import DEADLINE_S, look_at_all, switches
 from console.trial_calls import carry_out
-from esl_bridge.control import SwitchControl, SwitchControlError
+from esl_bridge.control import Channel, SwitchControl, SwitchControlError
 
 log = structlog.get_logger(__name__)
 
 # Longer than any prompt or menu, and than the 20 s within which a dead bridge's spool is adopted: what is looked up then
 # has most likely lost its bridge. A call placed beside the switch that is asked (a second simulator) stays out of it too.
 SILENT_S = 90
+# A call of a live bridge is seldom silent for as long as this; the look at the list costs one question for all of them.
+LISTED_AFTER_S = 10
 # Each is a question of its own, and a round must be over before the next begins; the next takes the rest.
 MOST = 50
 
@@ -47,8 +50,8 @@ def settle_orphans() -> int:
     Nothing is guessed while a switch is away, nor while the journal waits to be recorded: the end may be in it.
     """
     now = timezone.now()
-    silent = Call.objects.filter(ended_at__isnull=True, last_event_at__lt=now - timedelta(seconds=SILENT_S))
-    calls = list(silent.order_by("last_event_at"))
+    quiet = Call.objects.filter(ended_at__isnull=True, last_event_at__lt=now - timedelta(seconds=LISTED_AFTER_S))
+    calls = list(quiet.order_by("last_event_at"))
     if not calls or not _journal_is_recorded():
         return 0
     controls = [
@@ -59,12 +62,23 @@ def settle_orphans() -> int:
     ]
     try:
         # One question to each rules out all that talk to a person for long; the list of channels alone is no proof.
-        listed = {channel.uuid for control in controls for channel in control.channels()}
-        unlisted = [call for call in calls if call.call_uuid not in listed]
+        listed = {channel.uuid: channel for control in controls for channel in control.channels()}
+        _note_last_resort(calls, listed, now)
+        silent_before = now - timedelta(seconds=SILENT_S)
+        orphans = [call for call in calls if call.last_event_at < silent_before or call.mode == LAST_RESORT]
+        unlisted = [call for call in orphans if call.call_uuid not in listed]
         return sum(_settle(controls, call) for call in unlisted[:MOST])
     except SwitchControlError as error:
         log.warning("orphaned calls cannot be looked up", error=str(error))
         return 0
+
+
+def _note_last_resort(calls: Sequence[Call], listed: Mapping[str, Channel], now: datetime) -> None:
+    for call in calls:
+        channel = listed.get(call.call_uuid)
+        if channel is not None and channel.destination.startswith(LAST_RESORT_EXTENSIONS):
+            with transaction.atomic():
+                found_in_last_resort(call, channel.destination, channel.application, now)
 
 
 def _settle(controls: Sequence[SwitchControl], call: Call) -> bool:

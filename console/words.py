@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from console.models import SwitchReport
 
 STAGES = {"stt": "Hearing (speech to text)", "nlu": "Understanding", "tts": "Speaking", TURNS: "The whole AI"}
-MODES = {"ai": "AI", "fallback": "Keypad", "agent": "Person"}
+MODES = {"ai": "AI", "fallback": "Keypad", "agent": "Person", "last_resort": "Last resort"}
 OUTCOMES = {
     "": "Not settled yet",
     "recovered": "Recovered: the AI answered after all",
@@ -44,6 +44,10 @@ KINDS = {
     "no_flow": "did not know the flow",
     "internal": "failed inside",
     "resumed": "went away in the middle of the call, and another took over",
+    "lost": "went away, and nobody took the call before it ended",
+    "no_bridge": "was not there, and the switch's own menu took the call",
+    "stood_still": "stood still, and the caller went meanwhile",
+    "fault": "failed inside, and the switch's own menu took the call",
 }
 FALLBACKS = {
     "incident": "the AI failed",

@@ -93,18 +93,23 @@ class Bridge:
     async def run(self, stop: asyncio.Event, drain_s: float) -> None:
         """Serve until ``stop``, then let calls finish for ``drain_s`` and give the rest back to the dialplan."""
         loop = asyncio.get_running_loop()
-        self._use = self.ai_use()
+        self._use = self._ai_use()
         self._server = await loop.create_server(self._accept, self._config.host, self._config.port, backlog=BACKLOG)
         log.info("the bridge listens", host=self._config.host, port=self._config.port, bridge=self.bridge_id)
         helpers = [asyncio.create_task(self._link.run()), asyncio.create_task(self._watch())]
+        stopping = asyncio.create_task(stop.wait())
         try:
-            await stop.wait()
+            await asyncio.wait({stopping, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+            for helper in helpers:
+                if helper.done():
+                    # Deaf to results or to circuits: better gone, its calls resumed elsewhere, than half alive.
+                    helper.result()
             self._server.close()
             await self._drain(drain_s)
         finally:
-            for task in [*helpers, *self._tasks]:
+            for task in [stopping, *helpers, *self._tasks]:
                 task.cancel()
-            await asyncio.gather(*helpers, *self._tasks, return_exceptions=True)
+            await asyncio.gather(stopping, *helpers, *self._tasks, return_exceptions=True)
             await self._link.close()
 
     async def _drain(self, drain_s: float) -> None:
@@ -134,9 +139,10 @@ class Bridge:
         return snapshot.for_number(dialled)
 
     def ai_use(self) -> told.AiUse:
-        """Whether a call may use the AI now. Memory only."""
-        if len(self._by_call) > self._config.max_calls:
-            return told.AiUse.SHED
+        """Whether a call that begins may use the AI. Memory only. Load sheds new calls; those that have it keep it."""
+        return told.AiUse.SHED if len(self._by_call) > self._config.max_calls else self._ai_use()
+
+    def _ai_use(self) -> told.AiUse:
         uses = [self._board.usable(stage) for stage in STAGES]
         if any(use.forced for use in uses) or self._turns.state is CircuitState.FORCED_OPEN:
             return told.AiUse.FORCED
@@ -231,7 +237,7 @@ class Bridge:
     async def _watch(self) -> None:
         """Tell calls when the AI becomes usable or stops being so; probe the ``turns`` circuit when it is half-open."""
         while True:
-            use = self.ai_use()
+            use = self._ai_use()
             if use is not self._use:
                 log.info("AI use has changed", before=self._use.value, after=use.value)
                 self._use = use

@@ -13,7 +13,6 @@ from typing import Protocol, cast
 
 import structlog
 
-from ai_engine.messages import MediaClosed, TurnFailed
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
@@ -36,8 +35,6 @@ MAX_UNSENT_BYTES = 1 << 20
 # While the switch is asked whose call this is. It answers in milliseconds, after events that had come already; when this
 # much has gathered it has stopped answering, and the call's timer in it will act.
 MAX_HELD = 1000
-# In a call that is over these are no failures, but its end seen from elsewhere.
-FAILURES = (MediaClosed, TurnFailed, told.AudioFailed, told.QueueLost)
 # What the chain writes into `ll_holder` before it offers a call to a bridge.
 IN_CHAIN = "chain"
 # What the switch answers for a variable that nobody has set.
@@ -185,6 +182,10 @@ class Session(asyncio.Protocol):
             # no closing either: that would take the call from its owner.
             log.warning("this call was offered here too late; its holder keeps it", call=self.call_uuid, holder=holder)
             return
+        if not commands.can_name(self.call_uuid):
+            log.error("a call's identifier is none that commands may name; the dialplan keeps the call")
+            self._give_up("foreign_identifier")
+            return
         nothing = Tag(Expecting.NOTHING, "subscribe")
         self._send(commands.linger(LINGER_S), nothing)
         self._send(commands.filter_header("Unique-ID", self.call_uuid), nothing)
@@ -214,13 +215,18 @@ class Session(asyncio.Protocol):
         """
         if isinstance(event, told.OwnerChanged | told.SocketClosed | told.HungUp):
             held, self._held = self._held or [], None
-            for earlier in held if isinstance(event, told.HungUp) else ():
-                if not isinstance(earlier, FAILURES):
-                    self._handle(earlier)
+            if isinstance(event, told.HungUp):
+                stood_still = self.call.in_doubt(self._bridge.now())
+                for earlier in held:
+                    if not self.call.in_question(earlier):
+                        self._handle(earlier)
+                if stood_still:
+                    # The caller went while nobody here could answer them.
+                    self._handle(told.StoodStill())
             self._handle(event)
         elif self._held is not None:
             self._hold(event)
-        elif self.call.in_doubt(self._bridge.now()) or isinstance(event, FAILURES):
+        elif self.call.in_doubt(self._bridge.now()) or self.call.in_question(event):
             self._held = [event]
             self._send(commands.get_variable(self.call_uuid, "ll_holder"), Tag(Expecting.HOLDER, "holder"))
         else:
@@ -303,12 +309,14 @@ class Session(asyncio.Protocol):
 
         Not while the call may be another's: its timer, or its other owner, has it.
         """
-        sure = self._held is None and not self.call.in_doubt(self._bridge.now())
-        if sure and self.call_uuid and self._transport is not None and not self._transport.is_closing():
-            for wanted in (order.DeleteTimer("own"), order.DeleteTimer(""), order.TransferToLastResort()):
-                for command in to_switch(wanted, self.call_uuid, self._answer_id(), "", self._bridge.switch):
-                    self._send(command, Tag(Expecting.NOTHING, "abandon"))
-        self.call.ended = True
+        if self._held is not None or self.call.in_doubt(self._bridge.now()):
+            return
+        try:
+            for wanted in self.call.faulted():
+                self._carry_out(wanted)
+        except Exception:
+            log.exception("a call that failed could not be given to the last resort either; its timer will", call=self.call_uuid)
+            self.call.ended = True
 
     def _give_up(self, why: str) -> None:
         if self._transport is not None:

@@ -64,8 +64,7 @@ class Menu:
         """Enter the menu; ``opening`` is said first ("Let me transfer you to our team")."""
         if self._intent is None:
             return self._offer(opening)
-        hint = Say((*opening, self._flow.system.menu_hint), names_keys=True)
-        return [hint, *self._proceed(self._intent)]
+        return [*_say(opening, (self._flow.system.menu_hint,)), *self._proceed(self._intent)]
 
     def begin_after_agent(self, opening: tuple[Phrase, ...]) -> list[MenuStep]:
         """A caller comes back from a person, or no person was free: offer the menu again."""
@@ -150,13 +149,13 @@ class Menu:
 
     def _offer(self, opening: tuple[Phrase, ...]) -> list[MenuStep]:
         self.state = State.CHOOSING
-        phrases = (*opening, self._flow.system.menu_intro, *(intent.menu for intent in self._flow.intents))
-        return [EnterStep("menu"), Say(phrases, names_keys=True)]
+        keys = tuple(intent.menu for intent in self._flow.intents)
+        return [EnterStep("menu"), *_say((*opening, self._flow.system.menu_intro), keys)]
 
     def _offer_more(self, opening: tuple[Phrase, ...]) -> list[MenuStep]:
         self.state = State.AFTER
         self._tries = 0
-        return [EnterStep("anything_else"), Say((*opening, self._flow.system.anything_else_menu), names_keys=True)]
+        return [EnterStep("anything_else"), *_say(opening, (self._flow.system.anything_else_menu,))]
 
     def _chosen(self, key: str) -> list[MenuStep]:
         if key == PERSON_KEY:
@@ -192,7 +191,7 @@ class Menu:
         self.state = State.COLLECTING
         self._slot = slot
         self._digits = ""
-        return [EnterStep(f"slot:{slot.name}"), Say((*opening, slot.ask_keypad), names_keys=True)]
+        return [EnterStep(f"slot:{slot.name}"), *_say(opening, (slot.ask_keypad,))]
 
     def _digit(self, key: str) -> list[MenuStep]:
         assert self._slot is not None
@@ -239,3 +238,8 @@ class Menu:
     def _goodbye(self) -> list[MenuStep]:
         self.state = State.ENDING
         return [EnterStep("goodbye"), Say((self._flow.system.goodbye,))]
+
+
+def _say(opening: tuple[Phrase, ...], keys: tuple[Phrase, ...]) -> list[MenuStep]:
+    """Two things to say: only who hears the second begin has heard a key named."""
+    return [*([Say(opening)] if opening else []), Say(keys, names_keys=True)]

@@ -48,8 +48,9 @@ from ivr_fallback.menu import Menu
 AFTER_AGENT = "after_agent"
 SLOT_PREFIX = "slot_"
 # A start of the audio stream is refused while the one before it is still being stopped, which takes some milliseconds. How
-# long a call waits for its stream is the turn's matter.
+# long a call waits for its stream is the turn's matter; a switch without the module refuses for ever.
 AUDIO_RETRY_S = 0.1
+AUDIO_TRIES = 10
 
 
 def epoch_of(owner: str) -> int:
@@ -71,10 +72,12 @@ class Call:
         self._use = AiUse.USABLE
         self._key_deadline: float | None = None
         self._released = False
+        self._in_last_resort = False
         self._hanging_up = False
         self._well = False
         self._audio_due = False
         self._audio_retry_at: float | None = None
+        self._audio_refused = 0
         self.ended = False
         self.epoch = 0
         self.owner = ""
@@ -91,6 +94,8 @@ class Call:
             return self._leave(event)
         if isinstance(event, told.AgentBridged):
             return self._agent_joined()
+        if self._in_last_resort and isinstance(event, told.PlaybackStarted):
+            return self._incidents.close(Outcome.FAILED_OVER, f"PLAYBACK_START {event.file}")
         if self._released:
             return []
         return self._live(event, now)
@@ -106,6 +111,29 @@ class Call:
     def in_doubt(self, now: float) -> bool:
         """Whether the switch must be asked who owns the call before anything is decided: its timer may have fired."""
         return bool(self.owner) and not self.ended and self._ownership.in_doubt(now)
+
+    def in_question(self, event: told.Input) -> bool:
+        """Whether this is a failure, or an end that nobody ordered: in a call that is over, or another's, it is neither."""
+        if self.ended or self._released or not self.owner:
+            return False
+        if isinstance(event, told.PlaybackEnded):
+            return self._speaker.surprised_by(event.play_id, event.response)
+        return self._mode is Mode.AI and self._turns.fails_by(event)
+
+    def faulted(self) -> list[Order]:
+        """After an error of ours: the dialplan's own menu takes the caller, unless an agent has them. Only the end matters then."""
+        if self.ended or self._released or not self.owner:
+            return []
+        self._released = True
+        self._in_last_resort = True
+        failure = TurnFailure(Cause.BRIDGE, "bridge", "fault")
+        return [
+            *self._incidents.open(failure, attempts=1, turn=self._turns.turn),
+            *self._turns.forget(),
+            *self._ownership.disarm(),
+            Record(StepEntered("last_resort", Mode.FALLBACK)),
+            TransferToLastResort(),
+        ]
 
     def owner_confirmed(self, now: float) -> list[Order]:
         """The switch still names us: first of all, the timer."""
@@ -172,6 +200,7 @@ class Call:
             return orders + self._carry_out(menu.begin(()), now)
         if self._use is not AiUse.USABLE:
             return orders + self._fall_back(FallbackReason(self._use.value), self._transfer_words(), now, detail="at a resume")
+        self._incidents.goes_on_with_ai()
         dialogue = Dialogue(self.flow, slots=self._slots, intent=self._intent)
         self._talker = dialogue
         return [*orders, StopAudio(), *self._start_audio(), *self._carry_out(dialogue.resume(step), now)]
@@ -207,8 +236,9 @@ class Call:
             case MediaConnected() | MediaClosed() | told.AudioFailed() | told.QueueLost():
                 return self._turn_news(event, now)
             case told.StreamRefused():
-                self._audio_retry_at = now + AUDIO_RETRY_S
-                return []
+                return self._stream_refused(now)
+            case told.StoodStill():
+                return self._incidents.open(TurnFailure(Cause.BRIDGE, "bridge", "stood_still"), attempts=1, turn=self._turns.turn)
             case told.Answered():
                 due, self._audio_due = self._audio_due and self._mode is Mode.AI, False
                 return [StartAudio()] if due else []
@@ -228,6 +258,13 @@ class Call:
             return []
         steps = self._talker.on_nothing_said() if news.done is None else self._talker.on_understood(news.done)
         return self._carry_out(steps, now)
+
+    def _stream_refused(self, now: float) -> list[Order]:
+        self._audio_refused += 1
+        if self._audio_refused > AUDIO_TRIES:
+            return self._turn_news(told.AudioFailed("refused"), now)
+        self._audio_retry_at = now + AUDIO_RETRY_S
+        return []
 
     def _playback_started(self, event: told.PlaybackStarted) -> list[Order]:
         heard = self._speaker.on_started(event.file)

@@ -17,6 +17,7 @@ EVENTS = (
 )
 AUDIO_EVENTS = ("mod_audio_stream::error", "mod_audio_stream::disconnect", "mod_audio_stream::play")
 VARIABLE_PREFIX = "ll_"
+CUT = "FILE CUT"
 
 
 class _PlayedFile(msgspec.Struct):
@@ -81,10 +82,17 @@ def told_by(event: Event, answer_id: str) -> told.Input | None:
 def _completed(event: Event, answer_id: str) -> told.Input | None:
     application, application_uuid = event.get("Application"), event.get("Application-UUID")
     if application == "playback":
-        return told.PlaybackEnded(application_uuid, event.get("Application-Response"))
+        response = event.get("Application-Response")
+        return told.PlaybackEnded(application_uuid, CUT if response == "FILE PLAYED" and _was_cut(event) else response)
     if application == "answer" and application_uuid == answer_id:
         return told.Answered()
     return None
+
+
+def _was_cut(event: Event) -> bool:
+    """A file that was broken off is ``FILE PLAYED`` as well: how much was read tells, against how much was heard."""
+    read, heard = event.variable("playback_samples"), event.variable("playback_last_offset_pos")
+    return read is not None and heard is not None and read != heard
 
 
 def _audio_stream(event: Event) -> told.Input | None:

@@ -33,6 +33,11 @@ class Incidents:
         event = IncidentOpened(self.open_id, failure.cause, failure.stage, failure.kind, attempts, turn)
         return [Record(event), SetVariables({OPEN_VARIABLE: self.open_id})]
 
+    def goes_on_with_ai(self) -> None:
+        """The call is resumed where it was: the first word ends its incident, also one that an owner before us left open.
+        (In the menu it takes more: there the inherited one may be the AI's, and the keys have not been heard.)"""
+        self._resuming = bool(self.open_id)
+
     def on_heard(self, heard: Heard, proof: str, *, in_menu: bool) -> list[Order]:
         """The caller hears something: a resume has succeeded with the first word, a failover with the keys named."""
         if heard is Heard.NOTHING or not self.open_id:

@@ -60,7 +60,7 @@ class PlaybackStarted:
 
 @dataclass(frozen=True, slots=True)
 class PlaybackEnded:
-    """``response`` is FreeSWITCH's own: ``FILE PLAYED`` also for a broken-off one, ``FILE NOT FOUND``, or an error."""
+    """``response`` is FreeSWITCH's own: ``FILE PLAYED``, ``FILE NOT FOUND``, or an error; ``FILE CUT`` for one broken off."""
 
     play_id: str
     response: str
@@ -69,6 +69,11 @@ class PlaybackEnded:
 @dataclass(frozen=True, slots=True)
 class KeyPressed:
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoodStill:
+    """This process stood still so long that the call might have been another's; the switch says that it was ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +170,7 @@ Input = (
     | PlaybackEnded
     | KeyPressed
     | AgentBridged
+    | StoodStill
     | TimerArmed
     | AudioFailed
     | StreamRefused

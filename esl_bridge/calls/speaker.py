@@ -15,6 +15,9 @@ from esl_bridge.calls.orders import Order, Play, StopPlayback
 
 # A file whose end is never announced (a switch in trouble) must not hold the caller in silence for longer.
 GRACE_S = 2.0
+# `uuid_break … all` also takes away what was sent and had not begun, and then no end is ever told.
+UNBEGUN_GRACE_S = 0.2
+PLAYED = "FILE PLAYED"
 UNKNOWN_LENGTH_S = 30.0
 # From the result to the file's path on the switch: one hop through the gateway and the module, 20 ms when recorded.
 REPLY_FILE_TIMEOUT_S = 0.8
@@ -87,7 +90,7 @@ class Speaker:
         if self._stopping:
             return []
         self._stopping = True
-        self.deadline = now + GRACE_S
+        self.deadline = now + (GRACE_S if self._started else UNBEGUN_GRACE_S)
         return [StopPlayback()]
 
     def on_started(self, file: str) -> Heard:
@@ -98,14 +101,20 @@ class Speaker:
         self._started = True
         return Heard.KEYS if current.names_keys else Heard.WORDS
 
+    def surprised_by(self, play_id: str, response: str) -> bool:
+        """An end that nobody ordered and no file's own: it may be that of the call, or of our holding it."""
+        ours = self._current is not None and play_id == self._play_id and not self._stopping
+        return ours and not (self._started and response == PLAYED)
+
     def on_ended(self, play_id: str, response: str, now: float) -> tuple[Said, list[Order]]:
         if play_id != self._play_id or self._current is None:
             return Said.NOTHING, []
-        whole = self._started and response == "FILE PLAYED"
+        # One that began and was cut by somebody else, in a call that is still ours, was heard as far as they wanted.
+        missing = not self._started
         stopped, self._stopping = self._stopping, False
         self._current = None
         self.deadline = None
-        if not whole and not stopped:
+        if missing and not stopped:
             self._queue.clear()
             return Said.MISSING, []
         orders = self._next(now)
@@ -118,7 +127,7 @@ class Speaker:
             self._queue.clear()
             self.deadline = None
             return Said.REPLY_LOST, []
-        response = "FILE PLAYED" if self._started else "no answer"
+        response = PLAYED if self._started else "no answer"
         return self.on_ended(self._play_id, response, now)
 
     def _next(self, now: float) -> list[Order]:

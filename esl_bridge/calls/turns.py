@@ -93,6 +93,18 @@ class Turns:
 
     # --- Hearing ---
 
+    def fails_by(self, event: Input) -> bool:
+        """Whether it would be a failure of this call now."""
+        match event:
+            case MediaClosed() | AudioFailed():
+                return True
+            case QueueLost():
+                return self._running is not None
+            case TurnFailed():
+                return self._running is not None and event.turn == self._running.turn
+            case _:
+                return False
+
     def hear(self, event: Input, now: float) -> tuple[list[Order], News]:
         match event:
             case MediaConnected():

@@ -60,6 +60,11 @@ def _checked(pattern: re.Pattern[str], what: str, text: str) -> str:
     return text
 
 
+def can_name(call_uuid: str) -> bool:
+    """Whether commands may name this call. With ``inbound-use-callid-as-uuid`` the identifier is a caller's text."""
+    return _UUID.fullmatch(call_uuid) is not None
+
+
 def safe_value(text: str) -> bool:
     """Whether a text may become a channel variable."""
     return _VALUE.fullmatch(text) is not None

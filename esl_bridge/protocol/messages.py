@@ -122,14 +122,14 @@ def _decoded_together(block: bytes) -> list[tuple[str, str]] | None:
     """The pairs of an encoded block, everything decoded in one pass: a quarter of the time of decoding each for itself.
 
     FreeSWITCH writes every line as ``name: value`` and encodes colons, spaces and NULs in values, so all that stand there are
-    its own separators. None when their counts say otherwise, when a value holds a NUL, which stands for a separator here, or when
-    an escape is malformed: then each line is decoded for itself.
+    its own separators. None when their counts say otherwise, when a value holds a NUL, which stands for a separator here, when
+    a name holds a percent sign (names are not encoded), or an escape is malformed: then each line is decoded for itself.
     """
     lines = block.count(b"\n") + 1
     if b"%00" in block or b"\0" in block:
         return None
     apart = block.translate(SEPARATORS, b" ")
-    if len(block) - len(apart) != lines:
+    if len(block) - len(apart) != lines or b"%" in b"".join(apart.split(b"\0")[::2]):
         return None
     try:
         # Percent escapes as Python's own: the one codec that decodes all of them in C.

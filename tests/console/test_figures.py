@@ -17,13 +17,13 @@ from django.utils import timezone
 from ai_engine.redis_clients import connect
 from console import tasks
 from console.figures import figures
+from console.lost_calls import end_found_gone
 from console.metrics import COUNTS, FiguresCollector
 from console.models import Call, Incident
-from console.projection import end_found_gone
 from console.recorder import Recorder
 from esl_bridge.control import Channel, SwitchAwayError
-from esl_bridge.journal.events import FIELD, JOURNAL_STREAM, FallbackReason, Outcome, encode_batch
-from tests.console.journal import Boot, opened, send, started, whole_call
+from esl_bridge.journal.events import FIELD, JOURNAL_STREAM, CallEnded, FallbackReason, Outcome, encode_batch
+from tests.console.journal import Boot, closed, opened, send, started, whole_call
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -132,16 +132,18 @@ def test_the_table_names_every_figure_and_circuit(records: None) -> None:
 class FakeSwitch:
     """Answers as the control port would: which channels are listed, then whether a call exists."""
 
-    def __init__(self, exists: bool | Exception = True, *, listed: tuple[str, ...] = ()) -> None:
+    def __init__(self, exists: bool | Exception = True, *, listed: tuple[str, ...] = (), destination: str = "9200") -> None:
         self._exists = exists
         self._listed = listed
+        self._destination = destination
         self.asked: list[str] = []
 
     def __call__(self, *_: object, **__: object) -> FakeSwitch:
         return self
 
     def channels(self) -> list[Channel]:
-        return [Channel(uuid, "", "CS_EXECUTE", timezone.now(), "", "", "") for uuid in self._listed]
+        now, doing = timezone.now(), "play_and_get_digits"
+        return [Channel(uuid, "", "CS_EXECUTE", now, "", self._destination, doing) for uuid in self._listed]
 
     def exists(self, call_uuid: str) -> bool:
         self.asked.append(call_uuid)
@@ -171,7 +173,44 @@ def test_an_orphan_is_settled_only_when_the_switch_says_it_is_gone(
     orphan.refresh_from_db()
     assert (orphan.ended_at is not None) is ended
     assert orphan.hangup_cause == ("FOUND_GONE" if ended else "")
-    assert Incident.objects.get().outcome == outcome
+    assert Incident.objects.get(kind="refused").outcome == outcome
+    assert list(Incident.objects.filter(kind="lost").values_list("outcome", flat=True)) == ([outcome] if ended else [])
+
+
+def test_a_call_that_was_gone_while_a_person_had_it_was_not_lost(orphan: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    Call.objects.update(mode="agent")
+    monkeypatch.setattr(tasks, "SwitchControl", FakeSwitch(exists=False))
+    assert tasks.settle_orphans() == 1
+    assert not Incident.objects.filter(kind="lost").exists()
+
+
+def test_a_call_seen_in_the_last_resort_failed_over_and_what_was_open_with_it(
+    orphan: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch = FakeSwitch(exists=True, listed=(orphan.call_uuid,), destination="ll-last-resort")
+    monkeypatch.setattr(tasks, "SwitchControl", switch)
+    assert tasks.settle_orphans() == 0
+    orphan.refresh_from_db()
+    assert (orphan.mode, orphan.step, orphan.ended_at) == ("last_resort", "ll-last-resort", None)
+    assert Incident.objects.get(kind="no_bridge").outcome == "failed_over"
+    monkeypatch.setattr(tasks, "SwitchControl", FakeSwitch(exists=False))
+    assert tasks.settle_orphans() == 1
+    outcomes = dict(Incident.objects.values_list("kind", "outcome"))
+    assert outcomes == {"no_bridge": "failed_over", "refused": "failed_over"}
+
+
+def test_a_call_whose_end_was_told_late_was_not_lost(
+    orphan: Call, durable_redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "SwitchControl", FakeSwitch(exists=False))
+    assert tasks.settle_orphans() == 1
+    assert Incident.objects.filter(kind="lost").exists()
+    late = Boot("boot-late", at_us=int(time.time() * 1_000_000))
+    send(durable_redis, [late.entry(closed(Outcome.RECOVERED)), late.entry(CallEnded("NORMAL_CLEARING", "caller"))])
+    Recorder(durable_redis, lambda: None).step()
+    orphan.refresh_from_db()
+    assert orphan.ended_by == "caller"
+    assert dict(Incident.objects.values_list("kind", "outcome")) == {"refused": "recovered"}
 
 
 def test_a_call_that_spoke_lately_is_not_looked_up(orphan: Call, monkeypatch: pytest.MonkeyPatch) -> None:

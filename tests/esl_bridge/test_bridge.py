@@ -21,7 +21,7 @@ from callflows.definition.flow import Snapshot
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.bridge import Bridge, BridgeConfig
 from esl_bridge.calls.to_switch import SwitchSettings
-from esl_bridge.journal.events import JournalEvent
+from esl_bridge.journal.events import IncidentClosed, JournalEvent, Outcome
 from esl_bridge.journal.sender import Journal
 from esl_bridge.journal.spool import Spool
 from tests.esl_bridge.calls.flow import demonstration
@@ -107,6 +107,14 @@ class Peer:
         file = re.findall(rb"\n\n(/prompts/\S+)", self.sent)[-1].decode()
         self.writer.write(event("PLAYBACK_START", "bridge-1:1", f"Playback-File-Path: {file}\n"))
         more = f"Application: playback\nApplication-UUID: {play_id}\nApplication-Response: FILE PLAYED\n"
+        self.writer.write(event("CHANNEL_EXECUTE_COMPLETE", "bridge-1:1", more))
+
+    async def cut_what_plays(self) -> None:
+        play_id = re.findall(rb"execute-app-name: playback\nEvent-UUID: (\S+)", self.sent)[-1].decode()
+        file = re.findall(rb"\n\n(/prompts/\S+)", self.sent)[-1].decode()
+        self.writer.write(event("PLAYBACK_START", "bridge-1:1", f"Playback-File-Path: {file}\n"))
+        heard = "variable_playback_samples: 16384\nvariable_playback_last_offset_pos: 4000\n"
+        more = f"{heard}Application: playback\nApplication-UUID: {play_id}\nApplication-Response: FILE PLAYED\n"
         self.writer.write(event("CHANNEL_EXECUTE_COMPLETE", "bridge-1:1", more))
 
     async def closed(self) -> bool:
@@ -326,8 +334,9 @@ async def test_a_caller_who_went_during_the_stall_is_recorded_by_the_bridge_the_
     made = [type(one).__name__ for one in bridge.journalled()]
     assert made[: len(TAKEN)] == TAKEN
     assert made[len(TAKEN)] == "StepEntered", "the key came before the end, and it was ours"
-    assert made.count("CallEnded") == 1
-    assert "IncidentOpened" not in made
+    assert made[-3:] == ["IncidentOpened", "IncidentClosed", "CallEnded"], "they went in a silence of ours: that is a drop"
+    (closed,) = [one for one in bridge.journalled() if isinstance(one, IncidentClosed)]
+    assert closed.outcome is Outcome.DROPPED
 
 
 # --- After a failure: is the call still up? ---
@@ -348,6 +357,20 @@ async def test_a_caller_who_hangs_up_is_no_failure_of_the_audio_that_ends_with_t
     made = [type(one).__name__ for one in bridge_with_ai.journalled()]
     assert made[-1] == "CallEnded"
     assert {"IncidentOpened", "FellBack"}.isdisjoint(made)
+
+
+async def test_a_prompt_cut_by_the_loss_of_the_call_was_not_heard_and_is_no_failure(bridge_with_ai: Running) -> None:
+    """An old socket of the call closes: the switch takes it from us, ends what plays, and only then enters the chain."""
+    peer = await taken_call(bridge_with_ai)
+    await peer.cut_what_plays()
+    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
+    already = len(peer.sent)
+    peer.writer.write(answer("chain"))
+    peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-2:2", "Hangup-Cause: NORMAL_CLEARING\n"))
+    peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
+    assert await peer.closed()
+    assert peer.sent[already:] == b""
+    assert [type(one).__name__ for one in bridge_with_ai.journalled()] == ["CallStarted", "StepEntered"]
 
 
 async def test_audio_that_ends_in_a_call_that_is_up_takes_the_caller_to_the_menu(bridge_with_ai: Running) -> None:

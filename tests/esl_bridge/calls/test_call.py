@@ -365,6 +365,29 @@ def test_a_resumed_call_goes_on_where_the_caller_was_and_counts_as_recovered() -
     assert outcomes(line) == [Outcome.RECOVERED]
 
 
+def test_a_call_resumed_twice_in_a_row_ends_its_incident_with_the_heirs_first_word() -> None:
+    line = Line(bridge_id="bridge-3")
+    line.connect(kept={"owner": "bridge-2:2", "mode": "ai", "step": "slot:account", "intent": "balance", "incident": "call:2:1"})
+    line.stream_up()
+    line.hear_out()
+    (closed,) = line.journal(IncidentClosed)
+    assert (closed.incident_id, closed.outcome) == ("call:2:1", Outcome.RECOVERED)
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert outcomes(line) == [Outcome.RECOVERED]
+
+
+def test_what_is_said_before_the_keys_is_no_proof_of_the_menu() -> None:
+    line = Line()
+    line.to_listening()
+    line.turn_fails()
+    line.end_play()
+    assert outcomes(line) == [], "Let me transfer you to our team"
+    line.begin_play()
+    assert outcomes(line) == [], "Please choose"
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert outcomes(line) == [Outcome.DROPPED]
+
+
 def test_a_call_resumed_in_the_menu_stays_there_with_what_it_had() -> None:
     line = Line()
     line.connect(kept={"owner": "b:4", "mode": "fallback", "step": "menu", "slot_account": "4217", "incident": "i1"})
@@ -396,3 +419,74 @@ def test_a_socket_that_closes_settles_nothing() -> None:
     line.tell(told.SocketClosed())
     assert outcomes(line) == []
     assert line.journal(CallEnded) == []
+
+
+# --- Ends that nobody ordered, and faults of our own ---
+
+
+def test_an_end_that_nobody_ordered_is_asked_about_and_one_that_was_is_not() -> None:
+    line = Line()
+    line.connect()
+    play = line.playing()
+    assert play is not None
+    line.begin_play()
+    cut = told.PlaybackEnded(play.play_id, "FILE CUT")
+    assert line.call.in_question(cut), "it may be the end of our holding this call"
+    assert not line.call.in_question(told.PlaybackEnded(play.play_id, "FILE PLAYED"))
+    line.tell(told.KeyPressed("9"))
+    assert not line.call.in_question(cut), "a key stopped it"
+
+
+def test_a_failure_that_no_longer_matters_is_not_asked_about() -> None:
+    line = Line()
+    line.to_listening()
+    assert line.call.in_question(told.QueueLost("redis_away"))
+    line.turn_fails()
+    assert not line.call.in_question(told.QueueLost("redis_away")), "the call is in the menu"
+    line.tell(told.OwnerChanged())
+    assert not line.call.in_question(told.AudioFailed("closed"))
+
+
+def test_a_key_between_two_prompts_costs_the_caller_no_two_seconds() -> None:
+    """``uuid_break all`` takes the prompt away that was sent and had not begun; its end is never told."""
+    line = Line()
+    line.connect()
+    line.tell(told.KeyPressed("9"))
+    assert isinstance(line.orders[-1], order.StopPlayback) or order.StopPlayback() in line.orders
+    before = len(line.all(order.Play))
+    line.wait(0.3)
+    assert len(line.all(order.Play)) == before + 1
+
+
+def test_a_switch_without_the_audio_module_fails_the_stream_after_some_tries() -> None:
+    line = Line()
+    line.connect()
+    for _ in range(30):
+        line.tell(told.StreamRefused())
+        line.wait(0.1)
+    assert len(line.all(order.StartAudio)) <= 12
+    line.hear_out()
+    assert line.journal(IncidentOpened)[0].kind == "refused"
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_fault_of_ours_gives_the_caller_to_the_last_resort_and_is_in_the_records(proven: bool) -> None:
+    line = Line()
+    line.to_listening()
+    orders = line.call.faulted()
+    line.orders += orders
+    assert isinstance(orders[-1], order.TransferToLastResort)
+    assert line.journal(IncidentOpened)[0].kind == "fault"
+    if proven:
+        line.tell(told.PlaybackStarted("tone_stream://last-resort"))
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert outcomes(line) == [Outcome.FAILED_OVER if proven else Outcome.DROPPED]
+    assert len(line.journal(CallEnded)) == 1
+
+
+def test_a_fault_of_ours_does_not_take_the_caller_from_an_agent() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("person")
+    line.hear_out()
+    assert line.call.faulted() == []

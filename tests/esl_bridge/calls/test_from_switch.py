@@ -24,4 +24,5 @@ def test_a_prompt_heard_to_its_end_is_told_with_the_id_it_was_sent_with() -> Non
     ends = [one.response for one in found if isinstance(one, told.PlaybackEnded)]
     assert len(starts) == 4
     assert ends.count("FILE NOT FOUND") >= 2
+    assert ends.count("FILE CUT") == 1, "the one that was broken off"
     assert isinstance(found[-1], told.HungUp)
