@@ -118,7 +118,7 @@ def test_an_empty_database_does_not_take_away_the_flows_that_worked(settings: An
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)
 

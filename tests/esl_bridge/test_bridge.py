@@ -409,15 +409,3 @@ async def test_a_switch_that_stops_reading_costs_only_its_own_call(bridge: Runni
     async with asyncio.timeout(20):
         await pressing
     await deaf.leave()
-
-
-async def test_what_was_asked_of_a_switch_that_dies_is_over_with_it(bridge: Running) -> None:
-    peer = await bridge.connect()
-    await peer.until(b"connect\n\n")
-    peer.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200"))
-    await peer.until(b"execute-app-name")
-    peer.writer.transport.abort()
-    following = await bridge.connect()
-    await following.until(b"connect\n\n")
-    assert following.sent == b"connect\n\n", "nothing of the dead connection is sent again"
-    await following.leave()

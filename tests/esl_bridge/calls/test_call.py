@@ -164,14 +164,9 @@ def test_a_caller_who_hangs_up_before_the_menu_begins_is_a_drop() -> None:
     line = Line()
     line.to_listening()
     line.turn_fails()
-    line.end_play()
-    line.playing()
-    line2 = Line()
-    line2.to_listening()
-    line2.turn_fails()
-    line2.tell(told.HungUp("NORMAL_CLEARING"))
-    assert outcomes(line2) == [Outcome.DROPPED]
-    assert line2.journal(CallEnded)[0].hangup_cause == "NORMAL_CLEARING"
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert outcomes(line) == [Outcome.DROPPED]
+    assert line.journal(CallEnded)[0].hangup_cause == "NORMAL_CLEARING"
 
 
 def test_a_menu_prompt_whose_file_never_opened_is_no_proof_and_a_person_follows() -> None:
