@@ -311,12 +311,16 @@ class Session(asyncio.Protocol):
         """
         if self._held is not None or self.call.in_doubt(self._bridge.now()):
             return
-        try:
-            for wanted in self.call.faulted():
+        if not self.call.owner:
+            # Not ours yet: the chain goes on at once.
+            self._give_up("fault")
+            return
+        for wanted in self.call.faulted():
+            try:
                 self._carry_out(wanted)
-        except Exception:
-            log.exception("a call that failed could not be given to the last resort either; its timer will", call=self.call_uuid)
-            self.call.ended = True
+            except Exception:
+                # Each for itself: what cannot be recorded must not keep the caller from the menu.
+                log.exception("an order after a fault failed as well", call=self.call_uuid, order=type(wanted).__name__)
 
     def _give_up(self, why: str) -> None:
         if self._transport is not None:

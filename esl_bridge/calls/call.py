@@ -128,11 +128,11 @@ class Call:
         self._in_last_resort = True
         failure = TurnFailure(Cause.BRIDGE, "bridge", "fault")
         return [
-            *self._incidents.open(failure, attempts=1, turn=self._turns.turn),
-            *self._turns.forget(),
             *self._ownership.disarm(),
-            Record(StepEntered("last_resort", Mode.FALLBACK)),
             TransferToLastResort(),
+            *self._turns.forget(),
+            *self._incidents.open(failure, attempts=1, turn=self._turns.turn),
+            Record(StepEntered("last_resort", Mode.FALLBACK)),
         ]
 
     def owner_confirmed(self, now: float) -> list[Order]:

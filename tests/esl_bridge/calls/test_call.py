@@ -470,7 +470,7 @@ def test_a_fault_of_ours_gives_the_caller_to_the_last_resort_and_is_in_the_recor
     line.to_listening()
     orders = line.call.faulted()
     line.orders += orders
-    assert isinstance(orders[-1], order.TransferToLastResort)
+    assert [type(one) for one in orders[:3]] == [order.DeleteTimer, order.DeleteTimer, order.TransferToLastResort], "first of all"
     assert line.journal(IncidentOpened)[0].kind == "fault"
     if proven:
         line.tell(told.PlaybackStarted("tone_stream://last-resort"))
