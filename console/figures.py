@@ -90,7 +90,7 @@ def figures(now: datetime | None = None) -> Figures:
 def _calls(since: datetime) -> dict[str, int]:
     live = Q(ended_at__isnull=True)
     today = Q(started_at__gte=since)
-    in_fallback = Q(mode=Mode.FALLBACK.value) | Q(mode=Mode.AGENT.value, fell_back_at__isnull=False)
+    in_fallback = Q(mode__in=(Mode.FALLBACK.value, Mode.LAST_RESORT.value)) | Q(mode=Mode.AGENT.value, fell_back_at__isnull=False)
     own_incident = Exists(Incident.objects.filter(call=OuterRef("pk")))
     found = Call.objects.annotate(own_incident=own_incident).filter(today | live).aggregate(
         live_calls=Count("pk", filter=live),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from console.models import Call, Incident
-from console.projection import FOUND_GONE, LAST_RESORT, LOST, settle_by_end
+from console.projection import FOUND_GONE, LOST, settle_by_end
 from esl_bridge.journal.events import Cause, Mode, Outcome
 
 # The extensions of the deployed dialplan that serve a call without any bridge.
@@ -25,7 +25,7 @@ def end_found_gone(call: Call, at: datetime) -> bool:
     unheard = Call.objects.filter(pk=call.pk, ended_at__isnull=True, last_event_at=call.last_event_at)
     if not unheard.update(ended_at=at, hangup_cause="FOUND_GONE", ended_by=FOUND_GONE):
         return False
-    if call.mode not in (Mode.AGENT.value, LAST_RESORT):
+    if call.mode not in (Mode.AGENT.value, Mode.LAST_RESORT.value):
         _incident(call, "lost")
     incidents = list(Incident.objects.filter(call=call))
     settle_by_end(incidents, at)
@@ -35,11 +35,14 @@ def end_found_gone(call: Call, at: datetime) -> bool:
 
 
 def found_in_last_resort(call: Call, destination: str, application: str, at: datetime) -> None:
-    """The switch lists the call in the last resort. Once is enough; a bridge that takes it later goes on from there."""
-    if call.mode == LAST_RESORT:
+    """The switch lists the call in the last resort. Once is enough; a bridge that takes it later goes on from there.
+
+    No incident of ours when a living bridge sent the call there and said so: it has told why, or there was no failure.
+    """
+    if call.mode == Mode.LAST_RESORT.value:
         return
     unheard = Call.objects.filter(pk=call.pk, ended_at__isnull=True, last_event_at=call.last_event_at)
-    if not unheard.update(mode=LAST_RESORT, step=destination[:80]):
+    if not unheard.update(mode=Mode.LAST_RESORT.value, step=destination[:80]):
         return
     incident = _incident(call, "no_bridge")
     incident.outcome, incident.closed_at = Outcome.FAILED_OVER.value, at

@@ -27,8 +27,7 @@ from esl_bridge.journal.events import Entry
 Row = TypeVar("Row", Call, Turn, Incident)
 ENDED_OPEN = "ended while open"
 FOUND_GONE = "unknown"
-# The mode of a call that the dialplan serves by itself, and the name of the incident of a call that no bridge took.
-LAST_RESORT = "last_resort"
+# The name of the incident of a call that no bridge took.
 LOST = "lost"
 
 
@@ -160,8 +159,10 @@ class Projection:
     def _ended(self, call: Call, event: journal.CallEnded, at: datetime) -> None:
         if call.ended_at is not None and call.ended_by != FOUND_GONE:
             return
-        if call.ended_by == FOUND_GONE and (lost := self._incidents.pop(f"{call.call_uuid}:{LOST}", None)) is not None:
+        lost = self._incidents.get(f"{call.call_uuid}:{LOST}")
+        if call.ended_by == FOUND_GONE and lost is not None and lost.kind == LOST:
             # It was not lost: its bridge saw the end, and only told it late.
+            del self._incidents[lost.incident_id]
             lost.delete()
         call.ended_at, call.hangup_cause, call.ended_by = at, event.hangup_cause, event.ended_by
 

@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from console.lost_calls import LAST_RESORT_EXTENSIONS, end_found_gone, found_in_last_resort
 from console.models import Call
-from console.projection import LAST_RESORT
 from console.recorder import is_behind
-from console.switches import DEADLINE_S, look_at_all, switches
+from console.switches import control_of, look_at_all, switches
 from console.trial_calls import carry_out
 from esl_bridge.control import Channel, SwitchControl, SwitchControlError
+from esl_bridge.journal.events import Mode
 
 log = structlog.get_logger(__name__)
 
@@ -54,18 +54,13 @@ def settle_orphans() -> int:
     calls = list(quiet.order_by("last_event_at"))
     if not calls or not _journal_is_recorded():
         return 0
-    controls = [
-        SwitchControl(
-            switch.host, switch.port, switch.password, deadline_s=DEADLINE_S, password_setting=switch.password_setting
-        )
-        for switch in switches()
-    ]
+    controls = [control_of(switch) for switch in switches()]
     try:
         # One question to each rules out all that talk to a person for long; the list of channels alone is no proof.
         listed = {channel.uuid: channel for control in controls for channel in control.channels()}
         _note_last_resort(calls, listed, now)
         silent_before = now - timedelta(seconds=SILENT_S)
-        orphans = [call for call in calls if call.last_event_at < silent_before or call.mode == LAST_RESORT]
+        orphans = [call for call in calls if call.last_event_at < silent_before or call.mode == Mode.LAST_RESORT.value]
         unlisted = [call for call in orphans if call.call_uuid not in listed]
         return sum(_settle(controls, call) for call in unlisted[:MOST])
     except SwitchControlError as error:

@@ -93,7 +93,7 @@ class Bridge:
     async def run(self, stop: asyncio.Event, drain_s: float) -> None:
         """Serve until ``stop``, then let calls finish for ``drain_s`` and give the rest back to the dialplan."""
         loop = asyncio.get_running_loop()
-        self._use = self._ai_use()
+        self._use = self.ai_use(begins=False)
         self._server = await loop.create_server(self._accept, self._config.host, self._config.port, backlog=BACKLOG)
         log.info("the bridge listens", host=self._config.host, port=self._config.port, bridge=self.bridge_id)
         helpers = [asyncio.create_task(self._link.run()), asyncio.create_task(self._watch())]
@@ -138,11 +138,10 @@ class Bridge:
             return kept
         return snapshot.for_number(dialled)
 
-    def ai_use(self) -> told.AiUse:
-        """Whether a call that begins may use the AI. Memory only. Load sheds new calls; those that have it keep it."""
-        return told.AiUse.SHED if len(self._by_call) > self._config.max_calls else self._ai_use()
-
-    def _ai_use(self) -> told.AiUse:
+    def ai_use(self, *, begins: bool) -> told.AiUse:
+        """Whether a call may use the AI now. Memory only. Load sheds calls that begin; those that have it keep it."""
+        if begins and len(self._by_call) > self._config.max_calls:
+            return told.AiUse.SHED
         uses = [self._board.usable(stage) for stage in STAGES]
         if any(use.forced for use in uses) or self._turns.state is CircuitState.FORCED_OPEN:
             return told.AiUse.FORCED
@@ -237,7 +236,7 @@ class Bridge:
     async def _watch(self) -> None:
         """Tell calls when the AI becomes usable or stops being so; probe the ``turns`` circuit when it is half-open."""
         while True:
-            use = self._ai_use()
+            use = self.ai_use(begins=False)
             if use is not self._use:
                 log.info("AI use has changed", before=self._use.value, after=use.value)
                 self._use = use

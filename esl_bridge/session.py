@@ -37,6 +37,8 @@ MAX_UNSENT_BYTES = 1 << 20
 MAX_HELD = 1000
 # What the chain writes into `ll_holder` before it offers a call to a bridge.
 IN_CHAIN = "chain"
+# What it answers to a command of a module that is not loaded.
+NO_COMMAND = "Command not found"
 # What the switch answers for a variable that nobody has set.
 UNSET = "_undef_"
 
@@ -66,7 +68,7 @@ class Surroundings(Protocol):
 
     def now(self) -> float: ...
     def flow_for(self, kept_flow: str, dialled: str) -> FlowVersion | None: ...
-    def ai_use(self) -> told.AiUse: ...
+    def ai_use(self, *, begins: bool) -> told.AiUse: ...
     def media_metadata(self, call_uuid: str, epoch: int) -> str: ...
     def opened(self, session: Session) -> None: ...
     def closed(self, session: Session) -> None: ...
@@ -166,7 +168,7 @@ class Session(asyncio.Protocol):
                 self._holder_told(reply.text, up=reply.ok)
             case Expecting.STREAM:
                 if not reply.ok:
-                    self.feed(told.StreamRefused())
+                    self.feed(told.StreamRefused(for_good=NO_COMMAND in reply.text))
             case Expecting.NOTHING:
                 if not reply.ok:
                     log.debug("the switch refused a command", call=self.call_uuid, what=reply.tag.what, text=reply.text)
@@ -191,8 +193,9 @@ class Session(asyncio.Protocol):
         self._send(commands.filter_header("Unique-ID", self.call_uuid), nothing)
         self._send(commands.events(EVENTS, AUDIO_EVENTS), nothing)
         self._bridge.opened(self)
-        flow = self._bridge.flow_for(kept_variables(channel).get("flow", ""), dialled_number(channel))
-        self.feed(connected(channel, flow, self._bridge.ai_use()))
+        kept = kept_variables(channel)
+        flow = self._bridge.flow_for(kept.get("flow", ""), dialled_number(channel))
+        self.feed(connected(channel, flow, self._bridge.ai_use(begins="owner" not in kept)))
 
     def _event(self, event: Event) -> None:
         holder = event.variable("ll_holder") or ""

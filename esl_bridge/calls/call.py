@@ -48,9 +48,8 @@ from ivr_fallback.menu import Menu
 AFTER_AGENT = "after_agent"
 SLOT_PREFIX = "slot_"
 # A start of the audio stream is refused while the one before it is still being stopped, which takes some milliseconds. How
-# long a call waits for its stream is the turn's matter; a switch without the module refuses for ever.
+# long a call waits for its stream is the turn's matter: a frozen gateway may hold the stopping for seconds.
 AUDIO_RETRY_S = 0.1
-AUDIO_TRIES = 10
 
 
 def epoch_of(owner: str) -> int:
@@ -77,7 +76,6 @@ class Call:
         self._well = False
         self._audio_due = False
         self._audio_retry_at: float | None = None
-        self._audio_refused = 0
         self.ended = False
         self.epoch = 0
         self.owner = ""
@@ -94,7 +92,7 @@ class Call:
             return self._leave(event)
         if isinstance(event, told.AgentBridged):
             return self._agent_joined()
-        if self._in_last_resort and isinstance(event, told.PlaybackStarted):
+        if self._in_last_resort and isinstance(event, told.PlaybackStarted) and not self._speaker.has_sent(event.file):
             return self._incidents.close(Outcome.FAILED_OVER, f"PLAYBACK_START {event.file}")
         if self._released:
             return []
@@ -132,7 +130,7 @@ class Call:
             TransferToLastResort(),
             *self._turns.forget(),
             *self._incidents.open(failure, attempts=1, turn=self._turns.turn),
-            Record(StepEntered("last_resort", Mode.FALLBACK)),
+            Record(StepEntered("last_resort", Mode.LAST_RESORT)),
         ]
 
     def owner_confirmed(self, now: float) -> list[Order]:
@@ -209,7 +207,8 @@ class Call:
         """No published flow takes this number: the last resort is better than silence."""
         started = CallStarted(event.caller, event.destination, "", 0, "", self._bridge_id, resumed=self.epoch > 1)
         self._released = True
-        return [Record(started), SetVariables({"owner": self.owner, "holder": self.owner}), TransferToLastResort()]
+        return [Record(started), SetVariables({"owner": self.owner, "holder": self.owner}), TransferToLastResort(),
+                Record(StepEntered("last_resort", Mode.LAST_RESORT))]  # fmt: skip
 
     # --- While it lives ---
 
@@ -236,7 +235,7 @@ class Call:
             case MediaConnected() | MediaClosed() | told.AudioFailed() | told.QueueLost():
                 return self._turn_news(event, now)
             case told.StreamRefused():
-                return self._stream_refused(now)
+                return self._stream_refused(event, now)
             case told.StoodStill():
                 return self._incidents.open(TurnFailure(Cause.BRIDGE, "bridge", "stood_still"), attempts=1, turn=self._turns.turn)
             case told.Answered():
@@ -259,10 +258,9 @@ class Call:
         steps = self._talker.on_nothing_said() if news.done is None else self._talker.on_understood(news.done)
         return self._carry_out(steps, now)
 
-    def _stream_refused(self, now: float) -> list[Order]:
-        self._audio_refused += 1
-        if self._audio_refused > AUDIO_TRIES:
-            return self._turn_news(told.AudioFailed("refused"), now)
+    def _stream_refused(self, event: told.StreamRefused, now: float) -> list[Order]:
+        if event.for_good:
+            return self._turn_news(told.AudioFailed("no_module"), now)
         self._audio_retry_at = now + AUDIO_RETRY_S
         return []
 
@@ -334,6 +332,7 @@ class Call:
 
     def _fall_back(self, reason: FallbackReason, opening: tuple[Phrase, ...], now: float, *, detail: str) -> list[Order]:
         self._mode = Mode.FALLBACK
+        self._incidents.goes_to_menu()
         intent, salvaged = self._turns.salvage(self.flow, self._slots)
         self._intent = intent or self._intent
         orders: list[Order] = []

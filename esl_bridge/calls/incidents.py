@@ -38,6 +38,10 @@ class Incidents:
         (In the menu it takes more: there the inherited one may be the AI's, and the keys have not been heard.)"""
         self._resuming = bool(self.open_id)
 
+    def goes_to_menu(self) -> None:
+        """Whatever was being resumed was not: from here on only the keys, or a person, end it well."""
+        self._resuming = False
+
     def on_heard(self, heard: Heard, proof: str, *, in_menu: bool) -> list[Order]:
         """The caller hears something: a resume has succeeded with the first word, a failover with the keys named."""
         if heard is Heard.NOTHING or not self.open_id:

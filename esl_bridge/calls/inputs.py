@@ -97,7 +97,12 @@ class AudioFailed:
 
 @dataclass(frozen=True, slots=True)
 class StreamRefused:
-    """The switch did not start the audio stream: one is still there, of the owner before or being stopped."""
+    """The switch did not start the audio stream: one is still there, of the owner before or being stopped.
+
+    ``for_good``: it has no audio module, and trying again is of no use.
+    """
+
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,10 @@ class Speaker:
         self._started = True
         return Heard.KEYS if current.names_keys else Heard.WORDS
 
+    def has_sent(self, file: str) -> bool:
+        """Whether this is the file that was sent last and whose end has not been told."""
+        return self._current is not None and file.endswith(self._current.file)
+
     def surprised_by(self, play_id: str, response: str) -> bool:
         """An end that nobody ordered and no file's own: it may be that of the call, or of our holding it."""
         ours = self._current is not None and play_id == self._play_id and not self._stopping

@@ -20,6 +20,8 @@ class Mode(StrEnum):
     AI = "ai"
     FALLBACK = "fallback"
     AGENT = "agent"
+    LAST_RESORT = "last_resort"
+    """The dialplan's own menu: a bridge sent the call there, or none took it."""
 
 
 class Cause(StrEnum):

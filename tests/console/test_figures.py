@@ -22,7 +22,7 @@ from console.metrics import COUNTS, FiguresCollector
 from console.models import Call, Incident
 from console.recorder import Recorder
 from esl_bridge.control import Channel, SwitchAwayError
-from esl_bridge.journal.events import FIELD, JOURNAL_STREAM, CallEnded, FallbackReason, Outcome, encode_batch
+from esl_bridge.journal.events import FIELD, JOURNAL_STREAM, CallEnded, FallbackReason, Mode, Outcome, StepEntered, encode_batch
 from tests.console.journal import Boot, closed, opened, send, started, whole_call
 from tests.redis_server import RedisServer
 
@@ -168,7 +168,7 @@ def orphan(durable_redis: str, settings) -> Call:
 def test_an_orphan_is_settled_only_when_the_switch_says_it_is_gone(
     orphan: Call, monkeypatch: pytest.MonkeyPatch, answer: bool | Exception, ended: bool, outcome: str
 ) -> None:
-    monkeypatch.setattr(tasks, "SwitchControl", FakeSwitch(answer))
+    monkeypatch.setattr(tasks, "control_of", FakeSwitch(answer))
     assert tasks.settle_orphans() == int(ended)
     orphan.refresh_from_db()
     assert (orphan.ended_at is not None) is ended
@@ -179,7 +179,7 @@ def test_an_orphan_is_settled_only_when_the_switch_says_it_is_gone(
 
 def test_a_call_that_was_gone_while_a_person_had_it_was_not_lost(orphan: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     Call.objects.update(mode="agent")
-    monkeypatch.setattr(tasks, "SwitchControl", FakeSwitch(exists=False))
+    monkeypatch.setattr(tasks, "control_of", FakeSwitch(exists=False))
     assert tasks.settle_orphans() == 1
     assert not Incident.objects.filter(kind="lost").exists()
 
@@ -188,21 +188,47 @@ def test_a_call_seen_in_the_last_resort_failed_over_and_what_was_open_with_it(
     orphan: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     switch = FakeSwitch(exists=True, listed=(orphan.call_uuid,), destination="ll-last-resort")
-    monkeypatch.setattr(tasks, "SwitchControl", switch)
+    monkeypatch.setattr(tasks, "control_of", switch)
     assert tasks.settle_orphans() == 0
     orphan.refresh_from_db()
     assert (orphan.mode, orphan.step, orphan.ended_at) == ("last_resort", "ll-last-resort", None)
     assert Incident.objects.get(kind="no_bridge").outcome == "failed_over"
-    monkeypatch.setattr(tasks, "SwitchControl", FakeSwitch(exists=False))
+    monkeypatch.setattr(tasks, "control_of", FakeSwitch(exists=False))
     assert tasks.settle_orphans() == 1
     outcomes = dict(Incident.objects.values_list("kind", "outcome"))
     assert outcomes == {"no_bridge": "failed_over", "refused": "failed_over"}
 
 
+def test_a_call_that_its_bridge_sent_to_the_last_resort_is_no_failure_of_the_switchs_finding(
+    orphan: Call, durable_redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = Boot("boot-b", at_us=int(time.time() * 1_000_000) - 30_000_000)
+    send(durable_redis, [later.entry(StepEntered("last_resort", Mode.LAST_RESORT), epoch=2)])
+    Recorder(durable_redis, lambda: None).step()
+    switch = FakeSwitch(exists=True, listed=(orphan.call_uuid,), destination="ll-last-resort")
+    monkeypatch.setattr(tasks, "control_of", switch)
+    tasks.settle_orphans()
+    assert not Incident.objects.filter(kind="no_bridge").exists()
+    assert figures().live_in_fallback == 1
+
+
+def test_what_was_seen_in_the_last_resort_stands_whenever_the_end_is_told(
+    orphan: Call, durable_redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = FakeSwitch(exists=True, listed=(orphan.call_uuid,), destination="ll-key-1")
+    for switch in (listed, FakeSwitch(exists=False)):
+        monkeypatch.setattr(tasks, "control_of", switch)
+        tasks.settle_orphans()
+    late = Boot("boot-late", at_us=int(time.time() * 1_000_000))
+    send(durable_redis, [late.entry(CallEnded("NORMAL_CLEARING", "caller"))])
+    Recorder(durable_redis, lambda: None).step()
+    assert Incident.objects.get(kind="no_bridge").outcome == "failed_over"
+
+
 def test_a_call_whose_end_was_told_late_was_not_lost(
     orphan: Call, durable_redis: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "SwitchControl", FakeSwitch(exists=False))
+    monkeypatch.setattr(tasks, "control_of", FakeSwitch(exists=False))
     assert tasks.settle_orphans() == 1
     assert Incident.objects.filter(kind="lost").exists()
     late = Boot("boot-late", at_us=int(time.time() * 1_000_000))
@@ -216,14 +242,14 @@ def test_a_call_whose_end_was_told_late_was_not_lost(
 def test_a_call_that_spoke_lately_is_not_looked_up(orphan: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     Call.objects.update(last_event_at=timezone.now() - timedelta(seconds=tasks.SILENT_S - 5))
     switch = FakeSwitch(exists=False)
-    monkeypatch.setattr(tasks, "SwitchControl", switch)
+    monkeypatch.setattr(tasks, "control_of", switch)
     assert tasks.settle_orphans() == 0
     assert switch.asked == []
 
 
 def test_calls_that_the_switch_lists_cost_no_question_each(orphan: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     switch = FakeSwitch(exists=False, listed=(orphan.call_uuid,))
-    monkeypatch.setattr(tasks, "SwitchControl", switch)
+    monkeypatch.setattr(tasks, "control_of", switch)
     assert tasks.settle_orphans() == 0
     assert switch.asked == []
 
@@ -231,7 +257,7 @@ def test_calls_that_the_switch_lists_cost_no_question_each(orphan: Call, monkeyp
 def test_nothing_is_guessed_while_the_end_may_wait_in_the_journal(
     orphan: Call, durable_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "SwitchControl", FakeSwitch(exists=False))
+    monkeypatch.setattr(tasks, "control_of", FakeSwitch(exists=False))
     send(durable_server.url, [Boot("other").entry(started(), "another")])
     assert tasks.settle_orphans() == 0
     durable_server.kill()

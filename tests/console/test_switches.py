@@ -212,8 +212,8 @@ class FakeControl:
     def __init__(self, known: dict[str, set[str] | Exception]) -> None:
         self._known = known
 
-    def __call__(self, host: str, *_: object, **__: object) -> FakeControl:
-        return FakeControl({"": self._known[host]})
+    def __call__(self, switch: SwitchAddress) -> FakeControl:
+        return FakeControl({"": self._known[switch.host]})
 
     def _calls(self) -> set[str]:
         calls = self._known[""]
@@ -246,7 +246,7 @@ def test_a_call_is_gone_only_when_every_switch_denies_it(
     settings.LIFELINE_REDIS_DURABLE_URL = durable_redis
     settings.LIFELINE_SWITCH_HOST = "one"
     settings.LIFELINE_SWITCHES = (SwitchAddress("east", "two", 8021, PASSWORD),)
-    monkeypatch.setattr(tasks, "SwitchControl", FakeControl({"one": first, "two": second}))
+    monkeypatch.setattr(tasks, "control_of", FakeControl({"one": first, "two": second}))
     call = make_call(call_uuid=ORPHAN, last_event_at=timezone.now() - timedelta(seconds=tasks.SILENT_S + 1))
     assert tasks.settle_orphans() == settled
     assert (Call.objects.get(pk=call.pk).ended_at is not None) is bool(settled)

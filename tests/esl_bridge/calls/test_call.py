@@ -453,15 +453,36 @@ def test_a_key_between_two_prompts_costs_the_caller_no_two_seconds() -> None:
     assert len(line.all(order.Play)) == before + 1
 
 
-def test_a_switch_without_the_audio_module_fails_the_stream_after_some_tries() -> None:
+def test_a_switch_without_the_audio_module_is_asked_once() -> None:
     line = Line()
     line.connect()
-    for _ in range(30):
-        line.tell(told.StreamRefused())
-        line.wait(0.1)
-    assert len(line.all(order.StartAudio)) <= 12
+    line.tell(told.StreamRefused(for_good=True))
+    line.wait(1.0)
+    assert len(line.all(order.StartAudio)) == 1
     line.hear_out()
-    assert line.journal(IncidentOpened)[0].kind == "refused"
+    assert line.journal(IncidentOpened)[0].kind == "no_module"
+
+
+def test_a_stream_that_is_refused_while_the_old_one_is_stopped_is_started_again() -> None:
+    line = Line()
+    line.connect()
+    for _ in range(15):
+        line.tell(told.StreamRefused())
+        line.wait(0.11)
+    assert len(line.all(order.StartAudio)) == 16
+    line.stream_up()
+    line.hear_out()
+    assert line.journal(IncidentOpened) == []
+
+
+def test_a_resume_that_falls_to_the_menu_before_its_first_word_did_not_recover() -> None:
+    line = Line(bridge_id="bridge-2")
+    line.connect(kept={"owner": "bridge-1:1", "mode": "ai", "step": "slot:account", "intent": "balance", "incident": "call:1:1"})
+    line.end_play("FILE NOT FOUND", started=False)
+    line.begin_play()
+    assert outcomes(line) == [], "Let me transfer you"
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert outcomes(line) == [Outcome.DROPPED]
 
 
 @pytest.mark.parametrize("proven", [True, False])
@@ -477,6 +498,15 @@ def test_a_fault_of_ours_gives_the_caller_to_the_last_resort_and_is_in_the_recor
     line.tell(told.HungUp("NORMAL_CLEARING"))
     assert outcomes(line) == [Outcome.FAILED_OVER if proven else Outcome.DROPPED]
     assert len(line.journal(CallEnded)) == 1
+
+
+def test_the_late_start_of_our_own_prompt_is_no_proof_of_the_last_resort() -> None:
+    line = Line()
+    line.connect()
+    line.orders += line.call.faulted()
+    line.begin_play()
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert outcomes(line) == [Outcome.DROPPED]
 
 
 def test_a_fault_of_ours_does_not_take_the_caller_from_an_agent() -> None:
