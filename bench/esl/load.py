@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import socket
 import subprocess
@@ -39,6 +40,7 @@ SETUP_RATES = (150.0, 300.0, 450.0, 600.0, 750.0, 900.0)
 SETUP_S, HOLD_S = 6.0, 3.0
 SETUP_LIMIT_MS = 100.0
 START_LIMIT_S = 30.0
+POLL_S = 0.05
 RATE_HZ = 8000
 # A prompt is over when the generator says so.
 LONG_MS = 3_600_000
@@ -109,11 +111,10 @@ class BridgeProcess:
         deadline = time.monotonic() + START_LIMIT_S
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                time.sleep(1.0)  # the caches of a first call fill before anything is measured
                 return self
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the bridge did not start: {Path(self._log.name).read_text(encoding='utf-8')[-2000:]}")
-            time.sleep(0.05)
+            time.sleep(POLL_S)
 
     def __exit__(self, *_exc: object) -> None:
         self._process.kill()
@@ -128,6 +129,11 @@ class BridgeProcess:
         return float(self._seen.memory_full_info().pss) / 1024
 
     def lag_p99_ms(self, since: float, until: float) -> float:
+        deadline = time.monotonic() + START_LIMIT_S
+        while not read_lags(self._lags, until, math.inf):  # written by fifties: these hundredths of a second are not yet
+            if time.monotonic() > deadline:
+                raise RuntimeError("the bridge notes no lags any more")
+            time.sleep(POLL_S)
         return percentile(read_lags(self._lags, since, until), 99) * 1000
 
 
@@ -201,7 +207,6 @@ def measure_level(bridge: BridgeProcess, load: Load, calls: int, empty_kb: float
     seen = load.do("active", seconds=active_s, every_s=EVERY_S)
     active_cpu, until = (bridge.cpu_s() - before) / active_s, time.monotonic()
     foreign_cpu = max(0.0, (busy_s(bridge.core) - busy_before) / (until - since) - active_cpu)
-    time.sleep(0.6)  # the last lags are written
     return Level(
         calls=int(seen["calls"]), setup_p99_ms=ramped["setup_p99_ms"], kb_per_call=kb_per_call, idle_cpu=idle_cpu,
         active_cpu=active_cpu, to_command_p50_ms=seen["to_command_p50_ms"], to_command_p99_ms=seen["to_command_p99_ms"],

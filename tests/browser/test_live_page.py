@@ -5,55 +5,19 @@ A subprocess serves ``console.settings``; the tests write rows as the recorder d
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from esl_bridge.journal.events import Mode, StepEntered
+from tests.browser.served import ROOT, START_LIMIT_S, Console, shot
 from tests.console.journal import Boot, send, started
-from tests.redis_server import RedisServer
 
 pytestmark = [pytest.mark.browser]
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
-ARGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-START_LIMIT_S = 30.0
-PASSWORD = "only for this test"
-# Where screenshots go, for a person to look at; a folder that goes away unless it is named.
-SHOTS = os.environ.get("LIFELINE_TEST_SCREENSHOTS", "")
-
-MAKE_USER = f"""
-from django.contrib.auth.models import User
-User.objects.create_superuser("anna", password="{PASSWORD}")
-"""
-WRITE = """
-import asyncio, uuid
-from datetime import timedelta
-from channels.layers import get_channel_layer
-from django.utils import timezone
-from console.models import Call, Incident
-now = timezone.now()
-{body}
-"""
-NUDGE = """
-asyncio.run(get_channel_layer().group_send("live", {"type": "live.changed"}))
-"""
 UUID = "7d1c6b3e-6c7e-4a0f-9d55-2f1a60c0a001"
 NEW_CALL = f"""
 Call.objects.create(call_uuid="{UUID}", caller="+441632960217", destination="9100", flow_slug="bank", flow_version=3,
@@ -89,110 +53,6 @@ for seq, (kind, data) in enumerate([
 Incident.objects.create(incident_id="i9", call=call, cause="ai", stage="stt", kind="timeout", attempts=2,
     outcome="failed_over", proof="DTMF", opened_at=now, closed_at=now)
 """
-
-
-@dataclass
-class Console:
-    """daphne and what its processes share."""
-
-    url: str
-    env: dict[str, str]
-    command: list[str]
-    volatile: RedisServer
-    process: subprocess.Popen[bytes] | None = None
-
-    def python(self, code: str) -> None:
-        setup = "import django; django.setup()\n"
-        subprocess.run([sys.executable, "-c", setup + code], cwd=ROOT, env=self.env, check=True, timeout=START_LIMIT_S)
-
-    def write(self, body: str, *, nudge: bool = True) -> None:
-        self.python(WRITE.format(body=body) + (NUDGE if nudge else ""))
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self.command, cwd=ROOT, env=self.env)
-        deadline = time.monotonic() + START_LIMIT_S
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.url}/healthz", timeout=2).close()
-            except urllib.error.URLError:
-                if time.monotonic() > deadline or self.process.poll() is not None:
-                    raise
-                time.sleep(0.05)
-            else:
-                return
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-            self.process = None
-
-
-@pytest.fixture(scope="module")
-def console() -> Iterator[Console]:
-    with (
-        tempfile.TemporaryDirectory(prefix="lifeline-browser-") as folder,
-        RedisServer(durable=True) as durable,
-        RedisServer(durable=False) as volatile,
-        socket.create_server(("127.0.0.1", 0)) as free,
-    ):
-        port = free.getsockname()[1]
-        free.close()
-        (Path(folder) / "static").mkdir()
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("LIFELINE_", "DATABASE_URL"))}
-        env |= {
-            "DJANGO_SETTINGS_MODULE": "console.settings", "LIFELINE_DATA_DIR": folder, "LIFELINE_DEMO": "true",
-            "LIFELINE_REDIS_DURABLE_URL": durable.url, "LIFELINE_REDIS_VOLATILE_URL": volatile.url,
-        }  # fmt: skip
-        command = [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "console.asgi:application"]
-        served = Console(f"http://127.0.0.1:{port}", env, command, volatile)
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0", "--skip-checks"], cwd=ROOT, env=env, check=True)
-        served.python(MAKE_USER)
-        served.start()
-        try:
-            yield served
-        finally:
-            served.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("there is no chromium at /usr/bin/chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGS))
-        yield browser
-        browser.close()
-    # Playwright leaves its loop as the thread's current one, which would trip the async tests that follow.
-    asyncio.set_event_loop(None)
-
-
-@pytest.fixture
-def page(browser: Browser, console: Console) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
-    context.set_default_timeout(10_000)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(console.url)
-    page.get_by_label("User name").fill("anna")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    expect(page.locator("#connection")).to_have_text("Live")
-    # A reload would lose it: what follows is pushed.
-    page.evaluate("window.neverReloaded = true")
-    yield page
-    assert errors == []
-    context.close()
-
-
-def shot(page: Page, name: str) -> None:
-    if SHOTS:
-        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
 
 
 def test_a_call_appears_moves_and_is_counted_without_a_reload(page: Page, console: Console) -> None:

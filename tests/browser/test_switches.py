@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from console import words
-from tests.browser.test_live_page import ARGS, CHROMIUM, MAKE_USER, PASSWORD, ROOT, START_LIMIT_S, Console, shot
-from tests.redis_server import RedisServer
+from tests.browser.served import ROOT, START_LIMIT_S, Console, shot
 
 pytestmark = [pytest.mark.browser]
 LOOK = """
@@ -35,14 +29,6 @@ LONG_AGO = """
 from console.models import SwitchReport
 SwitchReport.objects.update(looked_at=now - timedelta(minutes=5))
 """
-
-
-def free_ports(count: int) -> list[int]:
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(server.getsockname()[1]) for server in servers]
-    for server in servers:
-        server.close()
-    return ports
 
 
 class Process:
@@ -64,57 +50,6 @@ class Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-@pytest.fixture(scope="module")
-def console() -> Iterator[Console]:
-    with (
-        tempfile.TemporaryDirectory(prefix="lifeline-browser-") as folder,
-        RedisServer(durable=True) as durable,
-        RedisServer(durable=False) as volatile,
-    ):
-        port, switch_port, bridge_port = free_ports(3)
-        (Path(folder) / "static").mkdir()
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("LIFELINE_", "DATABASE_URL"))}
-        env |= {
-            "DJANGO_SETTINGS_MODULE": "console.settings", "LIFELINE_DATA_DIR": folder, "LIFELINE_DEMO": "true",
-            "LIFELINE_REDIS_DURABLE_URL": durable.url, "LIFELINE_REDIS_VOLATILE_URL": volatile.url,
-            "LIFELINE_CELERY_BROKER_URL": f"redis+socket://{durable.socket}?virtual_host=0",
-            "LIFELINE_SWITCH_PORT": str(switch_port), "LIFELINE_ESL_PORT": str(bridge_port),
-        }  # fmt: skip
-        command = [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "console.asgi:application"]
-        served = Console(f"http://127.0.0.1:{port}", env, command, volatile)
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0", "--skip-checks"], cwd=ROOT, env=env, check=True)
-        served.python(MAKE_USER)
-        served.start()
-        try:
-            yield served
-        finally:
-            served.stop()
-
-
-@pytest.fixture
-def page(console: Console) -> Iterator[Page]:
-    if not CHROMIUM.exists():
-        pytest.skip("there is no chromium at /usr/bin/chromium")
-    errors: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGS))
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
-        context.set_default_timeout(10_000)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(console.url)
-        page.get_by_label("User name").fill("anna")
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Log in").click()
-        expect(page.locator("#connection")).to_have_text("Live")
-        page.evaluate("window.neverReloaded = true")
-        yield page
-        browser.close()
-    # Playwright leaves its loop as the thread's current one, which would trip the async tests that follow.
-    asyncio.set_event_loop(None)
-    assert errors == []
 
 
 def until_listening(port: int) -> None:

@@ -71,14 +71,6 @@ class Line(ABC):
         """A call arrives and is given to the ``socket`` at ``where`` (host list and mode). Its identifier."""
 
     @abstractmethod
-    async def arrive(self, destination: str) -> str:
-        """A call arrives for an extension of the deployed dialplan."""
-
-    @abstractmethod
-    def ring(self, destination: str, display_name: str) -> None:
-        """A caller of that name rings, as a telephone does. Whose call it is shows when it arrives."""
-
-    @abstractmethod
     async def dial_in(self) -> Peer:
         """A new connection to the control port, not yet authorised."""
 
@@ -138,6 +130,14 @@ class ControlledLine(Line):
         self.control, self.watch, self.folder = control, watch, folder
         self.control_place = place
         self.password = place[2]
+
+    @abstractmethod
+    async def arrive(self, destination: str) -> str:
+        """A call arrives for an extension of the deployed dialplan."""
+
+    @abstractmethod
+    def ring(self, destination: str, display_name: str) -> None:
+        """A caller of that name rings, as a telephone does. Whose call it is shows when it arrives."""
 
     async def dial_in(self) -> Peer:
         return Peer(*await asyncio.open_connection(*self.control_place[:2]))

@@ -94,12 +94,6 @@ class RecordedLine(Line):
         self._tasks = [asyncio.create_task(self._call(number, port)) for number in range(len(self.talks))]
         return self.talks[0].received()[0].headers["Unique-ID"]
 
-    async def arrive(self, destination: str) -> str:
-        raise NotImplementedError("no recording has the deployed dialplan")
-
-    def ring(self, destination: str, display_name: str) -> None:
-        raise NotImplementedError("no recording has the deployed dialplan")
-
     async def api(self, command: str) -> str:
         return ""  # whatever the caller or the control port did is in the recording
 
