@@ -13,6 +13,6 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["console", "callflows"])
 # A round that was not taken in time is not worth taking later.
 app.conf.beat_schedule = {
-    "settle-orphans": {"task": "console.settle_orphans", "schedule": 10.0, "options": {"expires": 9.0}},
+    "settle-orphans": {"task": "console.settle_orphans", "schedule": 3.0, "options": {"expires": 2.5}},
     "watch-switches": {"task": "console.watch_switches", "schedule": 10.0, "options": {"expires": 9.0}},
 }

@@ -19,6 +19,7 @@ from hdrh.histogram import HdrHistogram
 
 from ai_engine.circuits import operators
 from ai_engine.circuits.errors import CircuitError
+from ai_engine.circuits.guard import turns_name
 from ai_engine.circuits.states import CircuitView
 from ai_engine.management.commands.circuit import settings_engines
 from ai_engine.redis_clients import connect
@@ -37,6 +38,9 @@ HISTOGRAM_RANGE_MS = (1, 60_000)
 HISTOGRAM_DIGITS = 3
 
 
+TURNS_PREFIX = turns_name("")
+
+
 @dataclass(frozen=True, slots=True)
 class Percentiles:
     """Milliseconds; None when there was nothing to measure."""
@@ -51,6 +55,8 @@ class Percentiles:
 class Figures:
     """Calls that began, or failures that happened, since ``since`` (today, local midnight); live ones whenever they began.
 
+    ``bridges``: those that reported within three seconds. ``live_unwatched``: live calls that were last with another one, so that
+    what is known of them is old; 0 while the bridges are not known.
     ``recording_lag_s``: how long the oldest journal entry waits to be recorded. Beyond a second or two all the figures are
     older than they seem.
     """
@@ -58,6 +64,7 @@ class Figures:
     since: datetime
     live_calls: int
     live_in_fallback: int
+    live_unwatched: int
     ai_failures_failed_over: int
     ai_failures_dropped: int
     ai_failures_recovered: int
@@ -72,6 +79,7 @@ class Figures:
     latency_series: list[tuple[datetime, float | None, float | None]]
     circuits: list[CircuitView] | None
     workers: list[tuple[str, int, int]] | None
+    bridges: list[str] | None
     recording_lag_s: float | None
 
 
@@ -79,15 +87,41 @@ def figures(now: datetime | None = None) -> Figures:
     """Four queries and three questions to Redis. Raises what the database raises."""
     now = now or timezone.now()
     since = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    calls = _calls(since)
+    circuits = _circuits()
+    bridges = bridges_among(circuits)
+    calls = _calls(since, bridges)
     answers, series = _latency(now)
     return Figures(
         since=since, **calls, answer_ms=answers, latency_series=series,
-        circuits=_circuits(), workers=_workers(), recording_lag_s=_recording_lag_s(),
+        circuits=circuits, workers=_workers(), bridges=bridges, recording_lag_s=_recording_lag_s(),
     )  # fmt: skip
 
 
-def _calls(since: datetime) -> dict[str, int]:
+def bridges_alive() -> list[str] | None:
+    """The bridges that reported within three seconds; None when Redis cannot be asked."""
+    return bridges_among(_circuits())
+
+
+def bridges_among(circuits: list[CircuitView] | None) -> list[str] | None:
+    """Each bridge has a circuit of its own, which it reports as long as it lives."""
+    if circuits is None:
+        return None
+    return [view.name.removeprefix(TURNS_PREFIX) for view in circuits if view.name.startswith(TURNS_PREFIX)]
+
+
+def unwatched(bridges: list[str] | None) -> Q:
+    """Live calls whose bridge is gone, and that no person and no menu of the switch's is known to have."""
+    gone = Q(pk__isnull=True) if bridges is None else ~Q(bridge_id__in=["", *bridges])
+    return Q(ended_at__isnull=True) & gone & ~Q(mode__in=(Mode.AGENT.value, Mode.LAST_RESORT.value))
+
+
+def is_unwatched(call: Call, bridges: list[str] | None) -> bool:
+    """The same of one call."""
+    seen = call.mode in (Mode.AGENT.value, Mode.LAST_RESORT.value)
+    return bridges is not None and call.bridge_id not in ("", *bridges) and not seen and call.ended_at is None
+
+
+def _calls(since: datetime, bridges: list[str] | None) -> dict[str, int]:
     live = Q(ended_at__isnull=True)
     today = Q(started_at__gte=since)
     in_fallback = Q(mode__in=(Mode.FALLBACK.value, Mode.LAST_RESORT.value)) | Q(mode=Mode.AGENT.value, fell_back_at__isnull=False)
@@ -95,6 +129,7 @@ def _calls(since: datetime) -> dict[str, int]:
     found = Call.objects.annotate(own_incident=own_incident).filter(today | live).aggregate(
         live_calls=Count("pk", filter=live),
         live_in_fallback=Count("pk", filter=live & in_fallback),
+        live_unwatched=Count("pk", filter=unwatched(bridges)),
         sent_straight_to_menu=Count("pk", filter=today & Q(fell_back_reason__in=STRAIGHT, own_incident=False)),
         calls_total=Count("pk", filter=today),
         calls_ended=Count("pk", filter=today & ~live),

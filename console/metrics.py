@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 COUNTS = {
     "live_calls": "Calls on the line now.",
     "live_in_fallback": "Calls on the line now that are in the keypad menu, or with a person after it.",
+    "live_unwatched": "Calls on the line now as far as known, whose bridge is gone: they are looked up on the switch.",
     "ai_failures_failed_over": "Calls today in which the AI side failed and the caller was kept.",
     "ai_failures_dropped": "Calls today in which the AI side failed and the caller was lost.",
     "ai_failures_recovered": "Calls today in which the AI side failed and the same turn succeeded after all.",
@@ -67,6 +68,10 @@ class FiguresCollector(Collector):
         for view in found.circuits or ():
             circuits.add_metric([view.name, view.state.value], 1)
         yield circuits
+        bridges = GaugeMetricFamily("lifeline_bridge_up", "1 for a bridge that reported within three seconds.", labels=["bridge"])
+        for bridge_id in found.bridges or ():
+            bridges.add_metric([bridge_id], 1)
+        yield bridges
         workers = GaugeMetricFamily("lifeline_worker_turns", "Turns that a worker holds.", labels=["worker"])
         capacities = GaugeMetricFamily("lifeline_worker_capacity", "Turns that a worker can hold.", labels=["worker"])
         for worker_id, turns, capacity in found.workers or ():

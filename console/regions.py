@@ -21,7 +21,7 @@ from ai_engine.local.faults import Fault, current_fault
 from ai_engine.local.faults import Mode as FaultMode
 from console import switch_panel, words
 from console.chart import latency_chart
-from console.figures import LATENCY_MINUTES, Figures, figures
+from console.figures import LATENCY_MINUTES, Figures, figures, is_unwatched
 from console.models import Call
 from console.switch_panel import SwitchRow, TrialRow
 from console.trial_calls import LASTS_S
@@ -159,6 +159,7 @@ def fingerprint() -> object:
         figures_now.calls_total,
         None if circuits is None else [(c.name, c.state, c.failures, c.threshold, c.by, c.why, c.until) for c in circuits],
         figures_now.workers,
+        figures_now.bridges,
         _is_behind(figures_now),
         current_fault(settings.LIFELINE_DATA_DIR) if settings.LIFELINE_DEMO else None,
         Call.objects.filter(ended_at__isnull=True).aggregate(Max("last_event_at")),
@@ -171,13 +172,14 @@ def _is_behind(figures_now: Figures) -> bool:
 
 
 def _call_row(call: Call, sight: Sight, seen: Seen) -> CallRow:
+    lost_sight = is_unwatched(call, seen.figures.bridges)
     return CallRow(
         uuid=call.call_uuid,
         caller=call.caller or words.masked("") if sight.caller else words.masked(call.caller),
         flow=f"{words.plain(call.flow_slug)} v{call.flow_version}",
         step=words.step(call.step) or "Just connected",
-        badge=BADGES.get(call.mode, "ai"),
-        mode=words.MODES.get(call.mode, call.mode),
+        badge="open" if lost_sight else BADGES.get(call.mode, "ai"),
+        mode="Bridge gone" if lost_sight else words.MODES.get(call.mode, call.mode),
         words=call.last_transcript,
         since_ms=int(call.started_at.timestamp() * 1000),
         lasted=words.duration(seen.at - call.started_at.timestamp()),

@@ -10,8 +10,10 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
+from console.figures import bridges_alive, is_unwatched, unwatched
 from console.lost_calls import LAST_RESORT_EXTENSIONS, end_found_gone, found_in_last_resort
 from console.models import Call
 from console.recorder import is_behind
@@ -25,6 +27,8 @@ log = structlog.get_logger(__name__)
 # Longer than any prompt or menu, and than the 20 s within which a dead bridge's spool is adopted: what is looked up then
 # has most likely lost its bridge. A call placed beside the switch that is asked (a second simulator) stays out of it too.
 SILENT_S = 90
+# With the bridge known to be gone it takes no longer than until another has adopted its spool.
+BRIDGE_GONE_S = 30
 # A call of a live bridge is seldom silent for as long as this; the look at the list costs one question for all of them.
 LISTED_AFTER_S = 10
 # Each is a question of its own, and a round must be over before the next begins; the next takes the rest.
@@ -50,8 +54,9 @@ def settle_orphans() -> int:
     Nothing is guessed while a switch is away, nor while the journal waits to be recorded: the end may be in it.
     """
     now = timezone.now()
-    quiet = Call.objects.filter(ended_at__isnull=True, last_event_at__lt=now - timedelta(seconds=LISTED_AFTER_S))
-    calls = list(quiet.order_by("last_event_at"))
+    bridges = bridges_alive()
+    quiet = Q(ended_at__isnull=True, last_event_at__lt=now - timedelta(seconds=LISTED_AFTER_S))
+    calls = list(Call.objects.filter(quiet | unwatched(bridges)).order_by("last_event_at"))
     if not calls or not _journal_is_recorded():
         return 0
     controls = [control_of(switch) for switch in switches()]
@@ -59,13 +64,17 @@ def settle_orphans() -> int:
         # One question to each rules out all that talk to a person for long; the list of channels alone is no proof.
         listed = {channel.uuid: channel for control in controls for channel in control.channels()}
         _note_last_resort(calls, listed, now)
-        silent_before = now - timedelta(seconds=SILENT_S)
-        orphans = [call for call in calls if call.last_event_at < silent_before or call.mode == Mode.LAST_RESORT.value]
-        unlisted = [call for call in orphans if call.call_uuid not in listed]
+        unlisted = [call for call in calls if call.call_uuid not in listed and _is_due(call, bridges, now)]
         return sum(_settle(controls, call) for call in unlisted[:MOST])
     except SwitchControlError as error:
         log.warning("orphaned calls cannot be looked up", error=str(error))
         return 0
+
+
+def _is_due(call: Call, bridges: list[str] | None, now: datetime) -> bool:
+    """Whether a call that no switch lists should have been heard of by now."""
+    limit_s = BRIDGE_GONE_S if is_unwatched(call, bridges) else SILENT_S
+    return call.mode == Mode.LAST_RESORT.value or call.last_event_at < now - timedelta(seconds=limit_s)
 
 
 def _note_last_resort(calls: Sequence[Call], listed: Mapping[str, Channel], now: datetime) -> None:

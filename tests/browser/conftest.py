@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.served import ARGS, CHROMIUM, MAKE_USER, PASSWORD, ROOT, Console, free_ports
+from tests.console.journal import report_bridge
 from tests.redis_server import RedisServer
 
 
@@ -38,6 +39,7 @@ def console() -> Iterator[Console]:
         subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0", "--skip-checks"], cwd=ROOT, env=env, check=True)
         served.python(MAKE_USER)
         served.start()
+        report_bridge(durable.url)
         try:
             yield served
         finally:

@@ -90,18 +90,18 @@ def test_a_call_appears_moves_and_is_counted_without_a_reload(page: Page, consol
 
 def test_an_operator_opens_a_circuit_with_a_reason_and_sees_it_held(page: Page, console: Console) -> None:
     hold = "from ai_engine.circuits import operators\nfrom django.conf import settings\n"
-    hold += "operators.force('turns', 'forced_closed', 'ben', 'trial', redis_url=settings.LIFELINE_REDIS_DURABLE_URL)"
+    hold += "operators.force('turns:bridge-1', 'forced_closed', 'ben', 'trial', redis_url=settings.LIFELINE_REDIS_DURABLE_URL)"
     console.python(hold.replace("'forced_closed'", "operators.CircuitState.FORCED_CLOSED"))
-    circuit = page.locator("#circuit-turns")
+    circuit = page.locator('[id="circuit-turns:bridge-1"]')
     expect(circuit).to_contain_text("Held closed by ben: trial, until released")
     page.locator("#why").fill("vendor at work")
     page.locator("#minutes").fill("30")
     circuit.get_by_role("button", name="Open").click()
-    expect(page.locator("#circuit-answer")).to_have_text("Confirmed: turns held open.")
+    expect(page.locator("#circuit-answer")).to_have_text("Confirmed: turns:bridge-1 held open.")
     expect(circuit).to_contain_text("Held open by anna: vendor at work, until")
     shot(page, "held-light")
     circuit.get_by_role("button", name="Automatic").click()
-    expect(page.locator("#circuit-answer")).to_have_text("Confirmed: turns automatic again.")
+    expect(page.locator("#circuit-answer")).to_have_text("Confirmed: turns:bridge-1 automatic again.")
     assert page.evaluate("window.neverReloaded")
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from ai_engine.circuits import keys
+from ai_engine.circuits.guard import turns_name
+from ai_engine.circuits.states import CircuitState, CircuitView
 from ai_engine.redis_clients import connect
 from esl_bridge.journal.events import (
     FIELD,
@@ -69,6 +74,15 @@ def whole_call(boot: Boot, call_uuid: str, outcome: Outcome | None, *, reason: F
         events += [closed(outcome, incident)]
     events.append(CallEnded("NORMAL_CLEARING", "caller"))
     return [boot.entry(event, call_uuid) for event in events]
+
+
+def report_bridge(url: str, bridge_id: str = "bridge-1") -> None:
+    """As a bridge does every second: its own circuit. That of a real one expires after three."""
+    name = turns_name(bridge_id)
+    view = CircuitView(name, "turns", CircuitState.CLOSED, 0, 3)
+    with connect(url) as client:
+        client.sadd(keys.LOCALS, name)
+        client.set(keys.local_key(name), msgspec.json.encode(view), px=600_000)
 
 
 def send(url: str, *batches: list[Entry]) -> None:

@@ -14,6 +14,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from ai_engine.circuits import keys
+from ai_engine.circuits.guard import turns_name
 from ai_engine.redis_clients import connect
 from console import tasks
 from console.figures import figures
@@ -23,7 +25,7 @@ from console.models import Call, Incident
 from console.recorder import Recorder
 from esl_bridge.control import Channel, SwitchAwayError
 from esl_bridge.journal.events import FIELD, JOURNAL_STREAM, CallEnded, FallbackReason, Mode, Outcome, StepEntered, encode_batch
-from tests.console.journal import Boot, closed, opened, send, started, whole_call
+from tests.console.journal import Boot, closed, opened, report_bridge, send, started, whole_call
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -239,12 +241,38 @@ def test_a_call_whose_end_was_told_late_was_not_lost(
     assert dict(Incident.objects.values_list("kind", "outcome")) == {"refused": "recovered"}
 
 
-def test_a_call_that_spoke_lately_is_not_looked_up(orphan: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    Call.objects.update(last_event_at=timezone.now() - timedelta(seconds=tasks.SILENT_S - 5))
+@pytest.mark.parametrize(
+    ("bridge_lives", "silent_s", "asked"),
+    [(True, tasks.SILENT_S - 5, False), (True, tasks.SILENT_S + 5, True), (False, tasks.BRIDGE_GONE_S - 5, False),
+     (False, tasks.BRIDGE_GONE_S + 5, True)],
+)  # fmt: skip
+def test_a_call_that_spoke_lately_is_not_looked_up_and_sooner_without_its_bridge(
+    orphan: Call, durable_redis: str, monkeypatch: pytest.MonkeyPatch, bridge_lives: bool, silent_s: int, asked: bool
+) -> None:
+    if bridge_lives:
+        report_bridge(durable_redis)
+    Call.objects.update(last_event_at=timezone.now() - timedelta(seconds=silent_s))
     switch = FakeSwitch(exists=False)
     monkeypatch.setattr(tasks, "control_of", switch)
+    assert tasks.settle_orphans() == int(asked)
+    assert bool(switch.asked) is asked
+
+
+def test_a_call_whose_bridge_is_gone_is_found_in_the_last_resort_at_the_next_look(
+    orphan: Call, durable_redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Call.objects.update(last_event_at=timezone.now())
+    monkeypatch.setattr(tasks, "control_of", FakeSwitch(listed=(orphan.call_uuid,), destination="ll-last-resort"))
+    report_bridge(durable_redis)
     assert tasks.settle_orphans() == 0
-    assert switch.asked == []
+    assert Call.objects.get().mode == "ai", "its bridge lives, and the call may be on its way through"
+    report_bridge(durable_redis, "bridge-2")
+    with connect(durable_redis) as client:
+        client.delete(keys.local_key(turns_name("bridge-1")))
+    assert figures().live_unwatched == 1
+    tasks.settle_orphans()
+    assert Call.objects.get().mode == "last_resort"
+    assert figures().live_unwatched == 0
 
 
 def test_calls_that_the_switch_lists_cost_no_question_each(orphan: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ from console.chart import latency_chart
 from console.live import coalescer
 from console.models import Call, Incident, JournalLine, OperatorAction, Turn
 from esl_bridge.journal.events import FIELD, JOURNAL_STREAM
+from tests.console.journal import report_bridge
 from tests.redis_server import RedisServer
 
 PUSH_LIMIT_S = 5.0
@@ -94,6 +95,23 @@ def test_logging_in_leads_to_the_live_page() -> None:
     answer = client.post("/login/", {"username": user.username, "password": "a long enough one"})
     assert answer["Location"] == "/"
     assert "Nobody is on the line" in text(client, "/")
+
+
+@pytest.mark.django_db
+def test_with_no_bridge_the_page_says_so_and_what_it_shows_of_its_calls_is_marked_as_old(settings) -> None:
+    make_call(bridge_id="bridge-1")
+    client = browser_of("view_call")
+    page = text(client, "/")
+    assert "No bridge is running" in page
+    assert "1 call below was with a bridge that is gone" in page
+    assert "Bridge gone" in page
+    report_bridge(settings.LIFELINE_REDIS_DURABLE_URL, "bridge-1")
+    page = text(client, "/")
+    assert "No bridge is running" not in page
+    assert "Bridge gone" not in page
+    report_bridge(settings.LIFELINE_REDIS_DURABLE_URL, "bridge-2")
+    make_call(call_uuid="elsewhere", bridge_id="bridge-3")
+    assert "1 call below was with a bridge that is gone" in text(client, "/")
 
 
 @pytest.mark.django_db
