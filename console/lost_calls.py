@@ -42,7 +42,7 @@ def found_in_last_resort(call: Call, destination: str, application: str, at: dat
     if call.mode == Mode.LAST_RESORT.value:
         return
     unheard = Call.objects.filter(pk=call.pk, ended_at__isnull=True, last_event_at=call.last_event_at)
-    if not unheard.update(mode=Mode.LAST_RESORT.value, step=destination[:80]):
+    if not unheard.update(mode=Mode.LAST_RESORT.value, step=Mode.LAST_RESORT.value):
         return
     incident = _incident(call, "no_bridge")
     incident.outcome, incident.closed_at = Outcome.FAILED_OVER.value, at

@@ -93,13 +93,20 @@ def plain(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+STEPS = {
+    "person": "Connects to a person",
+    "intent": "Asks what it is about",
+    "last_resort": "In the telephone switch’s own menu",
+}
+
+
 def step(name: str) -> str:
     """Where a call is. The bridge names steps ``slot:account``, ``action:balance``, ``outcome:balance``, ``greeting``…"""
     part, _, of = name.partition(":")
     sentence = {"slot": "Asks for", "action": "Carries out", "outcome": "Tells the outcome of"}.get(part)
     if sentence and of:
         return f"{sentence} {plain(of).lower()}"
-    return {"person": "Connects to a person", "intent": "Asks what it is about"}.get(name, plain(name))
+    return STEPS.get(name, plain(name))
 
 
 def masked(caller: str) -> str:

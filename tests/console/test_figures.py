@@ -122,11 +122,13 @@ def test_with_redis_away_circuits_and_workers_are_not_known(records: None, setti
     assert found.ai_failures_failed_over == 2
 
 
-def test_the_table_names_every_figure_and_circuit(records: None) -> None:
+def test_the_table_names_every_figure_and_circuit(records: None, durable_redis: str) -> None:
+    report_bridge(durable_redis)
     out = StringIO()
     call_command("figures", stdout=out)
     lines = out.getvalue().splitlines()
     assert "ai_failures_failed_over  2" in lines
+    assert [line.split() for line in lines if line.startswith("bridges")] == [["bridges", "bridge-1"]]
     assert any(line.startswith("circuits") and "local-stt" in line for line in lines)
     assert {line.split()[0] for line in lines} == {field.name for field in fields(figures())}
 
@@ -193,7 +195,7 @@ def test_a_call_seen_in_the_last_resort_failed_over_and_what_was_open_with_it(
     monkeypatch.setattr(tasks, "control_of", switch)
     assert tasks.settle_orphans() == 0
     orphan.refresh_from_db()
-    assert (orphan.mode, orphan.step, orphan.ended_at) == ("last_resort", "ll-last-resort", None)
+    assert (orphan.mode, orphan.step, orphan.ended_at) == ("last_resort", "last_resort", None)
     assert Incident.objects.get(kind="no_bridge").outcome == "failed_over"
     monkeypatch.setattr(tasks, "control_of", FakeSwitch(exists=False))
     assert tasks.settle_orphans() == 1

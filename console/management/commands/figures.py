@@ -47,8 +47,10 @@ def _shown(value: Any) -> list[str]:
             return ["not known"]
         case []:
             return ["none"]
+        case [[*_], *_]:
+            return [_minute(*one) for one in value]
         case list():
-            return [" ".join(_shown(one)) for one in value] if isinstance(value[0], dict) else [_minute(*one) for one in value]
+            return [" ".join(_shown(one)) for one in value]
         case dict():
             return ["  ".join(f"{name} {one}" for name, one in value.items() if one not in (None, ""))]
         case _:
