@@ -71,8 +71,32 @@ class AudioChunk(msgspec.Struct, frozen=True, array_like=True):
     end: bool = False
 
 
+class Usage(msgspec.Struct, frozen=True):
+    """What was used of an engine. ``tokens_read`` includes ``tokens_cached``; both by the provider's own figures."""
+
+    tokens_read: int = 0
+    tokens_cached: int = 0
+    tokens_written: int = 0
+    characters: int = 0
+    heard_s: float = 0.0
+
+    def plus(self, other: Usage) -> Usage:
+        return Usage(
+            self.tokens_read + other.tokens_read,
+            self.tokens_cached + other.tokens_cached,
+            self.tokens_written + other.tokens_written,
+            self.characters + other.characters,
+            self.heard_s + other.heard_s,
+        )
+
+
 class StageTiming(msgspec.Struct, frozen=True):
-    """What one engine did for one stage of one turn. Times in milliseconds; ``kind`` is empty when it succeeded."""
+    """What one engine did for one stage of one turn. Times in milliseconds; ``kind`` is empty when it succeeded.
+
+    ``queue_ms``: waited for a place at the engine (its limits), before ``total_ms`` begins. ``connect_ms``: None on a
+    connection that was there. ``cache``: what answered instead of an engine (``engine`` is empty then). ``cost`` is in the
+    operator's currency.
+    """
 
     stage: str
     engine: str
@@ -81,6 +105,11 @@ class StageTiming(msgspec.Struct, frozen=True):
     first_byte_ms: float | None = None
     kind: str = ""
     probe: bool = False
+    queue_ms: float = 0.0
+    connect_ms: float | None = None
+    cache: str = ""
+    usage: Usage = Usage()
+    cost: float = 0.0
 
 
 class MediaConnected(msgspec.Struct, frozen=True, tag=True):

@@ -15,6 +15,7 @@ from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.states import CircuitState, Permit, Verdict
 from ai_engine.engines.build import Engines
 from ai_engine.engines.roles import Context, LanguageUnderstanding, SpeechToText, TextToSpeech
+from ai_engine.engines.trace import Trace
 from ai_engine.errors import EmptyAnswerError, EngineError, Kind
 from ai_engine.messages import AUDIO_RATE_HZ, CHUNK_MS
 from callflows.definition.flow import FlowVersion, Snapshot
@@ -91,7 +92,7 @@ class Prober:
         flow = self._flow()
         words = UTTERANCE if flow is None or not flow.intents else (*flow.intents[0].utterances, UTTERANCE)[0]
         pcm = await self._rendered(words)
-        async with engine.open("en" if flow is None else flow.language, lambda _words: None) as stream:
+        async with engine.open("en" if flow is None else flow.language, lambda _words: None, Trace()) as stream:
             for start in range(0, len(pcm), _CHUNK_BYTES):
                 await stream.send(pcm[start : start + _CHUNK_BYTES])
             heard = await stream.finish()
@@ -103,12 +104,12 @@ class Prober:
         if flow is None or not flow.intents:
             return  # Without a flow no turn asks this engine either; the first one will.
         words = (*flow.intents[0].utterances, UTTERANCE)[0]
-        await engine.understand(words, Context(flow, flow.language, "intent"))
+        await engine.understand(words, Context(flow, flow.language, "intent"), Trace())
 
     async def _probe_tts(self, engine: TextToSpeech) -> None:
         flow = self._flow()
         language, voice = ("en", "en-us") if flow is None else (flow.language, flow.voice)
-        await engine.speak(SENTENCE, language, voice, lambda: None)
+        await engine.speak(SENTENCE, language, voice, Trace())
 
     def _flow(self) -> FlowVersion | None:
         return next(iter(self._snapshot().flows), None)

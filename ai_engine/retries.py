@@ -18,6 +18,7 @@ import structlog
 from ai_engine.circuits.guard import Guard
 from ai_engine.circuits.states import Permit, Verdict
 from ai_engine.engines.config import EngineConfig, Stage
+from ai_engine.engines.trace import Trace
 from ai_engine.errors import EngineError, Kind, SlowEngineError
 from ai_engine.messages import StageTiming
 
@@ -53,22 +54,6 @@ def attempt_limit_s(left_s: float, total_s: float, *, another: bool) -> float:
     return min(left_s, total_s)
 
 
-class FirstByte:
-    """When an engine's first byte came, for the record; the attempt marks it."""
-
-    def __init__(self) -> None:
-        self.started_at = time.perf_counter()
-        self.ms: float | None = None
-
-    def restart(self) -> None:
-        self.started_at = time.perf_counter()
-        self.ms = None
-
-    def mark(self) -> None:
-        if self.ms is None:
-            self.ms = (time.perf_counter() - self.started_at) * 1000
-
-
 class StageResult(msgspec.Struct, Generic[T]):
     """What a stage came to: a value, or the last engine's error; and one timing for each engine that was tried."""
 
@@ -86,7 +71,7 @@ async def run_stage(
     engines: Sequence[E],
     guard_of: Callable[[str], Guard],
     left_s: Callable[[], float],
-    attempt: Callable[[E, FirstByte], Awaitable[T]],
+    attempt: Callable[[E, Trace], Awaitable[T]],
     *,
     open_ended: bool = False,
 ) -> StageResult[T]:
@@ -127,10 +112,10 @@ class _Trial(Generic[E]):
         self._total_s = math.inf if open_ended else engine.config.total_s
         self._attempts = 0
         self._started_at = time.perf_counter()
-        self._first_byte = FirstByte()
+        self._trace = Trace()
 
     async def run(
-        self, left_s: Callable[[], float], attempt: Callable[[E, FirstByte], Awaitable[T]]
+        self, left_s: Callable[[], float], attempt: Callable[[E, Trace], Awaitable[T]]
     ) -> tuple[T | None, EngineError | None]:
         verdict, kind = Verdict.ABANDONED, ""
         try:
@@ -155,13 +140,13 @@ class _Trial(Generic[E]):
             self._guard.record(self._permit, verdict, kind)
 
     async def _once(
-        self, limit_s: float, attempt: Callable[[E, FirstByte], Awaitable[T]]
+        self, limit_s: float, attempt: Callable[[E, Trace], Awaitable[T]]
     ) -> tuple[T | None, EngineError | None]:
         self._attempts += 1
-        self._first_byte.restart()
+        self._trace.restart()
         try:
             async with asyncio.timeout(limit_s):
-                return await attempt(self._engine, self._first_byte), None
+                return await attempt(self._engine, self._trace), None
         except TimeoutError:
             return None, SlowEngineError(Kind.TIMEOUT, f"not within {limit_s:.1f} s")
         except EngineError as error:
@@ -173,6 +158,9 @@ class _Trial(Generic[E]):
             engine=self._engine.config.name,
             attempts=self._attempts,
             total_ms=round((time.perf_counter() - self._started_at) * 1000, 1),
-            first_byte_ms=None if self._first_byte.ms is None else round(self._first_byte.ms, 1),
+            first_byte_ms=self._trace.first_byte_ms,
             kind="" if error is None else error.kind.value,
+            connect_ms=self._trace.connect_ms,
+            usage=self._trace.usage,
+            cost=self._engine.config.price.of(self._trace.usage),
         )

@@ -22,6 +22,7 @@ from ai_engine.engines.roles import (
     TextToSpeech,
     Understanding,
 )
+from ai_engine.engines.trace import Trace
 from ai_engine.errors import EmptyAnswerError, Kind
 from ai_engine.messages import (
     AudioChunk,
@@ -33,7 +34,7 @@ from ai_engine.messages import (
     TurnRequest,
 )
 from ai_engine.recording import Outlet, Partials, Recording, TurnClock
-from ai_engine.retries import FirstByte, StageResult, run_stage
+from ai_engine.retries import StageResult, run_stage
 from callflows.definition.flow import FlowVersion
 
 INTENT = "intent"
@@ -99,22 +100,22 @@ class Turn:
         self._timings += heard.timings
         return heard
 
-    async def _recognise(self, engine: SpeechToText, first_byte: FirstByte) -> Heard:
+    async def _recognise(self, engine: SpeechToText, trace: Trace) -> Heard:
         any_partial = False
 
         def on_partial(transcript: str) -> None:
             nonlocal any_partial
             any_partial = True
-            first_byte.mark()
+            trace.first_byte()
             self._partials.hear(transcript)
 
-        async with engine.open(self._request.language, on_partial) as stream:
+        async with engine.open(self._request.language, on_partial, trace) as stream:
             if await self._stream_to(stream):
                 self._clock.speech_ended()
                 await self._outlet.tell(SpeechEnded(self._request.call_uuid, self._request.turn, "engine"))
             async with asyncio.timeout(engine.config.total_s):
                 heard = await stream.finish()
-        first_byte.mark()
+        trace.first_byte()
         knows_nothing = not heard.transcript and not heard.engine_heard and not any_partial
         if knows_nothing and self._recording.voiced_ms() >= VOICE_MS:
             raise EmptyAnswerError(Kind.EMPTY, "no words although the caller spoke")
@@ -148,9 +149,9 @@ class Turn:
         request = self._request
         context = Context(self._flow, request.language, request.expect, request.history)
 
-        async def attempt(engine: LanguageUnderstanding, first_byte: FirstByte) -> Understanding:
-            understood = await engine.understand(transcript, context)
-            first_byte.mark()
+        async def attempt(engine: LanguageUnderstanding, trace: Trace) -> Understanding:
+            understood = await engine.understand(transcript, context, trace)
+            trace.first_byte()
             return understood
 
         meant = await run_stage(Stage.NLU, self._engines.nlu, self._guard_of, self._clock.left_s, attempt)
@@ -158,8 +159,8 @@ class Turn:
         return meant
 
     async def _speak(self, reply: str) -> StageResult[bytes]:
-        async def attempt(engine: TextToSpeech, first_byte: FirstByte) -> bytes:
-            return await engine.speak(reply, self._request.language, self._flow.voice, first_byte.mark)
+        async def attempt(engine: TextToSpeech, trace: Trace) -> bytes:
+            return await engine.speak(reply, self._request.language, self._flow.voice, trace)
 
         spoken = await run_stage(Stage.TTS, self._engines.tts, self._guard_of, self._clock.left_s, attempt)
         self._timings += spoken.timings

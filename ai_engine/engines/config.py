@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
+from ai_engine.engines.trace import Price
 from ai_engine.errors import BadEngineConfigError
 
 SECRET_PREFIX = "LIFELINE_SECRET_"
@@ -26,6 +27,16 @@ class Stage(StrEnum):
 class EngineKind(StrEnum):
     VOSK = "vosk"
     OPENAI = "openai"
+    DEEPGRAM = "deepgram"
+    ANTHROPIC = "anthropic"
+
+
+SERVES: dict[EngineKind, frozenset[Stage]] = {
+    EngineKind.VOSK: frozenset({Stage.STT}),
+    EngineKind.OPENAI: frozenset(Stage),
+    EngineKind.DEEPGRAM: frozenset({Stage.STT}),
+    EngineKind.ANTHROPIC: frozenset({Stage.NLU}),
+}
 
 
 class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,7 +44,10 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``rate_hz`` is the sample rate of the audio that a speech engine returns; ``http2_cleartext`` speaks HTTP/2 without
     TLS to an ``http://`` address (prior knowledge), which the local engine does and most other servers do not.
-    ``first_byte_s``: silence for this long is a failure. ``total_s``: so is an answer that drips.
+    ``first_byte_s``: silence for this long is a failure. ``total_s``: so is an answer that drips. ``failures`` in a row
+    open its circuit for ``open_s``; 0 means the setting of all. ``concurrency`` requests at once and ``per_second`` begun
+    are the provider's limits as we keep them; 0 means none. A request may wait for its place only as long as it may wait
+    for its first byte.
     """
 
     name: str
@@ -47,6 +61,11 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     http2_cleartext: bool = False
     first_byte_s: float = 1.2
     total_s: float = 2.0
+    failures: int = 0
+    open_s: float = 0.0
+    concurrency: int = 0
+    per_second: float = 0.0
+    price: Price = Price()
 
     def secret_value(self, environ: Mapping[str, str] | None = None) -> str:
         """Empty when the engine needs none. Raises :class:`BadEngineConfigError` when it is named but not set."""
@@ -92,12 +111,18 @@ def _check(engines: Sequence[EngineConfig]) -> None:
         seen.add(engine.name)
         if engine.secret and not engine.secret.startswith(SECRET_PREFIX):
             raise BadEngineConfigError(f"engine {engine.name}: a secret's name begins with {SECRET_PREFIX}")
-        schemes = ("ws://", "wss://") if engine.kind is EngineKind.VOSK else ("http://", "https://")
+        schemes = ("ws://", "wss://") if engine.kind in (EngineKind.VOSK, EngineKind.DEEPGRAM) else ("http://", "https://")
         if not engine.url.startswith(schemes):
             raise BadEngineConfigError(f"engine {engine.name}: {engine.kind} needs a {' or '.join(schemes)} address")
-        if (engine.kind is EngineKind.VOSK) != (engine.stage is Stage.STT):
+        if engine.stage not in SERVES[engine.kind]:
             raise BadEngineConfigError(f"engine {engine.name}: {engine.kind} cannot serve the stage {engine.stage}")
         if not 8000 <= engine.rate_hz <= 48000:
             raise BadEngineConfigError(f"engine {engine.name}: rate_hz is {engine.rate_hz}, use 8000 to 48000")
+        if engine.failures not in (0, 3, 4, 5):
+            raise BadEngineConfigError(f"engine {engine.name}: failures is {engine.failures}, use 3 to 5, or 0 for the setting")
+        if not 0 <= engine.open_s <= 3600:
+            raise BadEngineConfigError(f"engine {engine.name}: open_s is {engine.open_s:g}, use up to 3600, or 0 for the setting")
+        if engine.concurrency < 0 or engine.per_second < 0:
+            raise BadEngineConfigError(f"engine {engine.name}: concurrency and per_second are 0 (no limit) or more")
         if not 0 < engine.first_byte_s <= engine.total_s <= 30:
             raise BadEngineConfigError(f"engine {engine.name}: 0 < first_byte_s <= total_s <= 30 must hold")

@@ -5,7 +5,6 @@ Owns the two requests and reading their answers; the connection pool and its err
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import cast
 
 import msgspec
@@ -16,7 +15,8 @@ from ai_engine.engines import prompt
 from ai_engine.engines.audio import rendered
 from ai_engine.engines.config import EngineConfig
 from ai_engine.engines.http_pool import HttpPool
-from ai_engine.engines.roles import Context, Understanding
+from ai_engine.engines.roles import Context, OnSentence, Understanding
+from ai_engine.engines.trace import Trace
 from ai_engine.errors import EmptyAnswerError, Kind, TransientEngineError
 
 # An answer is a short JSON object, before which a reasoning model may think a little; more would be too late anyway.
@@ -44,7 +44,9 @@ class OpenAIUnderstanding:
         self.config = config
         self._http = HttpPool(config)
 
-    async def understand(self, transcript: str, context: Context) -> Understanding:
+    async def understand(
+        self, transcript: str, context: Context, trace: Trace, on_sentence: OnSentence | None = None
+    ) -> Understanding:
         schema = JSONSchema(name="answer", strict=True, schema=prompt.answer_schema(context.flow))
         async with self._http.client() as client:
             raw = await client.chat.completions.with_raw_response.create(
@@ -66,7 +68,7 @@ class OpenAISpeech:
         self.config = config
         self._http = HttpPool(config)
 
-    async def speak(self, text: str, language: str, voice: str, on_first_byte: Callable[[], None]) -> bytes:
+    async def speak(self, text: str, language: str, voice: str, trace: Trace) -> bytes:
         audio = bytearray()
         async with (
             self._http.client() as client,
@@ -83,7 +85,7 @@ class OpenAISpeech:
                 raise TransientEngineError(Kind.GARBAGE, "not audio")
             async for piece in response.iter_bytes():
                 if not audio:
-                    on_first_byte()
+                    trace.first_byte()
                 audio += piece
                 if len(audio) > MAX_AUDIO_BYTES:
                     raise TransientEngineError(Kind.GARBAGE, "more than a minute of audio")

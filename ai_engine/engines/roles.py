@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from ai_engine.engines.config import EngineConfig
+from ai_engine.engines.trace import Trace
 from ai_engine.messages import Exchange
 from callflows.definition.flow import FlowVersion
 
@@ -33,6 +34,10 @@ class Understanding(msgspec.Struct, frozen=True):
     confidence: float
     slots: dict[str, str]
     reply: str
+
+
+OnSentence = Callable[[Understanding], None]
+"""What is understood so far; its ``reply`` is the one new sentence."""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -57,18 +62,25 @@ class SpeechStream(Protocol):
 class SpeechToText(Protocol):
     config: EngineConfig
 
-    def open(self, language: str, on_partial: Callable[[str], None]) -> AbstractAsyncContextManager[SpeechStream]:
+    def open(
+        self, language: str, on_partial: Callable[[str], None], trace: Trace
+    ) -> AbstractAsyncContextManager[SpeechStream]:
         """``on_partial`` is called with everything heard so far, whenever that changes."""
 
 
 class LanguageUnderstanding(Protocol):
     config: EngineConfig
 
-    async def understand(self, transcript: str, context: Context) -> Understanding: ...
+    async def understand(
+        self, transcript: str, context: Context, trace: Trace, on_sentence: OnSentence | None = None
+    ) -> Understanding:
+        """``on_sentence`` is called for each sentence of the reply as soon as it is there, before the rest is; an engine
+        that answers at once may leave it uncalled. The result's ``reply`` is the whole reply all the same.
+        """
 
 
 class TextToSpeech(Protocol):
     config: EngineConfig
 
-    async def speak(self, text: str, language: str, voice: str, on_first_byte: Callable[[], None]) -> bytes:
+    async def speak(self, text: str, language: str, voice: str, trace: Trace) -> bytes:
         """PCM at 8000 Hz, never empty and never silent."""

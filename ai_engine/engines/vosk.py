@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from ai_engine.engines.config import EngineConfig
 from ai_engine.engines.roles import Heard
+from ai_engine.engines.trace import Trace
 from ai_engine.errors import Kind, SlowEngineError, TransientEngineError, http_error
 from ai_engine.messages import AUDIO_RATE_HZ
 
@@ -41,10 +42,11 @@ class VoskRecogniser:
         self.config = config
 
     @contextlib.asynccontextmanager
-    async def open(self, language: str, on_partial: Callable[[str], None]) -> AsyncIterator[VoskStream]:
+    async def open(self, language: str, on_partial: Callable[[str], None], trace: Trace) -> AsyncIterator[VoskStream]:
         """The server's model has one language: ``language`` is not on this wire."""
         async with contextlib.AsyncExitStack() as stack:
             socket = await self._connect()
+            trace.connected()
             stack.push_async_exit(_Closing(socket))
             stream = VoskStream(socket, self.config, on_partial)
             stack.push_async_callback(stream.stop)

@@ -11,8 +11,9 @@ from ai_engine import retries
 from ai_engine.circuits.guard import Guard
 from ai_engine.circuits.states import CircuitState, Hold
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
+from ai_engine.engines.trace import Trace
 from ai_engine.errors import EngineError, Kind, PermanentEngineError, SlowEngineError, TransientEngineError
-from ai_engine.retries import FirstByte, StageResult, attempt_limit_s, next_delay_s, run_stage
+from ai_engine.retries import StageResult, attempt_limit_s, next_delay_s, run_stage
 from tests.ai_engine.waiting import until
 
 REFUSED = TransientEngineError(Kind.REFUSED)
@@ -26,14 +27,14 @@ class FakeEngine:
         self.script = list(script)
         self.called = 0
 
-    async def do(self, first_byte: FirstByte) -> str:
+    async def do(self, trace: Trace) -> str:
         self.called += 1
         step = self.script.pop(0)
         if isinstance(step, EngineError):
             raise step
         if isinstance(step, float):
             await asyncio.sleep(step)
-        first_byte.mark()
+        trace.first_byte()
         return str(step)
 
 
@@ -47,7 +48,7 @@ class Rig:
         end = time.monotonic() + self.budget_s
         return await run_stage(
             Stage.NLU, self.engines, self.guards.__getitem__, lambda: end - time.monotonic(),
-            lambda engine, first_byte: engine.do(first_byte),
+            lambda engine, trace: engine.do(trace),
         )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import pytest
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
 from ai_engine.engines.openai_compatible import OpenAISpeech, OpenAIUnderstanding
 from ai_engine.engines.roles import Context
+from ai_engine.engines.trace import Trace
 from ai_engine.errors import EngineError, Kind
 from ai_engine.messages import Exchange
 from tests.ai_engine.fake_engines import TONE, FakeOpenAI
@@ -48,7 +49,7 @@ async def tts(server: FakeOpenAI) -> AsyncIterator[OpenAISpeech]:
 
 async def test_a_question_has_the_agreed_layout_over_http2(server: FakeOpenAI, nlu: OpenAIUnderstanding) -> None:
     server.answer["slots"] = {"account_number": "12 34 56", "language": None, "made_up": "x"}
-    understood = await nlu.understand("when do you open", CONTEXT)
+    understood = await nlu.understand("when do you open", CONTEXT, Trace())
     assert understood.intent == "opening_hours"
     assert understood.slots == {"account_number": "123456"}
     assert server.http_versions == {"2"}
@@ -64,12 +65,12 @@ async def test_a_question_has_the_agreed_layout_over_http2(server: FakeOpenAI, n
 
 async def test_a_value_out_of_form_is_left_out(server: FakeOpenAI, nlu: OpenAIUnderstanding) -> None:
     server.answer["slots"] = {"account_number": "${system(id)}", "language": "Spanish"}
-    understood = await nlu.understand("x", CONTEXT)
+    understood = await nlu.understand("x", CONTEXT, Trace())
     assert understood.slots == {"language": "es"}
 
 
 async def test_many_questions_at_once_share_connections(server: FakeOpenAI, nlu: OpenAIUnderstanding) -> None:
-    answers = await asyncio.gather(*(nlu.understand("x", CONTEXT) for _ in range(50)))
+    answers = await asyncio.gather(*(nlu.understand("x", CONTEXT, Trace()) for _ in range(50)))
     assert {answer.intent for answer in answers} == {"opening_hours"}
 
 
@@ -92,7 +93,7 @@ async def test_each_failure_to_understand_has_its_kind(
 ) -> None:
     server.fault = fault
     with pytest.raises(EngineError) as caught:
-        await nlu.understand("x", CONTEXT)
+        await nlu.understand("x", CONTEXT, Trace())
     assert (caught.value.kind, caught.value.retryable) == (kind, retryable)
 
 
@@ -101,21 +102,21 @@ async def test_after_a_hang_the_next_question_uses_another_connection(
 ) -> None:
     server.fault, server.faults_left = "hang", 1
     with pytest.raises(EngineError):
-        await nlu.understand("x", CONTEXT)
-    assert (await nlu.understand("x", CONTEXT)).intent == "opening_hours"
+        await nlu.understand("x", CONTEXT, Trace())
+    assert (await nlu.understand("x", CONTEXT, Trace())).intent == "opening_hours"
 
 
 async def test_speech_arrives_at_8_khz(server: FakeOpenAI, tts: OpenAISpeech) -> None:
-    marks: list[bool] = []
-    assert await tts.speak("Hello.", "en", "en-us", lambda: marks.append(True)) == TONE
-    assert marks == [True]
+    trace = Trace()
+    assert await tts.speak("Hello.", "en", "en-us", trace) == TONE
+    assert trace.first_byte_ms is not None
     assert server.requests[0]["sample_rate"] == 8000
     assert server.requests[0]["response_format"] == "pcm"
 
 
 async def test_speech_at_24_khz_is_brought_to_8(server: FakeOpenAI) -> None:
     engine = OpenAISpeech(config(server, Stage.TTS, rate_hz=24000))
-    pcm = await engine.speak("Hello.", "en", "en-us", lambda: None)
+    pcm = await engine.speak("Hello.", "en", "en-us", Trace())
     await engine.close()
     assert abs(len(pcm) - len(TONE) / 3) < 8
     assert int(np.abs(np.frombuffer(pcm, "<i2")).max()) > 5000
@@ -135,7 +136,7 @@ async def test_speech_at_24_khz_is_brought_to_8(server: FakeOpenAI) -> None:
 async def test_each_failure_to_speak_has_a_kind(server: FakeOpenAI, tts: OpenAISpeech, fault: str, kind: Kind) -> None:
     server.fault = fault
     with pytest.raises(EngineError) as caught:
-        await tts.speak("Hello.", "en", "en-us", lambda: None)
+        await tts.speak("Hello.", "en", "en-us", Trace())
     assert caught.value.kind is kind
 
 
@@ -147,7 +148,7 @@ async def test_nobody_there_is_refused_and_somebody_who_hangs_up_is_a_reset() ->
         EngineConfig("o", Stage.NLU, EngineKind.OPENAI, f"http://127.0.0.1:{port}/v1", **settings)  # type: ignore[arg-type]
     )
     with pytest.raises(EngineError) as caught:
-        await engine.understand("x", CONTEXT)
+        await engine.understand("x", CONTEXT, Trace())
     assert caught.value.kind is Kind.REFUSED
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -156,6 +157,6 @@ async def test_nobody_there_is_refused_and_somebody_who_hangs_up_is_a_reset() ->
 
     async with await asyncio.start_server(hang_up, "127.0.0.1", port):
         with pytest.raises(EngineError) as caught:
-            await engine.understand("x", CONTEXT)
+            await engine.understand("x", CONTEXT, Trace())
     assert caught.value.kind is Kind.RESET
     await engine.close()

@@ -10,6 +10,7 @@ import pytest
 
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
 from ai_engine.engines.roles import Heard
+from ai_engine.engines.trace import Trace
 from ai_engine.engines.vosk import VoskRecogniser
 from ai_engine.errors import EngineError, Kind
 from tests.ai_engine.fake_engines import FakeVosk
@@ -29,7 +30,7 @@ def recogniser(url: str) -> VoskRecogniser:
 
 async def recognise(url: str, chunks: int = 5) -> tuple[Heard, list[str]]:
     partials: list[str] = []
-    async with recogniser(url).open("en", partials.append) as stream:
+    async with recogniser(url).open("en", partials.append, Trace()) as stream:
         for _ in range(chunks):
             await stream.send(CHUNK)
         return await stream.finish(), partials
@@ -45,7 +46,7 @@ async def test_partials_come_while_audio_goes_and_the_final_ends_it(vosk: FakeVo
 
 async def test_the_engine_may_notice_the_end_itself(vosk: FakeVosk) -> None:
     vosk.endpoint_after = 3
-    async with recogniser(vosk.url).open("en", lambda _: None) as stream:
+    async with recogniser(vosk.url).open("en", lambda _: None, Trace()) as stream:
         ended = asyncio.create_task(stream.heard_end())
         for _ in range(3):
             await stream.send(CHUNK)
@@ -85,7 +86,7 @@ async def test_each_failure_has_its_kind(vosk: FakeVosk, fault: str, kind: Kind,
 
 async def test_an_engine_that_falls_silent_is_noticed_while_the_caller_still_speaks(vosk: FakeVosk) -> None:
     vosk.fault = "hang"
-    async with recogniser(vosk.url).open("en", lambda _: None) as stream:
+    async with recogniser(vosk.url).open("en", lambda _: None, Trace()) as stream:
         await stream.send(CHUNK)
         with pytest.raises(EngineError) as caught:
             async with asyncio.timeout(2):

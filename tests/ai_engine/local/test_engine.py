@@ -12,6 +12,7 @@ import pytest
 
 from ai_engine.engines.openai_compatible import OpenAISpeech, OpenAIUnderstanding
 from ai_engine.engines.roles import Context, Heard, Understanding
+from ai_engine.engines.trace import Trace
 from ai_engine.engines.vosk import VoskRecogniser
 from ai_engine.errors import EngineError, Kind
 from ai_engine.local.engine import EngineConfig, LocalEngine, PortTakenError
@@ -26,7 +27,7 @@ Spoken = Callable[[str], bytes]
 
 async def hear(rig: Rig, pcm: bytes) -> tuple[Heard, list[str]]:
     partials: list[str] = []
-    async with VoskRecogniser(rig.stt).open("en", partials.append) as stream:
+    async with VoskRecogniser(rig.stt).open("en", partials.append, Trace()) as stream:
         for start in range(0, len(pcm), CHUNK_BYTES):
             await stream.send(pcm[start : start + CHUNK_BYTES])
         return await stream.finish(), partials
@@ -35,7 +36,7 @@ async def hear(rig: Rig, pcm: bytes) -> tuple[Heard, list[str]]:
 async def understand(rig: Rig, words: str, expect: str = "intent") -> Understanding:
     engine = OpenAIUnderstanding(rig.nlu)
     try:
-        return await engine.understand(words, Context(rig.flow, "en", expect))
+        return await engine.understand(words, Context(rig.flow, "en", expect), Trace())
     finally:
         await engine.close()
 
@@ -43,7 +44,7 @@ async def understand(rig: Rig, words: str, expect: str = "intent") -> Understand
 async def speak(rig: Rig, words: str) -> bytes:
     engine = OpenAISpeech(rig.tts)
     try:
-        return await engine.speak(words, "en", "en-us", lambda: None)
+        return await engine.speak(words, "en", "en-us", Trace())
     finally:
         await engine.close()
 
@@ -125,7 +126,7 @@ async def test_a_broken_engine_fails_in_its_own_way_and_mends(rig: Rig, spoken: 
 
 
 async def test_a_fault_of_one_stage_reaches_open_streams_and_spares_the_others(rig: Rig, spoken: Spoken) -> None:
-    async with VoskRecogniser(rig.stt).open("en", lambda _: None) as stream:
+    async with VoskRecogniser(rig.stt).open("en", lambda _: None, Trace()) as stream:
         await stream.send(spoken("yes")[:CHUNK_BYTES])
         set_fault(Mode.REFUSE, "stt", folder=rig.folder)
         with pytest.raises(EngineError) as failure:
