@@ -98,7 +98,7 @@ def _on_session(
         uuid, _, rest = argument.strip().partition(" ")
         if not uuid:
             return _usage(usage)
-        session = switch.sessions.get(uuid)
+        session = switch.located(uuid)
         return missing if session is None else run(switch, session, rest)
 
     return command
@@ -148,12 +148,12 @@ def _receive_dtmf(_switch: Switch, session: Session, rest: str) -> str:
 
 async def uuid_exists(switch: Switch, argument: str) -> str:
     uuid = argument.strip()
-    return "true" if uuid in switch.sessions or uuid in switch.agent_legs else "false"
+    return "true" if switch.located(uuid) is not None or uuid in switch.agent_legs else "false"
 
 
 async def uuid_kill(switch: Switch, argument: str) -> str:
     uuid, _, cause = argument.strip().partition(" ")
-    leg = switch.sessions.get(uuid) or switch.agent_legs.get(uuid)
+    leg = switch.located(uuid) or switch.agent_legs.get(uuid)
     if leg is None:
         return NO_CHANNEL
     leg.hang_up(cause.strip() or "NORMAL_CLEARING")
@@ -172,7 +172,7 @@ async def uuid_audio_stream(switch: Switch, argument: str) -> str:
     words = argument.split(None, 2)
     if len(words) < 2:
         return _usage("<uuid> [start | stop | send_text | pause | resume | graceful-shutdown ] [wss-url | path] …")
-    session = switch.sessions.get(words[0])
+    session = switch.located(words[0])
     if session is None:
         return _STREAM_FAILED
     rest = words[2] if len(words) > 2 else ""
@@ -224,7 +224,7 @@ async def sched_transfer(switch: Switch, argument: str) -> str:
     words = argument.split(None, 2)
     if len(words) < 3:
         return _usage("[+]<time> <uuid> <extension> [<dialplan>] [<context>]")
-    if words[1] not in switch.sessions:
+    if switch.located(words[1]) is None:
         return NO_CHANNEL
     return OK if switch.schedule(words[0], words[1], f"uuid_transfer {words[1]} {words[2]}") else "-ERR Invalid time\n"
 
@@ -233,7 +233,7 @@ async def sched_hangup(switch: Switch, argument: str) -> str:
     words = argument.split()
     if len(words) < 2:
         return _usage("[+]<time> <uuid> [<cause>]")
-    if words[1] not in switch.sessions:
+    if switch.located(words[1]) is None:
         return NO_CHANNEL
     return OK if switch.schedule(words[0], words[1], f"uuid_kill {' '.join(words[1:])}") else "-ERR Invalid time\n"
 

@@ -211,7 +211,7 @@ class Listener:
         """Queued for the call's next frame; in sync mode the own call obeys before the answer."""
         call_uuid = argument or command.get("session-id")
         session = self.session if call_uuid in ("", self.own_uuid) else None
-        session = session or self.switch.sessions.get(call_uuid)
+        session = session or self.switch.located(call_uuid)
         if session is None:
             return f"-ERR invalid session id [{call_uuid}]"
         message = _message(command)

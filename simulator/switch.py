@@ -141,6 +141,11 @@ class Switch:
         session.start()
         return session
 
+    def located(self, call_uuid: str) -> Session | None:
+        """As commands find a call: one that is hung up is none, also while its end has not been told yet."""
+        session = self.sessions.get(call_uuid)
+        return None if session is None or session.channel.is_hung_up else session
+
     def remove(self, session: Session) -> None:
         """The call has ended. While an app still holds a socket of it, it stays in ``show channels`` all the same."""
         self.sessions.pop(session.channel.uuid, None)

@@ -64,6 +64,27 @@ async def test_the_stream_and_its_files_go_with_the_call(start_switch: StartSwit
         assert uuid not in switch.sessions
 
 
+async def test_a_call_that_is_hung_up_is_denied_from_that_moment_on(start_switch: StartSwitch) -> None:
+    """The audio's end is how a bridge hears first of the hang-up; what it then asks must not say that the call is up."""
+    switch = await start_switch(PARKED)
+    session = place(switch)
+    uuid = session.channel.uuid
+    asked = {
+        f"uuid_getvar {uuid} destination_number": "-ERR No such channel!\n",
+        f"uuid_exists {uuid}": "false",
+        f"uuid_kill {uuid}": "-ERR No such channel!\n",
+        f"uuid_audio_stream {uuid} stop": "-ERR Operation Failed\n",
+        f"sched_transfer +5 {uuid} 9000": "-ERR No such channel!\n",
+    }
+    async with gateway() as media:
+        await switch.api(f"uuid_audio_stream {uuid} start {media.url} mono 8k {metadata(uuid)}")
+        await enough(media, uuid, 1)
+        assert await switch.api(f"uuid_exists {uuid}") == "true"
+        session.hang_up("NORMAL_CLEARING")
+        assert {command: await switch.api(command) for command in asked} == asked
+        assert uuid in switch.sessions, "its end has not been told yet"
+
+
 async def test_stopping_a_peer_that_never_answers_does_not_take_for_ever(
     start_switch: StartSwitch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
