@@ -84,7 +84,7 @@ class HttpPool:
 
 def _engine_error(error: Exception) -> EngineError:
     if isinstance(error, openai.APIStatusError):
-        return http_error(error.status_code)
+        return http_error(error.status_code, error.response.headers)
     cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
     if isinstance(cause, httpx2.ConnectTimeout | httpx2.PoolTimeout):
         return SlowEngineError(Kind.TIMEOUT, "no connection")

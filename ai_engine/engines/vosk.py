@@ -65,7 +65,7 @@ class VoskRecogniser:
         except TimeoutError:
             raise SlowEngineError(Kind.HANG, "no handshake") from None
         except InvalidStatus as error:
-            raise http_error(error.response.status_code) from error
+            raise http_error(error.response.status_code, error.response.headers) from error
         except InvalidHandshake as error:
             raise TransientEngineError(Kind.GARBAGE, "no WebSocket") from error
         except ConnectionRefusedError as error:
