@@ -12,7 +12,7 @@ import structlog
 
 import espeak.voice
 from ai_engine.circuits.board import CircuitBoard
-from ai_engine.circuits.states import CircuitState, Permit, Verdict
+from ai_engine.circuits.states import CircuitState, Verdict
 from ai_engine.engines.build import Engines
 from ai_engine.engines.roles import Context, LanguageUnderstanding, SpeechToText, TextToSpeech
 from ai_engine.engines.trace import Trace
@@ -35,46 +35,54 @@ class Prober:
     def __init__(self, board: CircuitBoard, engines: Engines, snapshot: Callable[[], Snapshot]) -> None:
         self._board = board
         self._snapshot = snapshot
+        self._audio: dict[str, bytes] = {}
         self._probes: dict[str, Callable[[], Awaitable[None]]] = {}
+        self.set_engines(engines)
+
+    def set_engines(self, engines: Engines) -> None:
+        """Probes these from now on; call after the board's. A probe under way ends with the engine it began with."""
+        self._probes = {}
         for stt in engines.stt:
             self._probes[stt.config.name] = lambda engine=stt: self._probe_stt(engine)  # type: ignore[misc]
         for nlu in engines.nlu:
             self._probes[nlu.config.name] = lambda engine=nlu: self._probe_nlu(engine)  # type: ignore[misc]
         for tts in engines.tts:
             self._probes[tts.config.name] = lambda engine=tts: self._probe_tts(engine)  # type: ignore[misc]
-        self._audio: dict[str, bytes] = {}
 
     async def run(self) -> None:
         """Until cancelled; a probe under way counts as nothing then."""
         running: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
+                running = {name: task for name, task in running.items() if name in self._probes or not task.done()}
                 for name in self._probes:
                     guard = self._board.guard(name)
                     if name in running and not running[name].done():
                         continue
                     if guard.automatic is CircuitState.HALF_OPEN and guard.state is not CircuitState.FORCED_OPEN:
-                        running[name] = asyncio.create_task(self._probe(name))
+                        running[name] = asyncio.create_task(self._probe(name, self._probes[name]))
                 await asyncio.sleep(LOOK_S)
         finally:
             for task in running.values():
                 task.cancel()
             await asyncio.gather(*running.values(), return_exceptions=True)
 
-    async def _probe(self, name: str) -> None:
+    async def _probe(self, name: str, probe: Callable[[], Awaitable[None]]) -> None:
+        guard = self._board.guard(name)
         permit = await self._board.claim_probe(name)
         if permit is None:
             return
         verdict, kind = Verdict.ABANDONED, ""
         try:
-            verdict, kind = await self._try(name)
+            verdict, kind = await self._try(name, probe)
         finally:
-            self._record(name, permit, verdict, kind)
+            log.info("engine_probed", engine=name, verdict=verdict, kind=kind)
+            guard.record(permit, verdict, kind)
 
-    async def _try(self, name: str) -> tuple[Verdict, str]:
+    async def _try(self, name: str, probe: Callable[[], Awaitable[None]]) -> tuple[Verdict, str]:
         try:
             async with asyncio.timeout(PROBE_S):
-                await self._probes[name]()
+                await probe()
         except TimeoutError:
             return Verdict.FAIL, Kind.TIMEOUT
         except EngineError as error:
@@ -83,10 +91,6 @@ class Prober:
             log.exception("probe_broken", engine=name)
             return Verdict.ABANDONED, ""
         return Verdict.OK, ""
-
-    def _record(self, name: str, permit: Permit, verdict: Verdict, kind: str) -> None:
-        log.info("engine_probed", engine=name, verdict=verdict, kind=kind)
-        self._board.guard(name).record(permit, verdict, kind)
 
     async def _probe_stt(self, engine: SpeechToText) -> None:
         flow = self._flow()

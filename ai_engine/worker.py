@@ -229,6 +229,7 @@ class Worker:
         flow = self._snapshot().version(request.flow_slug, request.flow_version)
         if flow is None:
             return failed(request, "worker", Kind.NO_FLOW, self.worker_id)
+        await self._board.settled()
         for stage in Stage:
             if not self._board.usable(stage.value).usable:
                 return failed(request, stage, Kind.NO_ENGINE, self.worker_id)

@@ -8,6 +8,7 @@ the later transition wins. While Redis is reachable exactly one process probes, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections import deque
@@ -30,6 +31,10 @@ REREAD_S = 1.0
 # The register only serves to show circuits whose processes are gone.
 REGISTER_S = 10.0
 AWAY_PAUSE_S = (0.1, 1.0)
+# Turns that began with an engine since removed may still ask for its guard; no turn lasts this long.
+RETIRED_S = 60.0
+# What was never read is read at the next exchange, or used unread when Redis does not answer within its time-outs.
+SETTLE_LIMIT_S = 3.0
 # Moves waiting to be told; more than this many in a tick would be a fault, and the oldest matter least.
 MAX_MOVES = 1000
 
@@ -61,10 +66,20 @@ class _Pending(msgspec.Struct):
         return not self.ok_seen and not self.failures
 
 
+class _Settle(msgspec.Struct, frozen=True):
+    """A probe's result on its way to the fleet."""
+
+    token: str
+    verdict: Verdict
+    why: str
+    threshold: int
+
+
 class CircuitBoard:
     """``local`` names circuits counted in this process only (``turns:<bridge_id>``); their holds are shared, and a
     hold of ``turns`` holds every bridge's. ``on_change(engine, before, after, why)`` is called from :meth:`run`: for
-    each move of a shared circuit in one process of those that have it.
+    each move of a shared circuit in one process of those that have it. ``threshold`` and ``open_s`` hold for engines
+    that have none of their own.
     """
 
     def __init__(
@@ -84,19 +99,17 @@ class CircuitBoard:
         self._process_id = process_id
         self._on_change = on_change
         self._clock, self._wall_clock = clock, wall_clock
+        self._threshold, self._open_s = threshold, open_s
+        self._local = tuple(local)
         self._guards: dict[str, Guard] = {}
         self._stages: dict[str, list[Guard]] = {}
-        self._local = frozenset(local)
-        pairs = [(engine.name, engine.stage.value) for engine in engines] + [(name, TURNS) for name in local]
-        for name, stage in pairs:
-            guard = Guard(name, stage, threshold=threshold, open_s=open_s, clock=clock, wall_clock=wall_clock)
-            guard.on_outcome, guard.on_move = self._heard_outcome, self._heard_move
-            self._guards[name] = guard
-            self._stages.setdefault(stage, []).append(guard)
-        self._fleet = [guard for guard in self._guards.values() if guard.name not in self._local]
-        self._pending = {guard.name: _Pending() for guard in self._fleet}
-        self._versions = dict.fromkeys(self._pending, 0)
-        self._settles: dict[str, tuple[Permit, Verdict, str]] = {}
+        self._fleet: list[Guard] = []
+        self._retired: dict[str, tuple[float, Guard]] = {}
+        self._leaving: set[str] = set()
+        self._pending: dict[str, _Pending] = {}
+        self._versions: dict[str, int] = {}
+        self._settles: dict[str, _Settle] = {}
+        self._read = asyncio.Event()
         self._moves: deque[Move] = deque(maxlen=MAX_MOVES)
         self._local_shown: dict[str, tuple[CircuitState, int]] = {}
         self._wake = asyncio.Event()
@@ -104,13 +117,39 @@ class CircuitBoard:
         self._was_away = True
         self._revision = -1
         self._reread_at = self._register_at = self._local_at = float("-inf")
+        self._install(engines)
+        self._read.set()  # Who builds a board calls refresh() before it serves, and serves also without Redis.
 
     # --- memory only ------------------------------------------------------------------------------------------------
     def guard(self, name: str) -> Guard:
-        try:
+        """Also, for a minute, that of a removed engine: for turns that began with it."""
+        if name in self._guards:
             return self._guards[name]
-        except KeyError:
-            raise UnknownCircuitError(f"no circuit {name!r}; there are {', '.join(sorted(self._guards))}") from None
+        if name in self._retired:
+            return self._retired[name][1]
+        raise UnknownCircuitError(f"no circuit {name!r}; there are {', '.join(sorted(self._guards))}")
+
+    def set_engines(self, configs: Sequence[EngineConfig]) -> None:
+        """Other engines from now on, from the loop of :meth:`run`. Circuits of unchanged names keep state, count and
+        hold and take their new limits; those of removed ones go; new ones are read from the fleet before they are used:
+        a turn waits for that with :meth:`settled`. Doing it again changes nothing.
+        """
+        before = set(self._guards)
+        self._install(configs)
+        for guard in self._fleet:
+            guard.is_read = guard.is_read and guard.name in before
+        self._leaving = (self._leaving | before) - set(self._guards)
+        self._register_at = float("-inf")
+        self._reread_at = float("-inf")
+        self._note_read()
+        self._wake.set()
+
+    async def settled(self) -> None:
+        """Until every circuit was read from the fleet, or Redis is known to be away. Mostly returns at once."""
+        if not self._read.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_LIMIT_S):
+                    await self._read.wait()
 
     def stage(self, stage: str) -> Sequence[Guard]:
         """The guards of a stage, in the order in which its engines are tried."""
@@ -137,6 +176,8 @@ class CircuitBoard:
         guard = self.guard(name)
         if guard.automatic is not CircuitState.HALF_OPEN or guard.state is CircuitState.FORCED_OPEN:
             return None
+        if name in self._retired:
+            return None
         if name in self._local:
             return guard.permit_probe()
         token = f"{self._process_id}:{uuid.uuid4().hex}"
@@ -148,7 +189,7 @@ class CircuitBoard:
             return None
         permit = guard.permit_probe(token)
         if permit is None:  # It moved while we asked: give the lock back.
-            self._settles[name] = (Permit(0, is_probe=True, token=token), Verdict.ABANDONED, "")
+            self._settles[name] = _Settle(token, Verdict.ABANDONED, "", guard.threshold)
             self._wake.set()
         return permit
 
@@ -213,27 +254,35 @@ class CircuitBoard:
 
     async def _register(self) -> None:
         wall_s = self._wall_clock()
-        await self._shared.register([Known(g.name, g.stage, g.threshold, g.open_s, wall_s) for g in self._fleet])
+        leaving = self._leaving
+        await self._shared.register(
+            [Known(g.name, g.stage, g.threshold, g.open_s, wall_s) for g in self._fleet], leaving=leaving
+        )
+        self._leaving = self._leaving - leaving
         self._register_at = self._clock() + REGISTER_S
 
     async def _exchange(self) -> None:
         await self._send_settles()
         sent = dict(self._pending)
         self._pending = {name: _Pending() for name in sent}
-        generations = {guard.name: guard.generation for guard in self._fleet}
-        pushes = [self._push(guard, sent[guard.name]) for guard in self._fleet]
+        fleet = list(self._fleet)
+        generations = [guard.generation for guard in fleet]
+        pushes = [self._push(guard, sent[guard.name]) for guard in fleet]
         forced = [*self._guards, *([TURNS] if self._local else [])]
         try:
             states, holds = await self._shared.exchange(pushes, forced)
         except BaseException:
             for name, pending in sent.items():
-                self._pending[name].put_back(pending)
+                if name in self._pending:
+                    self._pending[name].put_back(pending)
             raise
         self._was_away = False
         self._reread_at = self._clock() + REREAD_S
-        for push, state in zip(pushes, states, strict=True):
-            self._adopt(push, state, generations[push.name])
-        self._adopt_holds(holds)
+        for guard, push, state, generation in zip(fleet, pushes, states, generations, strict=True):
+            if self._guards.get(push.name) is guard:  # Else the engine was removed meanwhile.
+                self._adopt(guard, push, state, generation)
+        self._adopt_holds(holds, forced)
+        self._note_read()
 
     def _push(self, guard: Guard, pending: _Pending) -> Push:
         dirty = guard.dirty
@@ -249,8 +298,7 @@ class CircuitBoard:
             was_away=self._was_away,
         )
 
-    def _adopt(self, push: Push, state: FleetState, generation: int) -> None:
-        guard = self._guards[push.name]
+    def _adopt(self, guard: Guard, push: Push, state: FleetState, generation: int) -> None:
         newer = state.version != self._versions[push.name]
         self._versions[push.name] = state.version
         if not newer and (guard.generation != generation or not self._pending[push.name].empty):
@@ -260,16 +308,20 @@ class CircuitBoard:
             state.state, failures=state.failures, age_s=state.age_s, why=state.why, moved=newer and not confirmed
         )
 
-    def _adopt_holds(self, holds: dict[str, Hold]) -> None:
+    def _adopt_holds(self, holds: dict[str, Hold], asked: Sequence[str]) -> None:
         for guard in self._guards.values():
+            if guard.name not in asked:
+                continue  # It was added meanwhile; the next exchange reads it.
             guard.set_hold(holds.get(guard.name) or (holds.get(TURNS) if guard.name in self._local else None))
 
     async def _send_settles(self) -> None:
-        for name, (permit, verdict, kind) in list(self._settles.items()):
-            threshold = self._guards[name].threshold
-            version = await self._shared.settle(name, permit.token, verdict, threshold=threshold, why=kind)
-            self._settles.pop(name, None)
-            if version is not None:
+        for name, settle in list(self._settles.items()):
+            version = await self._shared.settle(
+                name, settle.token, settle.verdict, threshold=settle.threshold, why=settle.why
+            )
+            if self._settles.get(name) is settle:
+                del self._settles[name]
+            if version is not None and name in self._versions:
                 self._versions[name] = version
 
     async def _publish_local(self, now: float) -> None:
@@ -279,13 +331,49 @@ class CircuitBoard:
             await self._shared.publish_local(views)
             self._local_at, self._local_shown = now + REREAD_S, shown
 
+    def _install(self, configs: Sequence[EngineConfig]) -> None:
+        """Guards, their order and their books as these engines want them; the local circuits stay."""
+        before, now = self._guards, self._clock()
+        limits = {one.name: (one.stage.value, one.failures or self._threshold, one.open_s or self._open_s) for one in configs}
+        limits |= dict.fromkeys(self._local, (TURNS, self._threshold, self._open_s))
+        self._guards = {name: before.get(name) or self._new_guard(name, *limit) for name, limit in limits.items()}
+        self._stages = {}
+        for guard in self._guards.values():
+            guard.retune(*limits[guard.name])
+            self._stages.setdefault(guard.stage, []).append(guard)
+        self._fleet = [guard for guard in self._guards.values() if guard.name not in self._local]
+        self._pending = {guard.name: self._pending.get(guard.name) or _Pending() for guard in self._fleet}
+        self._versions = {guard.name: self._versions.get(guard.name, 0) for guard in self._fleet}
+        self._retired = {
+            name: (since, guard)
+            for name, (since, guard) in self._retired.items()
+            if name not in self._guards and now - since < RETIRED_S
+        }
+        for name in before.keys() - self._guards.keys():
+            guard = before[name]
+            guard.on_outcome = guard.on_move = None  # A probe of it under way frees its lock by the lock's expiry.
+            self._retired[name] = (now, guard)
+
+    def _new_guard(self, name: str, stage: str, threshold: int, open_s: float) -> Guard:
+        guard = Guard(
+            name, stage, threshold=threshold, open_s=open_s, clock=self._clock, wall_clock=self._wall_clock
+        )
+        guard.on_outcome, guard.on_move = self._heard_outcome, self._heard_move
+        return guard
+
+    def _note_read(self) -> None:
+        if all(guard.is_read for guard in self._fleet):
+            self._read.set()
+        else:
+            self._read.clear()
+
     # --- what happened ----------------------------------------------------------------------------------------------
     def _heard_outcome(self, guard: Guard, permit: Permit, verdict: Verdict, kind: str) -> None:
         if guard.name in self._local:
             return
         if permit.is_probe:
             if permit.token:
-                self._settles[guard.name] = (permit, verdict, kind)
+                self._settles[guard.name] = _Settle(permit.token, verdict, kind, guard.threshold)
                 self._wake.set()
         else:
             self._pending[guard.name].add(verdict, kind)
@@ -321,6 +409,9 @@ class CircuitBoard:
         if not self._away:
             log.warning("circuits_redis_away", error=str(error))
         self._away = self._was_away = True
+        for guard in self._fleet:
+            guard.is_read = True  # Nobody to ask: this process goes on by itself.
+        self._note_read()
 
     def _came_back(self) -> None:
         if self._away:

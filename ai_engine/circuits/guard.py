@@ -67,6 +67,8 @@ class Guard:
         self.generation = 1
         self.dirty = False
         """A move made here that the fleet has not confirmed yet."""
+        self.is_read = True
+        """False: the fleet's state of it was never asked for, so nobody may use the engine yet. A matter of milliseconds."""
         self.on_outcome: Callable[[Guard, Permit, Verdict, str], None] | None = None
         self.on_move: Callable[[Move], None] | None = None
         self._clock = clock
@@ -110,7 +112,7 @@ class Guard:
 
     @property
     def usable(self) -> bool:
-        return self.state in USABLE
+        return self.is_read and self.state in USABLE
 
     @property
     def failures(self) -> int:
@@ -169,12 +171,17 @@ class Guard:
         if before != hold:
             self._show("released" if hold is None else f"{hold.by}: {hold.why}")
 
+    def retune(self, stage: str, threshold: int, open_s: float) -> None:
+        """Other limits from now on; state, count and hold stay, and an open circuit waits the new open time."""
+        self.stage, self.threshold, self.open_s = stage, threshold, open_s
+        self._breaker.fail_max = threshold
+
     def adopt(self, state: CircuitState, *, failures: int, age_s: float, why: str, moved: bool) -> None:
         """The fleet's automatic state (closed or open) and count. ``moved``: by another move than the one known here,
         so that outcomes of permits given before it are stale.
         """
         was_open = self._storage.state != pybreaker.STATE_CLOSED
-        self.dirty = False
+        self.dirty, self.is_read = False, True
         if moved or was_open != (state is CircuitState.OPEN):
             self._enter(state, why, self._clock() - age_s)
         if self._storage.counter != failures:

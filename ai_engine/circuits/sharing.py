@@ -5,7 +5,7 @@ Owns the commands; knows nothing of guards or when to call. Every method may rai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import redis.exceptions
@@ -103,9 +103,14 @@ class SharedCircuits:
         """True in one of the processes that saw the same move: it is the one to journal it."""
         return bool(await self._redis.set(keys.told_key(name, after.value), process_id, nx=True, px=TOLD_MS))
 
-    async def register(self, known: Sequence[Known]) -> None:
-        if known:
-            await self._redis.hset(keys.ENGINES, mapping={one.name: msgspec.json.encode(one) for one in known})
+    async def register(self, known: Sequence[Known], *, leaving: Collection[str] = ()) -> None:
+        """Circuits this process guards, and those it guards no more; another that still does enters them again."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            if known:
+                pipe.hset(keys.ENGINES, mapping={one.name: msgspec.json.encode(one) for one in known})
+            if leaving:
+                pipe.hdel(keys.ENGINES, *leaving)
+            await pipe.execute()
 
     async def publish_local(self, views: Sequence[CircuitView]) -> None:
         async with self._redis.pipeline(transaction=False) as pipe:

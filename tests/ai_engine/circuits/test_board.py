@@ -3,56 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import multiprocessing
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable
 from multiprocessing.synchronize import Barrier
 
 import pytest
 
 from ai_engine.circuits import operators
-from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.errors import BadHoldError, CircuitsUnreachableError, UnknownCircuitError
 from ai_engine.circuits.states import CircuitState, Permit, Verdict
-from ai_engine.engines.config import local_engines
+from tests.ai_engine.circuits.boards import ENGINES, board, claimed, running, spend, state
 from tests.ai_engine.waiting import until
 from tests.redis_server import RedisServer
-
-ENGINES = local_engines("127.0.0.1", 1, 2)
-Boards = Callable[..., CircuitBoard]
-
-
-@contextlib.asynccontextmanager
-async def running(*boards: CircuitBoard) -> AsyncIterator[None]:
-    for board in boards:
-        assert await board.refresh()
-    tasks = [asyncio.create_task(board.run()) for board in boards]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for one in boards:
-            await one.close()
-        assert all(task.cancelled() for task in tasks), "a sync loop died"
-
-
-def board(url: str, name: str, **options: object) -> CircuitBoard:
-    return CircuitBoard(url, ENGINES, name, **{"open_s": 0.3, **options})  # type: ignore[arg-type]
-
-
-def spend(board: CircuitBoard, engine: str, verdict: Verdict, times: int = 1) -> None:
-    for _ in range(times):
-        permit = board.guard(engine).permit()
-        assert permit is not None
-        board.guard(engine).record(permit, verdict, "timeout")
-
-
-def state(board: CircuitBoard, engine: str) -> CircuitState:
-    return board.guard(engine).state
 
 
 async def test_failures_in_different_processes_count_together(durable_redis: str) -> None:
@@ -120,15 +83,6 @@ async def test_an_abandoned_probe_frees_the_lock_and_a_failed_one_opens_everywhe
         two.guard("local-stt").record(probe, Verdict.FAIL, "refused")
         await until(lambda: all(state(b, "local-stt") is CircuitState.OPEN for b in (one, two)))
         await until(lambda: one.guard("local-stt").view().why == "refused")
-
-
-async def claimed(board: CircuitBoard) -> Permit:
-    for _ in range(200):
-        permit = await board.claim_probe("local-stt")
-        if permit is not None:
-            return permit
-        await asyncio.sleep(0.01)
-    raise AssertionError("no probe was given")
 
 
 def _prober(url: str, name: str, barrier: Barrier, results: multiprocessing.Queue[int]) -> None:
