@@ -248,8 +248,11 @@ class Session(asyncio.Protocol):
 
     def _holder_told(self, holder: str, *, up: bool) -> None:
         """Every event that the switch sent before its answer has been held; they are decided now, or never."""
-        if self._held is None or not up:
-            # Not up: the call's end is on its way, and it is what the failure came from.
+        if self._held is None:
+            return
+        if not up:
+            # The call's end is on its way, and it is what the failure came from.
+            self.call.denied(self._bridge.now())
             return
         held, self._held = self._held, None
         if holder not in (self.call.owner, UNSET):

@@ -137,6 +137,12 @@ class Call:
         """The switch still names us: first of all, the timer."""
         return self._ownership.confirmed(now)
 
+    def denied(self, now: float) -> None:
+        """The switch knows no such call any more. If we were well until here, no stall of ours is to blame for its end, which
+        may be told seconds later: a switch writes its call records first."""
+        if not self.in_doubt(now):
+            self._ownership.over()
+
     # --- Beginning ---
 
     def _connected(self, event: told.Connected, now: float) -> list[Order]:

@@ -66,6 +66,10 @@ class Ownership:
         self._sure_until = now + FIRES_EARLY_S
         return self.arm(now)
 
+    def over(self) -> None:
+        """The call has ended; no timer can take it anywhere, and nothing is in doubt any more."""
+        self.due = None
+
     def disarm(self) -> list[Order]:
         """Before a person joins, before the last resort and at the end: nothing may pull the caller back then."""
         if self.due is None:

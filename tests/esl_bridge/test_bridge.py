@@ -154,6 +154,12 @@ class Running:
     def skip(self, seconds: float) -> None:
         self._bridge.skipped_s += seconds
 
+    async def has_read_every_answer(self) -> None:
+        conversation = self._bridge._by_call[UUID]._conversation
+        async with asyncio.timeout(5):
+            while conversation._pending:
+                await asyncio.sleep(0.001)
+
     def journalled(self) -> list[JournalEvent]:
         """What its spool holds of the call, in order."""
         (folder,) = (path for path in self._journals.iterdir() if path.is_dir())
@@ -351,6 +357,22 @@ async def test_a_caller_who_hangs_up_is_no_failure_of_the_audio_that_ends_with_t
     await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
     await peer.finish_what_plays()
     peer.writer.write(answer("-ERR No such channel!\n"))
+    peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-1:1", "Hangup-Cause: NORMAL_CLEARING\n"))
+    peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
+    assert await peer.closed()
+    made = [type(one).__name__ for one in bridge_with_ai.journalled()]
+    assert made[-1] == "CallEnded"
+    assert {"IncidentOpened", "FellBack"}.isdisjoint(made)
+
+
+async def test_an_end_that_is_told_long_after_the_call_was_denied_is_no_stall_of_ours(bridge_with_ai: Running) -> None:
+    """A switch writes its call records before it tells the end: over HTTP that may take longer than any timer of ours stands."""
+    peer = await taken_call(bridge_with_ai)
+    peer.writer.write(event("CUSTOM", "bridge-1:1", STREAM_GONE))
+    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
+    peer.writer.write(answer("-ERR No such channel!\n"))
+    await bridge_with_ai.has_read_every_answer()
+    bridge_with_ai.skip(7.0)
     peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-1:1", "Hangup-Cause: NORMAL_CLEARING\n"))
     peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
     assert await peer.closed()
