@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
+from ai_engine.caches import rules
+from ai_engine.caches.store import Cache, Caches
 from ai_engine.circuits.guard import Guard
 from ai_engine.engines.build import Engines
 from ai_engine.engines.config import Stage
@@ -54,6 +57,7 @@ class Turn:
         engines: Engines,
         guard_of: Callable[[str], Guard],
         outlet: Outlet,
+        caches: Caches,
         *,
         left_s: float,
         worker_id: str,
@@ -63,6 +67,7 @@ class Turn:
         self._engines = engines
         self._guard_of = guard_of
         self._outlet = outlet
+        self._caches = caches
         self._worker_id = worker_id
         self._clock = TurnClock(left_s, request.budget_ms / 1000)
         self._recording = Recording(on_end=self._clock.speech_ended)
@@ -85,7 +90,7 @@ class Turn:
             understood = Understanding("", understood.confidence, understood.slots, understood.reply)
         if not understood.intent or self._request.expect != INTENT:
             return self._done(transcript, understood, spoken=False)  # The bridge asks back in its own words.
-        spoken = await self._speak(understood.reply)
+        spoken = await self._speak(understood.reply, keep=rules.may_keep(self._request, understood))
         if spoken.value is None:
             return self._failed(Stage.TTS, spoken, transcript, understood)
         await self._outlet.speak(SpeakReply(self._request.call_uuid, self._request.turn, spoken.value))
@@ -147,6 +152,12 @@ class Turn:
     # --- nlu, tts ---------------------------------------------------------------------------------------------------
     async def _understand(self, transcript: str) -> StageResult[Understanding]:
         request = self._request
+        question = rules.question(request, transcript, (engine.config for engine in self._engines.nlu))
+        looked_at = time.perf_counter()
+        known = await self._caches.answer(question)
+        if known is not None:
+            self._answered_by(Cache.INTENTS, Stage.NLU, looked_at)
+            return StageResult(known, None, [])
         context = Context(self._flow, request.language, request.expect, request.history)
 
         async def attempt(engine: LanguageUnderstanding, trace: Trace) -> Understanding:
@@ -156,15 +167,31 @@ class Turn:
 
         meant = await run_stage(Stage.NLU, self._engines.nlu, self._guard_of, self._clock.left_s, attempt)
         self._timings += meant.timings
+        if meant.value is not None and rules.may_keep(request, meant.value):
+            await self._caches.keep_answer(question, meant.value)
         return meant
 
-    async def _speak(self, reply: str) -> StageResult[bytes]:
+    async def _speak(self, reply: str, *, keep: bool) -> StageResult[bytes]:
+        """``keep``: the reply belongs to what was asked, not to who asked it."""
+        name = rules.rendering(reply, self._flow.voice, (engine.config for engine in self._engines.tts))
+        looked_at = time.perf_counter()
+        known = await self._caches.speech(name)
+        if known is not None:
+            self._answered_by(Cache.SPEECH, Stage.TTS, looked_at)
+            return StageResult(known, None, [])
+
         async def attempt(engine: TextToSpeech, trace: Trace) -> bytes:
             return await engine.speak(reply, self._request.language, self._flow.voice, trace)
 
         spoken = await run_stage(Stage.TTS, self._engines.tts, self._guard_of, self._clock.left_s, attempt)
         self._timings += spoken.timings
+        if spoken.value is not None and keep:
+            await self._caches.keep_speech(name, spoken.value)
         return spoken
+
+    def _answered_by(self, cache: Cache, stage: Stage, looked_at: float) -> None:
+        total_ms = round((time.perf_counter() - looked_at) * 1000, 1)
+        self._timings.append(StageTiming(stage.value, "", 0, total_ms, first_byte_ms=total_ms, cache=cache.value))
 
     # --- what it came to --------------------------------------------------------------------------------------------
     def _done(self, transcript: str, understood: Understanding, *, spoken: bool) -> TurnDone:

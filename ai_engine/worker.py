@@ -7,13 +7,14 @@ here ends because Redis is away or one turn is broken: the first waits, the seco
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 import msgspec
 import structlog
 
 from ai_engine.audio_hub import AudioHub
+from ai_engine.caches.store import Cache, Caches
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.sharing import UNREACHABLE
 from ai_engine.engines.build import Engines
@@ -98,6 +99,7 @@ class Worker:
         *,
         capacity: int,
         drain_s: float = DRAIN_S,
+        caches: Iterable[Cache] = tuple(Cache),
     ) -> None:
         self.worker_id = worker_id
         self._board = board
@@ -108,6 +110,7 @@ class Worker:
         self._queue = TurnQueue(redis_url, worker_id)
         self._hub = AudioHub(redis_url)
         self._outbox = Outbox(redis_url)
+        self._caches = Caches(redis_url, caches)
         self._prober = Prober(board, engines, snapshot)
         self._turns: dict[str, asyncio.Task[None]] = {}
         self._room = asyncio.Event()
@@ -234,7 +237,7 @@ class Worker:
             if not self._board.usable(stage.value).usable:
                 return failed(request, stage, Kind.NO_ENGINE, self.worker_id)
         turn = Turn(
-            request, flow, self._engines, self._board.guard, outlet,
+            request, flow, self._engines, self._board.guard, outlet, self._caches,
             left_s=claim.left_ms / 1000, worker_id=self.worker_id,
         )  # fmt: skip
         with self._hub.listen(request.call_uuid, request.turn) as feed:
@@ -256,7 +259,8 @@ class Worker:
     async def _close(self) -> None:
         await self._outbox.send(self._queue.leave)
         closing: tuple[Callable[[], Awaitable[object]], ...] = (
-            self._board.close, self._hub.close, self._queue.close, self._outbox.client.aclose, self._engines.close,
+            self._board.close, self._hub.close, self._queue.close, self._caches.close, self._outbox.client.aclose,
+            self._engines.close,
         )  # fmt: skip
         for close in closing:
             await close()

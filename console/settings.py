@@ -174,6 +174,8 @@ LIFELINE_ENGINE_HTTP_PORT = env.port("LIFELINE_ENGINE_HTTP_PORT", 2701)
 # JSON list of {"name", "stage", "kind", "url", "model", "voice", "secret"}; empty: the local engine for every stage.
 LIFELINE_ENGINES = env.text("LIFELINE_ENGINES", "")
 LIFELINE_WORKER_TURNS = env.number("LIFELINE_WORKER_TURNS", 16, least=1, most=1000)
+# What workers keep for other callers; "none" keeps nothing.
+LIFELINE_CACHES = env.names("LIFELINE_CACHES", "intents,speech")
 LIFELINE_WORKER_ID = env.text("LIFELINE_WORKER_ID", "")
 LIFELINE_CIRCUIT_FAILURES = env.number("LIFELINE_CIRCUIT_FAILURES", 3, least=3, most=5)
 LIFELINE_CIRCUIT_OPEN_S = env.number("LIFELINE_CIRCUIT_OPEN_S", 15, least=1, most=3600)

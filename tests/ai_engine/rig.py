@@ -7,6 +7,7 @@ from typing import cast
 import redis.exceptions
 
 import espeak.voice
+from ai_engine.caches.store import Cache
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.engines.build import Engines
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
@@ -47,7 +48,9 @@ class Rig:
         self.told: list[BridgeMessage] = []
         self.position = "0"
 
-    def worker(self, name: str = "w1", capacity: int = 16, open_s: float = 0.3) -> Worker:
+    def worker(
+        self, name: str = "w1", capacity: int = 16, open_s: float = 0.3, caches: tuple[Cache, ...] = ()
+    ) -> Worker:
         limits = {"first_byte_s": 0.6, "total_s": 1.0}
         http2 = {"http2_cleartext": True, **limits}
         configs = (
@@ -56,7 +59,9 @@ class Rig:
             EngineConfig("tts-1", Stage.TTS, EngineKind.OPENAI, self.tts.url, **http2),  # type: ignore[arg-type]
         )
         board = CircuitBoard(self.durable.url, configs, name, threshold=3, open_s=open_s)
-        return Worker(name, self.volatile.url, board, Engines(configs), demo_snapshot, capacity=capacity, drain_s=5)
+        return Worker(
+            name, self.volatile.url, board, Engines(configs), demo_snapshot, capacity=capacity, drain_s=5, caches=caches
+        )
 
     def break_stage(self, stage: str, fault: str) -> None:
         match stage:

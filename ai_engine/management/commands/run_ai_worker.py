@@ -13,6 +13,7 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from ai_engine.caches.store import Cache, configured_caches
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.engines.build import Engines
 from ai_engine.engines.config import configured_engines
@@ -39,12 +40,13 @@ class Command(BaseCommand):
                 http_port=settings.LIFELINE_ENGINE_HTTP_PORT,
             )
             engines = Engines(configs)
+            caches = configured_caches(settings.LIFELINE_CACHES)
         except BadEngineConfigError as error:
             raise CommandError(str(error)) from error
-        uvloop.run(_serve(engines))
+        uvloop.run(_serve(engines, caches))
 
 
-async def _serve(engines: Engines) -> None:
+async def _serve(engines: Engines, caches: frozenset[Cache]) -> None:
     worker_id = settings.LIFELINE_WORKER_ID or f"worker-{socket.gethostname()}-{os.getpid()}"
     flows = FlowStore(settings.LIFELINE_FLOW_SNAPSHOT)
     try:
@@ -66,6 +68,7 @@ async def _serve(engines: Engines) -> None:
         engines,
         flows.current,
         capacity=settings.LIFELINE_WORKER_TURNS,
+        caches=caches,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
