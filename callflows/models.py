@@ -244,6 +244,17 @@ class FlowVersion(models.Model):
         return decode_version(self.published)
 
 
+class RenderClaim(models.Model):
+    """A piece of audio that some publisher is rendering now; gone when it is stored."""
+
+    sha256 = models.CharField(max_length=64, unique=True)
+    owner = models.CharField(max_length=32, db_index=True)
+    claimed_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.sha256[:12]} by {self.owner}"
+
+
 class PublishJob(models.Model):
     """One wish to publish, its progress and its end, where the process that does it and the page both find it."""
 

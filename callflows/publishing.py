@@ -7,6 +7,8 @@ content, so a piece that ends up unused does no harm); no other writer waits for
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from callflows import rendering, store
+from callflows import claims, rendering, store
 from callflows.definition.codec import encode_version
 from callflows.definition.flow import FlowVersion, Phrase
 from callflows.drafts import AudioIndex, Draft
@@ -31,6 +33,8 @@ Render = Callable[[str, str], bytes]
 Progress = Callable[[int, int], None]
 # Prompts are stored in batches: one write for each would wait for every other writer of the database.
 BATCH = 50
+# Between two looks at what another publisher is rendering: a piece takes it some 20 ms.
+PAUSE_S = 0.2
 
 
 def build(flow: Flow) -> FlowVersion:
@@ -65,6 +69,7 @@ def publish(
     render: Render = rendering.speak,
     progress: Progress = lambda done, total: None,
     note: str = "",
+    pause: Callable[[], None] = lambda: time.sleep(PAUSE_S),
 ) -> VersionRow:
     """Publish the draft, and return the version: the latest one, when the draft does not differ from it.
 
@@ -74,7 +79,7 @@ def publish(
     problems = check(flow)
     if problems:
         raise PublishRefusedError(problems)
-    _render_missing(flow, render, progress)
+    _render_missing(flow, render, progress, pause)
     draft = build(flow)
     # The switch has every file before any bridge can learn of the version.
     store.sync_prompts(Path(settings.LIFELINE_PROMPT_DIR))
@@ -83,17 +88,27 @@ def publish(
     return version
 
 
-def _render_missing(flow: Flow, render: Render, progress: Progress) -> None:
+def _render_missing(flow: Flow, render: Render, progress: Progress, pause: Callable[[], None]) -> None:
+    """A piece that another publisher renders now is waited for; if that one dies or gives up, it is rendered here."""
+    owner = uuid.uuid4().hex
     draft = Draft.read(flow)
     texts, voice = draft.texts(), draft.flow.voice
-    missing = AudioIndex(texts, voice).missing(texts)
-    ready = len(texts) - len(missing)
-    progress(ready, len(texts))
-    for start in range(0, len(missing), BATCH):
-        batch = [_rendered(text, voice, render) for text in missing[start : start + BATCH]]
-        # Another publisher may have stored the same piece meanwhile: it is the same piece.
-        Prompt.objects.bulk_create(batch, ignore_conflicts=True)
-        progress(ready + start + len(batch), len(texts))
+    while True:
+        missing = AudioIndex(texts, voice).missing(texts)
+        progress(len(texts) - len(missing), len(texts))
+        if not missing:
+            return
+        names = {rendering.rendered_hash(text, voice): text for text in missing}
+        try:
+            mine = claims.take(list(names)[:BATCH], owner) or claims.take(names, owner)
+            # Stored by another between the look and the claim: it is the same piece.
+            mine -= set(Prompt.objects.filter(sha256__in=mine).values_list("sha256", flat=True))
+            batch = [_rendered(text, voice, render) for sha256, text in names.items() if sha256 in mine]
+            Prompt.objects.bulk_create(batch, ignore_conflicts=True)
+        finally:
+            claims.give_back(owner)
+        if not mine:
+            pause()
 
 
 def _rendered(text: str, voice: str, render: Render) -> Prompt:

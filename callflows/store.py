@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from django.db.models.functions import Length
 from django.utils import timezone
 
 from callflows.definition.errors import BadSnapshot
+from callflows.definition.files import missing_files
 from callflows.definition.flow import FlowVersion, Snapshot, decode_snapshot, encode_snapshot
 from callflows.models import FlowVersion as VersionRow
 from callflows.models import Prompt
@@ -31,6 +33,8 @@ log = structlog.get_logger(__name__)
 MANIFEST = "manifest.json"
 # How soon a published version reaches new calls; one indexed query each time.
 REFRESH_S = 2.0
+# How long a prompt that was deleted from the disk may stay away; a look is one listing of the folder.
+MEND_S = 30.0
 # A version stays available this long after its successor: no call lasts longer, and a call keeps the one it began with.
 KEEP_EARLIER = timedelta(hours=24)
 # Enough prompts to be read from the database at once without holding all of them in memory.
@@ -127,6 +131,9 @@ class FlowStore:
         self._prompt_dir = prompt_dir
         self._snapshot = Snapshot(())
         self._seen: tuple[int, int] | None = None
+        self._mended_at = float("-inf")
+        self.missing_prompts: tuple[str, ...] = ()
+        """What the last look found missing and could not write again; a call that needs one falls to the next thing down."""
 
     def current(self) -> Snapshot:
         return self._snapshot
@@ -164,6 +171,28 @@ class FlowStore:
         self._seen = seen
         return changed
 
+    def mend_prompts(self) -> None:
+        """Write prompts again that have vanished from the folder or hold no sound, before a call needs them. Blocks.
+
+        Raises the database's errors and OSError.
+        """
+        if self._prompt_dir is None:
+            return
+        found = self._missing(self._prompt_dir)
+        if found:
+            try:
+                log.warning("prompts_missing", count=len(found), first=found[0], written=sync_prompts(self._prompt_dir))
+            finally:
+                found = self._missing(self._prompt_dir)
+                if found and found != self.missing_prompts:
+                    log.error("prompts_still_missing", count=len(found), first=found[0])
+                self.missing_prompts = found
+        else:
+            self.missing_prompts = found
+
+    def _missing(self, folder: Path) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(line for flow in self._snapshot.flows for line in missing_files(flow, folder)))
+
     async def run(self, every_s: float = REFRESH_S) -> None:
         """Refresh for ever, in a thread of its own; errors are logged when they begin and when they end. Cancel it to
         stop; a refresh that is under way is waited for."""
@@ -187,6 +216,9 @@ class FlowStore:
         try:
             if self.refresh_from_database():
                 log.info("flows_changed", versions=len(self._snapshot.flows))
+            if time.monotonic() >= self._mended_at + MEND_S:
+                self._mended_at = time.monotonic()
+                self.mend_prompts()
         except (DatabaseError, OSError) as error:
             connection.close()
             return f"{type(error).__name__}: {error}"

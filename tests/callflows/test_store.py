@@ -169,3 +169,30 @@ async def test_the_loop_brings_a_version_published_meanwhile(tmp_path: Path) -> 
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert (tmp_path / "mine.json").exists()
+
+
+def test_a_prompt_that_vanished_is_written_again_before_a_call_needs_it(published: FlowVersion, settings: Any) -> None:
+    flows = FlowStore(settings.LIFELINE_FLOW_SNAPSHOT, settings.LIFELINE_PROMPT_DIR)
+    flows.load_disk()
+    gone = settings.LIFELINE_PROMPT_DIR / published.definition.system.greeting.file
+    empty = settings.LIFELINE_PROMPT_DIR / published.definition.system.goodbye.file
+    sizes = gone.stat().st_size, empty.stat().st_size
+    gone.unlink()
+    empty.write_bytes(b"")
+    flows.mend_prompts()
+    assert (gone.stat().st_size, empty.stat().st_size) == sizes
+    assert flows.missing_prompts == ()
+
+
+def test_a_prompt_that_nobody_has_is_named_once(published: FlowVersion, settings: Any) -> None:
+    flows = FlowStore(settings.LIFELINE_FLOW_SNAPSHOT, settings.LIFELINE_PROMPT_DIR)
+    flows.load_disk()
+    file = published.definition.system.greeting.file
+    (settings.LIFELINE_PROMPT_DIR / file).unlink()
+    Prompt.objects.filter(sha256=file.removesuffix(".wav")).delete()
+    with capture_logs() as logs:
+        flows.mend_prompts()
+        flows.mend_prompts()
+    assert [entry["event"] for entry in logs].count("prompts_still_missing") == 1
+    assert len(flows.missing_prompts) == 1
+    assert "greeting" in flows.missing_prompts[0]
