@@ -13,8 +13,9 @@ from contextlib import closing
 import msgspec
 import redis
 
-from ai_engine.circuits import keys
+from ai_engine.circuits import keys, scripts
 from ai_engine.circuits.errors import BadHoldError, CircuitsUnreachableError, UnknownCircuitError
+from ai_engine.circuits.history import CircuitMove, newest
 from ai_engine.circuits.sharing import UNREACHABLE, Known, decode_holds
 from ai_engine.circuits.states import FORCED, TURNS, CircuitState, CircuitView, Hold
 from ai_engine.engines.config import EngineConfig
@@ -49,17 +50,19 @@ def force(
     hold = msgspec.json.encode(Hold(state, by, why, since=now, until=until))
 
     def store(client: redis.Redis, names: list[str]) -> None:
-        with client.pipeline(transaction=True) as pipe:
-            for one in names:
-                pipe.set(keys.forced_key(one), hold, pxat=None if until is None else int(until * 1000))
-            pipe.incr(keys.REVISION)
-            pipe.execute()
+        forced = [keys.forced_key(one) for one in names]
+        ends = "" if until is None else str(int(until * 1000))
+        client.eval(scripts.HOLD, 1 + len(forced), keys.REVISION, *forced, hold, ends, *names)
 
     return _order(name, redis_url, engines, store)
 
 
-def release(name: str, *, redis_url: str, engines: Sequence[EngineConfig] = ()) -> list[str]:
+def release(
+    name: str, *, redis_url: str, engines: Sequence[EngineConfig] = (), by: str = "", why: str = ""
+) -> list[str]:
     """Ends the hold of a circuit, a stage or ``turns``: its automatic state shows again. Repeating changes nothing.
+
+    ``by`` and ``why`` are for the history.
 
     For one bridge's circuit that is held only together with all bridges', that common hold ends.
     """
@@ -69,10 +72,8 @@ def release(name: str, *, redis_url: str, engines: Sequence[EngineConfig] = ()) 
             names[:] = [TURNS, *_local_names(client)]
         elif name.startswith(f"{TURNS}:") and not client.exists(keys.forced_key(name)):
             names[:] = [TURNS]
-        with client.pipeline(transaction=True) as pipe:
-            pipe.delete(*(keys.forced_key(one) for one in names))
-            pipe.incr(keys.REVISION)
-            pipe.execute()
+        forced = [keys.forced_key(one) for one in names]
+        client.eval(scripts.RELEASE, 1 + len(forced), keys.REVISION, *forced, by, why, *names)
 
     return _order(name, redis_url, engines, remove)
 
@@ -85,6 +86,15 @@ def views(redis_url: str, engines: Sequence[EngineConfig] = ()) -> list[CircuitV
     with closing(connect(redis_url)) as client:
         try:
             return _views(client, engines)
+        except UNREACHABLE as error:
+            raise CircuitsUnreachableError(f"the durable Redis does not answer: {error}") from error
+
+
+def moves(redis_url: str, count: int) -> list[CircuitMove]:
+    """What moved last, the newest first: by itself, and by orders. Raises CircuitsUnreachableError."""
+    with closing(connect(redis_url)) as client:
+        try:
+            return newest(client, count)
         except UNREACHABLE as error:
             raise CircuitsUnreachableError(f"the durable Redis does not answer: {error}") from error
 

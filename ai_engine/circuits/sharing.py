@@ -11,7 +11,7 @@ import msgspec
 import redis.exceptions
 import structlog
 
-from ai_engine.circuits import keys
+from ai_engine.circuits import keys, scripts
 from ai_engine.circuits.states import CircuitState, CircuitView, Hold, Verdict
 from ai_engine.redis_clients import connect_async
 
@@ -19,8 +19,8 @@ UNREACHABLE = (redis.exceptions.RedisError, OSError, TimeoutError)
 
 # A bridge's own circuit vanishes from the page this long after its bridge; it is refreshed every second.
 LOCAL_EXPIRY_MS = 3000
-# Processes see a move within 200 ms, and no circuit goes round in a second: within this time a move is told once.
-TOLD_MS = 500
+# A move that was sent and got no answer is sent again when Redis is back; nobody waits longer for that.
+TOLD_MS = 24 * 3600 * 1000
 log = structlog.get_logger(__name__)
 
 
@@ -30,6 +30,7 @@ class Push(msgspec.Struct, frozen=True):
     name: str
     version: int
     threshold: int
+    open_s: float
     ok_seen: bool = False
     failures: int = 0
     why: str = ""
@@ -59,6 +60,18 @@ class Known(msgspec.Struct, frozen=True):
     seen: float
 
 
+class LocalMove(msgspec.Struct, frozen=True):
+    """A bridge's own circuit moved so long ago. ``mark`` is unlike any other move's, in whatever process."""
+
+    mark: str
+    name: str
+    before: CircuitState
+    after: CircuitState
+    age_s: float
+    lasted_s: float
+    why: str
+
+
 class SharedCircuits:
     def __init__(self, redis_url: str) -> None:
         self._redis = connect_async(redis_url)
@@ -70,23 +83,27 @@ class SharedCircuits:
         return int(await self._redis.get(keys.REVISION) or 0)
 
     async def exchange(self, pushes: Sequence[Push], forced: Sequence[str]) -> tuple[list[FleetState], dict[str, Hold]]:
-        """Sends every push, reads every circuit and the holds named in ``forced``, in one round trip."""
+        """Sends every push, reads every circuit and the holds named in ``forced``, in one round trip.
+
+        Tells by the way of holds whose time has come.
+        """
         async with self._redis.pipeline(transaction=False) as pipe:
             for push in pushes:
                 pipe.eval(
-                    keys.EXCHANGE, 2, keys.state_key(push.name), keys.REVISION,
+                    scripts.EXCHANGE, 2, keys.state_key(push.name), keys.REVISION,
                     push.version, int(push.ok_seen), push.failures, push.threshold, push.why,
-                    push.own_state, push.own_age_ms, int(push.was_away),
+                    push.own_state, push.own_age_ms, int(push.was_away), int(push.open_s * 1000),
                 )  # fmt: skip
+            pipe.eval(scripts.REAP, 0)
             pipe.mget([keys.forced_key(name) for name in forced])
-            *answers, holds = await pipe.execute()
+            *answers, _, holds = await pipe.execute()
         states = [_fleet_state(push.name, answer) for push, answer in zip(pushes, answers, strict=True)]
         return states, decode_holds(forced, holds)
 
     async def claim(self, name: str, token: str, *, lock_ms: int, open_s: float) -> bool:
         """True for exactly one caller in the fleet, while the circuit's open time is over and nobody else probes."""
         answer = await self._redis.eval(
-            keys.CLAIM, 3, keys.state_key(name), keys.REVISION, keys.probe_key(name),
+            scripts.CLAIM, 3, keys.state_key(name), keys.REVISION, keys.probe_key(name),
             token, str(lock_ms), str(int(open_s * 1000)),
         )  # fmt: skip
         return bool(int(answer) == 1)
@@ -94,14 +111,17 @@ class SharedCircuits:
     async def settle(self, name: str, token: str, verdict: Verdict, *, threshold: int, why: str) -> int | None:
         """A probe's result and the release of its lock: the circuit's version now, None when the lock had expired."""
         answer = await self._redis.eval(
-            keys.SETTLE, 3, keys.state_key(name), keys.REVISION, keys.probe_key(name),
+            scripts.SETTLE, 3, keys.state_key(name), keys.REVISION, keys.probe_key(name),
             token, verdict.value, str(threshold), why,
         )  # fmt: skip
         return None if int(answer) < 0 else int(answer)
 
-    async def tell_first(self, name: str, after: CircuitState, process_id: str) -> bool:
-        """True in one of the processes that saw the same move: it is the one to journal it."""
-        return bool(await self._redis.set(keys.told_key(name, after.value), process_id, nx=True, px=TOLD_MS))
+    async def tell_local(self, move: LocalMove) -> None:
+        """Into the history; repeating it after a lost answer tells it once."""
+        await self._redis.eval(
+            scripts.TELL_LOCAL, 1, keys.told_key(move.mark), move.name, move.before.value, move.after.value,
+            int(move.age_s * 1000), int(move.lasted_s * 1000), move.why, TOLD_MS,
+        )  # fmt: skip
 
     async def register(self, known: Sequence[Known], *, leaving: Collection[str] = ()) -> None:
         """Circuits this process guards, and those it guards no more; another that still does enters them again."""

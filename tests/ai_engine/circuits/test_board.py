@@ -200,24 +200,6 @@ async def test_a_bridges_own_circuit_counts_alone_but_is_held_with_all(durable_r
     await until(lambda: not shown(), within_s=5, what="dead bridges' circuits vanish")
 
 
-async def test_each_move_is_told_in_one_process_of_the_fleet(durable_redis: str) -> None:
-    told: list[tuple[str, str, str]] = []
-
-    def note(engine: str, before: CircuitState, after: CircuitState, why: str) -> None:
-        told.append((engine, after.value, why))
-
-    boards = [board(durable_redis, f"p{n}", on_change=note) for n in range(3)]
-    async with running(*boards):
-        spend(boards[1], "local-stt", Verdict.FAIL, 3)
-        await until(lambda: ("local-stt", "half_open", "timeout") in told)
-        probe = await claimed(boards[2])
-        boards[2].guard("local-stt").record(probe, Verdict.OK)
-        await until(lambda: all(state(b, "local-stt") is CircuitState.CLOSED for b in boards))
-        await until(lambda: len(told) >= 3)
-    assert {engine for engine, _, _ in told} == {"local-stt"}
-    assert [told_why[1:] for told_why in told] == [("open", "timeout"), ("half_open", "timeout"), ("closed", "probe")]
-
-
 def test_orders_that_make_no_sense_are_refused(durable_redis: str) -> None:
     with pytest.raises(UnknownCircuitError, match="local-stt"):
         operators.release("nonsense", redis_url=durable_redis, engines=ENGINES)
