@@ -23,15 +23,30 @@ _NOISE_RMS = 12_000
 _NOISE_CROSSINGS = 0.4
 
 
+class VoiceMeter:
+    """How much of what is fed to it is a voice loud enough to understand, piece by piece: int16 little-endian mono, 8000 Hz."""
+
+    def __init__(self) -> None:
+        self._detector = webrtcvad.Vad(_VAD_MODE)
+        self._rest = b""
+        self.voiced_ms = 0
+
+    def hear(self, pcm: bytes) -> int:
+        """Milliseconds of voice so far."""
+        pcm = self._rest + pcm
+        whole = len(pcm) - len(pcm) % _FRAME_BYTES
+        self._rest = pcm[whole:]
+        for start in range(0, whole, _FRAME_BYTES):
+            frame = pcm[start : start + _FRAME_BYTES]
+            loud = _rms(np.frombuffer(frame, dtype="<i2")) >= _VOICE_RMS
+            if loud and self._detector.is_speech(frame, AUDIO_RATE_HZ):
+                self.voiced_ms += _FRAME_MS
+        return self.voiced_ms
+
+
 def voiced_ms(pcm: bytes) -> int:
     """Milliseconds of ``pcm`` (int16 little-endian mono, 8000 Hz) that hold a voice loud enough to understand."""
-    detector = webrtcvad.Vad(_VAD_MODE)
-    voiced = 0
-    for start in range(0, len(pcm) - _FRAME_BYTES + 1, _FRAME_BYTES):
-        frame = pcm[start : start + _FRAME_BYTES]
-        if _rms(np.frombuffer(frame, dtype="<i2")) >= _VOICE_RMS and detector.is_speech(frame, AUDIO_RATE_HZ):
-            voiced += _FRAME_MS
-    return voiced
+    return VoiceMeter().hear(pcm)
 
 
 def rendered(pcm: bytes, rate_hz: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
+from ai_engine.engines.deepgram import DeepgramRecogniser
 from ai_engine.engines.openai_compatible import OpenAISpeech, OpenAIUnderstanding
 from ai_engine.engines.roles import LanguageUnderstanding, SpeechToText, TextToSpeech
 from ai_engine.engines.vosk import VoskRecogniser
@@ -26,6 +27,8 @@ class Engines:
             match config.kind, config.stage:
                 case EngineKind.VOSK, Stage.STT:
                     self.stt.append(VoskRecogniser(config))
+                case EngineKind.DEEPGRAM, Stage.STT:
+                    self.stt.append(DeepgramRecogniser(config))
                 case EngineKind.OPENAI, Stage.NLU:
                     nlu = OpenAIUnderstanding(config)
                     self.nlu.append(nlu)

@@ -1,4 +1,4 @@
-"""Servers of the two wire formats over real sockets, that can be told to fail in every way an engine fails.
+"""Servers of the Vosk and OpenAI-compatible wire formats over real sockets, that can be told to fail in every way.
 
 They say what they are told to, so that a test knows the answer; the real local engine is tested beside them.
 """
@@ -6,66 +6,36 @@ They say what they are told to, so that a test knows the answer; the real local 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import math
-import socket
 import struct
 from collections.abc import AsyncIterator
 
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from websockets.asyncio.server import ServerConnection
-from websockets.asyncio.server import serve as serve_websocket
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request as WireRequest
-from websockets.http11 import Response as WireResponse
+
+from tests.ai_engine.fake_server import DELAY_S, DRIP_S, RETRY_AFTER_S, STATUSES, FakeHttpServer, FakeSocketServer
+from tests.ai_engine.fake_server import drip as _drip
 
 TONE = b"".join(struct.pack("<h", int(9000 * math.sin(n * 0.3))) for n in range(4000))
 
 
-class FakeVosk:
-    """``fault``: none, hang, reset, garbage, wrong_schema, empty, unknown, drip, 401, 429, 500.
+class FakeVosk(FakeSocketServer):
+    """``fault``: one of FAULTS, unknown (words outside the grammar) or frozen.
 
     ``endpoint_after`` so many chunks it says by itself that the caller has stopped.
     """
 
     def __init__(self) -> None:
-        self.fault = "none"
+        super().__init__()
         self.transcript = "what are your opening hours"
         self.endpoint_after = 0
-        self.opened = 0
-        self.heard = bytearray()
-        self.port = 0
+        self.partial_unknown = False
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[FakeVosk]:
-        async with serve_websocket(self._talk, "127.0.0.1", self.port, process_request=self._greet) as server:
-            self.port = next(iter(server.sockets)).getsockname()[1]
-            try:
-                yield self
-            finally:
-                for connection in list(server.connections):
-                    connection.transport.abort()
-
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
-
-    def _greet(self, connection: ServerConnection, _request: WireRequest) -> WireResponse | None:
-        self.opened += 1
-        statuses = {"401": 401, "429": 429, "500": 500}
-        return connection.respond(statuses[self.fault], "no\n") if self.fault in statuses else None
-
-    async def _talk(self, socket: ServerConnection) -> None:
-        with contextlib.suppress(ConnectionClosed):
-            await self._listen(socket)
-
-    async def _listen(self, socket: ServerConnection) -> None:
+    async def listen(self, socket: ServerConnection) -> None:
         chunks = 0
         async for message in socket:
             fault = self.fault
@@ -90,105 +60,150 @@ class FakeVosk:
             if self.endpoint_after and chunks == self.endpoint_after:
                 await socket.send(json.dumps({"text": self.transcript}))
                 continue
-            silent = fault in ("empty", "unknown")
-            await socket.send(json.dumps({"partial": "" if silent else self.transcript[: 5 * chunks]}))
+            silent = fault in ("empty", "silent", "unknown")
+            words = "[unk]" if self.partial_unknown else self.transcript[: 5 * chunks]
+            await socket.send(json.dumps({"partial": "" if silent else words}))
 
     async def _finish(self, socket: ServerConnection) -> None:
+        if self.fault == "delay":
+            await asyncio.sleep(DELAY_S)
         if self.fault == "drip":
             for _ in range(40):
                 await socket.send('{"partial": ""}')
-                await asyncio.sleep(0.1)
-        said = {"empty": "", "unknown": "[unk]"}.get(self.fault, "" if self.endpoint_after else self.transcript)
+                await asyncio.sleep(DRIP_S)
+        said = {"empty": "", "silent": "", "unknown": "[unk]"}.get(self.fault, "" if self.endpoint_after else self.transcript)
         await socket.send(json.dumps({"text": said}))
 
 
-class FakeOpenAI:
-    """``fault``: none, hang, 401, 429, 500, garbage, wrong_schema, empty, silent, drip, foreign_intent."""
+class FakeOpenAI(FakeHttpServer):
+    """``fault``: one of FAULTS, foreign_intent, mute (headers and no more) or stall (the beginning and no more).
+
+    ``streams`` False: a server that answers in one piece whatever it was asked for. ``faults_left`` requests fail.
+    """
 
     def __init__(self) -> None:
-        self.fault = "none"
+        super().__init__()
         self.faults_left = -1
+        self.streams = True
         self.answer: dict[str, object] = {
             "intent": "opening_hours", "confidence": 0.9, "slots": {}, "reply": "We are open from nine to five.",
         }  # fmt: skip
+        self.transcript = "what are your opening hours"
+        self.cached_tokens = 0
         self.requests: list[dict[str, object]] = []
+        self.uploads: list[bytes] = []
         self.http_versions: set[str] = set()
-        self.port = 0
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[FakeOpenAI]:
-        app = Starlette(
+    def app(self) -> Starlette:
+        return Starlette(
             routes=[
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
                 Route("/v1/audio/speech", self._speech, methods=["POST"]),
+                Route("/v1/audio/transcriptions", self._transcription, methods=["POST"]),
             ]
         )
-        config = Config()
-        config.accesslog = config.errorlog = None
-        config.graceful_timeout = 0.1
-        if not self.port:
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                self.port = probe.getsockname()[1]
-        config.bind = [f"127.0.0.1:{self.port}"]
-        stop = asyncio.Event()
-        serving = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
-        while True:
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.close()
-                await writer.wait_closed()
-                break
-            await asyncio.sleep(0.01)
-        try:
-            yield self
-        finally:
-            stop.set()
-            await serving
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
-    async def _failure(self, request: Request) -> Response | None:
-        self.requests.append(await request.json())
-        self.http_versions.add(request.scope["http_version"])
+    def _now(self) -> str:
+        """The fault of this request."""
         if self.faults_left == 0:
-            return None
+            return "none"
         self.faults_left -= 1
-        if self.fault == "hang":
-            await asyncio.sleep(30)
-        if self.fault in ("401", "429", "500"):
-            return JSONResponse({"error": {"message": "no"}}, int(self.fault))
-        if self.fault == "garbage":
-            return Response(b"\x01\x02<html>", media_type="text/html")
+        return self.fault
+
+    async def _failure(self, fault: str) -> Response | None:
+        match fault:
+            case "hang":
+                await asyncio.sleep(30)
+            case "delay":
+                await asyncio.sleep(DELAY_S)
+            case "401" | "429" | "500":
+                headers = {"Retry-After": str(RETRY_AFTER_S)} if fault == "429" else None
+                return JSONResponse({"error": {"message": "no"}}, STATUSES[fault], headers)
+            case "garbage":
+                return Response(b"\x01\x02<html>", media_type="text/html")
+            case "mute":
+                return StreamingResponse(_pieces([], fault), media_type="text/event-stream")
         return None
 
     async def _chat(self, request: Request) -> Response:
-        failure = await self._failure(request)
+        self.requests.append(await request.json())
+        self.http_versions.add(request.scope["http_version"])
+        fault = self._now()
+        failure = await self._failure(fault)
         if failure is not None:
             return failure
-        content = json.dumps(self.answer)
-        if self.faults_left != 0:
-            content = {
-                "wrong_schema": '{"intent": 3}', "empty": "", "silent": json.dumps({**self.answer, "reply": " "}),
-                "foreign_intent": json.dumps({**self.answer, "intent": "rm_rf"}),
-            }.get(self.fault, content)  # fmt: skip
-        body = {"id": "x", "object": "chat.completion", "choices": [{"index": 0, "message": {"content": content}}]}
-        if self.fault == "drip":
+        content = {
+            "wrong_schema": '{"intent": 3}', "empty": "", "silent": json.dumps({**self.answer, "reply": " "}),
+            "foreign_intent": json.dumps({**self.answer, "intent": "rm_rf"}),
+        }.get(fault, json.dumps(self.answer))  # fmt: skip
+        usage = {
+            "prompt_tokens": 300, "completion_tokens": 20, "total_tokens": 320,
+            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
+        }  # fmt: skip
+        if self.streams and self.requests[-1].get("stream"):
+            return StreamingResponse(_pieces(_chunks(content, usage), fault), media_type="text/event-stream")
+        choice = {"index": 0, "message": {"content": content}, "finish_reason": "stop"}
+        body = {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}
+        if fault == "drip":
             return StreamingResponse(_drip(json.dumps(body).encode()), media_type="application/json")
         return JSONResponse(body)
 
     async def _speech(self, request: Request) -> Response:
-        failure = await self._failure(request)
+        self.requests.append(await request.json())
+        fault = self._now()
+        failure = await self._failure(fault)
         if failure is not None:
             return failure
-        audio = {"empty": b"", "silent": bytes(8000)}.get(self.fault, TONE)
-        if self.fault == "drip":
-            return StreamingResponse(_drip(audio), media_type="audio/pcm")
-        return Response(audio, media_type="audio/pcm")
+        if fault in ("drip", "stall", "reset"):
+            parts = [TONE[at : at + 160] for at in range(0, len(TONE), 160)]
+            return StreamingResponse(_pieces(parts, fault), media_type="audio/pcm")
+        audio = {"empty": b"", "silent": bytes(8000)}.get(fault, TONE)
+        kind = "application/json" if fault == "wrong_schema" else "audio/pcm"
+        return Response(b'{"audio": 3}' if fault == "wrong_schema" else audio, media_type=kind)
+
+    async def _transcription(self, request: Request) -> Response:
+        async with request.form() as form:
+            self.requests.append({name: value for name, value in form.items() if isinstance(value, str)})
+            upload = form["file"]
+            assert not isinstance(upload, str)
+            self.uploads.append(await upload.read())
+        fault = self._now()
+        failure = await self._failure(fault)
+        if failure is not None:
+            return failure
+        said = "" if fault in ("empty", "silent") else self.transcript
+        seconds = (len(self.uploads[-1]) - 44) / 16_000
+        body = {"text": 3 if fault == "wrong_schema" else said, "usage": {"type": "duration", "seconds": seconds}}
+        data = json.dumps(body).encode()
+        if fault in ("drip", "stall", "reset"):
+            parts = [data[at : at + 1] for at in range(len(data))]
+            return StreamingResponse(_pieces(parts, fault), media_type="application/json")
+        return Response(data, media_type="application/json")
 
 
-async def _drip(data: bytes) -> AsyncIterator[bytes]:
-    for byte in data:
-        yield bytes([byte])
-        await asyncio.sleep(0.1)
+def _chunks(content: str, usage: dict[str, object]) -> list[bytes]:
+    deltas: list[dict[str, object]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": content[at : at + 7]} for at in range(0, len(content), 7)]
+    chunks: list[dict[str, object]] = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    chunks.append({"choices": [], "usage": usage})
+    return [*(f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks), b"data: [DONE]\n\n"]
+
+
+async def _pieces(parts: list[bytes], fault: str) -> AsyncIterator[bytes]:
+    """As they are, or what the fault makes of them."""
+    if fault == "mute":
+        yield b": there soon\n\n"
+        await asyncio.sleep(30)
+    for position, part in enumerate(parts):
+        if position == 3 and fault == "reset":
+            raise ConnectionAbortedError
+        if position == 3 and fault == "stall":
+            await asyncio.sleep(30)
+        yield part
+        if fault == "drip":
+            await asyncio.sleep(DRIP_S)

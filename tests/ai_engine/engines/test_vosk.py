@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+import espeak.voice
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
 from ai_engine.engines.roles import Heard
 from ai_engine.engines.trace import Trace
@@ -16,6 +17,7 @@ from ai_engine.errors import EngineError, Kind
 from tests.ai_engine.fake_engines import FakeVosk
 
 CHUNK = bytes(1600)
+SPEECH = espeak.voice.render("what are your opening hours on friday and on saturday please")
 
 
 @pytest.fixture
@@ -68,7 +70,9 @@ async def test_speech_without_words_is_told_from_an_engine_that_heard_nothing(vo
 @pytest.mark.parametrize(
     ("fault", "kind", "retryable"),
     [
+        ("refuse", Kind.REFUSED, True),
         ("hang", Kind.HANG, False),
+        ("delay", Kind.HANG, False),
         ("reset", Kind.RESET, True),
         ("garbage", Kind.GARBAGE, True),
         ("wrong_schema", Kind.WRONG_SCHEMA, True),
@@ -78,10 +82,42 @@ async def test_speech_without_words_is_told_from_an_engine_that_heard_nothing(vo
     ],
 )
 async def test_each_failure_has_its_kind(vosk: FakeVosk, fault: str, kind: Kind, retryable: bool) -> None:
-    vosk.fault = fault
+    await vosk.break_with(fault)
     with pytest.raises(EngineError) as caught:
         await recognise(vosk.url)
     assert (caught.value.kind, caught.value.retryable) == (kind, retryable)
+    assert caught.value.retry_after_s == (2.0 if fault == "429" else None)
+
+
+async def test_empty_partials_although_the_caller_speaks_are_a_failure_while_they_speak(vosk: FakeVosk) -> None:
+    vosk.fault = "silent"
+    with pytest.raises(EngineError) as caught:
+        await speak_to(vosk, SPEECH)
+    assert (caught.value.kind, caught.value.retryable) == (Kind.NO_PARTIAL, False)
+
+
+async def test_words_outside_the_grammar_are_partials_too(vosk: FakeVosk) -> None:
+    vosk.partial_unknown = True
+    await speak_to(vosk, SPEECH)
+    assert bytes(vosk.heard) == SPEECH
+
+
+async def test_a_peer_that_is_there_no_more_is_noticed(vosk: FakeVosk) -> None:
+    """Between messages nothing is owed but a pong."""
+    vosk.fault = "frozen"
+    async with recogniser(vosk.url).open("en", lambda _: None, Trace()) as stream:
+        with pytest.raises(EngineError) as caught:
+            async with asyncio.timeout(3):
+                await stream.heard_end()
+    assert caught.value.kind is Kind.NO_PONG
+
+
+async def speak_to(vosk: FakeVosk, speech: bytes) -> None:
+    """At twice the caller's pace."""
+    async with recogniser(vosk.url).open("en", lambda _: None, Trace()) as stream:
+        for start in range(0, len(speech), len(CHUNK)):
+            await stream.send(speech[start : start + len(CHUNK)])
+            await asyncio.sleep(0.05)
 
 
 async def test_an_engine_that_falls_silent_is_noticed_while_the_caller_still_speaks(vosk: FakeVosk) -> None:
