@@ -38,6 +38,7 @@ class Kind(StrEnum):
     WRONG_SCHEMA = "wrong_schema"
     EMPTY = "empty"
     SILENT = "silent"
+    BUSY = "busy"
     NO_ENGINE = "no_engine"
     NO_FLOW = "no_flow"
     INTERNAL = "internal"

@@ -17,6 +17,7 @@ from ai_engine.engines.build import Engines
 from ai_engine.engines.roles import Context, LanguageUnderstanding, SpeechToText, TextToSpeech
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import EmptyAnswerError, EngineError, Kind
+from ai_engine.limits import Limits
 from ai_engine.messages import AUDIO_RATE_HZ, CHUNK_MS
 from callflows.definition.flow import FlowVersion, Snapshot
 
@@ -32,8 +33,12 @@ log = structlog.get_logger(__name__)
 
 
 class Prober:
-    def __init__(self, board: CircuitBoard, engines: Engines, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self, board: CircuitBoard, engines: Engines, snapshot: Callable[[], Snapshot], limits: Limits | None = None
+    ) -> None:
+        """``limits``: an engine that asked this process to be left alone is not probed by it either."""
         self._board = board
+        self._limits = limits or Limits()
         self._snapshot = snapshot
         self._audio: dict[str, bytes] = {}
         self._probes: dict[str, Callable[[], Awaitable[None]]] = {}
@@ -57,7 +62,7 @@ class Prober:
                 running = {name: task for name, task in running.items() if name in self._probes or not task.done()}
                 for name in self._probes:
                     guard = self._board.guard(name)
-                    if name in running and not running[name].done():
+                    if (name in running and not running[name].done()) or self._limits.peace_s(name):
                         continue
                     if guard.automatic is CircuitState.HALF_OPEN and guard.state is not CircuitState.FORCED_OPEN:
                         running[name] = asyncio.create_task(self._probe(name, self._probes[name]))

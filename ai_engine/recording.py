@@ -6,8 +6,9 @@ Owns no decision about stages; the turn does. Audio is int16 little-endian mono 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Protocol
 
 from ai_engine.engines.audio import voiced_ms
@@ -39,9 +40,28 @@ class TurnClock:
         self._clock = clock
         self._budget_s = budget_s
         self._deadline = clock() + left_s
+        self._ended = False
+        self._at_end: list[Callable[[], None]] = []
 
     def speech_ended(self) -> None:
         self._deadline = min(self._deadline, self._clock() + self._budget_s - MARGIN_S)
+        self._ended = True
+        told, self._at_end = self._at_end, []
+        for tell in told:
+            tell()
+
+    @contextlib.contextmanager
+    def when_ended(self, tell: Callable[[], None]) -> Iterator[None]:
+        """Calls ``tell`` once when the caller has stopped speaking, at once if that is so already, never after the block."""
+        if self._ended:
+            tell()
+        else:
+            self._at_end.append(tell)
+        try:
+            yield
+        finally:
+            if tell in self._at_end:
+                self._at_end.remove(tell)
 
     def left_s(self) -> float:
         return self._deadline - self._clock()

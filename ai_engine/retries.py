@@ -1,13 +1,17 @@
 """Trying a stage: an engine again after 100, 300 and 900 ms, then the stage's next one, while it fits the budget.
 
 Owns the decision (:func:`next_delay_s`, :func:`attempt_limit_s`, pure) and the thin runner that applies it. Each
-engine's part in a turn is recorded once on its circuit, however many attempts it took; a cancelled one is nothing.
+engine's part in a turn is recorded once on its circuit, however many attempts it took; a cancelled one is nothing, and
+so is one that our own limits kept from the engine (:mod:`ai_engine.limits`). A 429 is the engine's own refusal and
+counts like any failure: where every caller is refused, the circuit sends them past it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -20,9 +24,12 @@ from ai_engine.circuits.states import Permit, Verdict
 from ai_engine.engines.config import EngineConfig, Stage
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import EngineError, Kind, SlowEngineError
+from ai_engine.limits import BusyEngineError, Limits
 from ai_engine.messages import StageTiming
 
 RETRY_DELAYS_S = (0.1, 0.3, 0.9)
+# A fault that many calls met at once shall not be met again by all of them at once.
+JITTER = 0.2
 # An attempt with less time than this cannot succeed over any network, and says nothing about the engine.
 LEAST_ATTEMPT_S = 0.3
 # Kept for the stage's next engine, so that one that hangs never eats both.
@@ -39,11 +46,17 @@ E = TypeVar("E", bound=Engine)
 T = TypeVar("T")
 
 
-def next_delay_s(attempts: int, error: EngineError, left_s: float) -> float | None:
-    """The pause before the same engine is tried again after so many attempts, or None: not this engine any more."""
+def next_delay_s(attempts: int, error: EngineError, left_s: float, chance: float = 0.5) -> float | None:
+    """The pause before the same engine is tried again after so many attempts, or None: not this engine any more.
+
+    ``left_s``: without what is kept for the next engine. ``chance`` from 0 to 1 spreads the pause by a fifth either way;
+    where the engine itself said how long (Retry-After), that holds as it is.
+    """
     if not error.retryable or attempts > len(RETRY_DELAYS_S):
         return None
-    delay_s = RETRY_DELAYS_S[attempts - 1]
+    delay_s = error.retry_after_s
+    if delay_s is None:
+        delay_s = RETRY_DELAYS_S[attempts - 1] * (1 + JITTER * (2 * chance - 1))
     return delay_s if delay_s + LEAST_ATTEMPT_S <= left_s else None
 
 
@@ -72,13 +85,15 @@ async def run_stage(
     guard_of: Callable[[str], Guard],
     left_s: Callable[[], float],
     attempt: Callable[[E, Trace], Awaitable[T]],
+    limits: Limits,
     *,
     open_ended: bool = False,
+    chance: Callable[[], float] = random.random,
 ) -> StageResult[T]:
     """Tries the engines in order. ``left_s`` says how much of the turn is left, at any moment.
 
     ``open_ended``: an attempt lasts as long as the caller speaks and keeps its own limits; only the turn bounds it.
-    Cancelling records the engine under way as abandoned.
+    ``chance`` gives numbers from 0 to 1 for the pauses' jitter. Cancelling records the engine under way as abandoned.
     """
     timings: list[StageTiming] = []
     error: EngineError = SlowEngineError(Kind.NO_ENGINE, "no usable engine")
@@ -88,8 +103,8 @@ async def run_stage(
         if permit is None:
             continue
         another = any(later.usable for _, later in usable[position + 1 :])
-        trial = _Trial(stage, engine, guard, permit, another=another, open_ended=open_ended)
-        value, failure = await trial.run(left_s, attempt)
+        trial = _Trial(stage, engine, guard, permit, limits, another=another, open_ended=open_ended)
+        value, failure = await trial.run(left_s, attempt, chance)
         timings.append(trial.timing(failure))
         if failure is None:
             return StageResult(value, None, timings)
@@ -104,32 +119,40 @@ class _Trial(Generic[E]):
     """One engine's part in one turn."""
 
     def __init__(
-        self, stage: Stage, engine: E, guard: Guard, permit: Permit, *, another: bool, open_ended: bool
+        self, stage: Stage, engine: E, guard: Guard, permit: Permit, limits: Limits, *, another: bool, open_ended: bool
     ) -> None:
         self._stage, self._engine = stage, engine
         self._guard, self._permit = guard, permit
+        self._limit = limits.of(engine.config)
         self._another = another
         self._total_s = math.inf if open_ended else engine.config.total_s
         self._attempts = 0
         self._started_at = time.perf_counter()
+        self._queued_s = 0.0
         self._trace = Trace()
 
     async def run(
-        self, left_s: Callable[[], float], attempt: Callable[[E, Trace], Awaitable[T]]
+        self,
+        left_s: Callable[[], float],
+        attempt: Callable[[E, Trace], Awaitable[T]],
+        chance: Callable[[], float],
     ) -> tuple[T | None, EngineError | None]:
         verdict, kind = Verdict.ABANDONED, ""
+        failure: EngineError | None = None
         try:
             while True:
-                limit_s = attempt_limit_s(left_s(), self._total_s, another=self._another)
-                if limit_s < LEAST_ATTEMPT_S and not self._attempts:
-                    return None, SlowEngineError(Kind.TIMEOUT, "no time left in the turn")
-                value, error = await self._once(limit_s, attempt)
+                try:
+                    value, error = await self._once(left_s, attempt)
+                except BusyEngineError as busy:
+                    return None, failure or busy
                 if error is None:
                     verdict = Verdict.OK
                     return value, None
+                failure = error
+                if not self._attempts:
+                    return None, error
                 verdict, kind = Verdict.FAIL, error.kind
-                kept_s = NEXT_ENGINE_S if self._another else 0.0
-                delay_s = next_delay_s(self._attempts, error, left_s() - kept_s)
+                delay_s = next_delay_s(self._attempts, error, left_s() - self._kept_s, chance())
                 if delay_s is None:
                     return None, error
                 await asyncio.sleep(delay_s)
@@ -139,9 +162,29 @@ class _Trial(Generic[E]):
         finally:
             self._guard.record(self._permit, verdict, kind)
 
+    @property
+    def _kept_s(self) -> float:
+        return NEXT_ENGINE_S if self._another else 0.0
+
     async def _once(
-        self, limit_s: float, attempt: Callable[[E, Trace], Awaitable[T]]
+        self, left_s: Callable[[], float], attempt: Callable[[E, Trace], Awaitable[T]]
     ) -> tuple[T | None, EngineError | None]:
+        """Raises :class:`BusyEngineError` when there is no place at the engine for an attempt."""
+        if self._another and not self._attempts and self._limit.peace_s():
+            raise BusyEngineError("left alone, as it asked")
+        asked_at = time.perf_counter()
+        wait_s = min(self._engine.config.first_byte_s, left_s() - self._kept_s - LEAST_ATTEMPT_S)
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                await held.enter_async_context(self._limit.place(wait_s))
+            finally:
+                self._queued_s += time.perf_counter() - asked_at
+            limit_s = attempt_limit_s(left_s(), self._total_s, another=self._another)
+            if limit_s < LEAST_ATTEMPT_S and not self._attempts:
+                return None, SlowEngineError(Kind.TIMEOUT, "no time left in the turn")
+            return await self._attempt(limit_s, attempt)
+
+    async def _attempt(self, limit_s: float, attempt: Callable[[E, Trace], Awaitable[T]]) -> tuple[T | None, EngineError | None]:
         self._attempts += 1
         self._trace.restart()
         try:
@@ -150,6 +193,8 @@ class _Trial(Generic[E]):
         except TimeoutError:
             return None, SlowEngineError(Kind.TIMEOUT, f"not within {limit_s:.1f} s")
         except EngineError as error:
+            if error.retry_after_s:
+                self._limit.back_off(error.retry_after_s)
             return None, error
 
     def timing(self, error: EngineError | None) -> StageTiming:
@@ -157,9 +202,10 @@ class _Trial(Generic[E]):
             stage=self._stage.value,
             engine=self._engine.config.name,
             attempts=self._attempts,
-            total_ms=round((time.perf_counter() - self._started_at) * 1000, 1),
+            total_ms=round((time.perf_counter() - self._started_at - self._queued_s) * 1000, 1),
             first_byte_ms=self._trace.first_byte_ms,
             kind="" if error is None else error.kind.value,
+            queue_ms=round(self._queued_s * 1000, 1),
             connect_ms=self._trace.connect_ms,
             usage=self._trace.usage,
             cost=self._engine.config.price.of(self._trace.usage),

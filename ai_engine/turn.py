@@ -26,7 +26,8 @@ from ai_engine.engines.roles import (
     Understanding,
 )
 from ai_engine.engines.trace import Trace
-from ai_engine.errors import EmptyAnswerError, Kind
+from ai_engine.errors import EmptyAnswerError, Kind, SlowEngineError
+from ai_engine.limits import Limits
 from ai_engine.messages import (
     AudioChunk,
     SpeakReply,
@@ -37,7 +38,7 @@ from ai_engine.messages import (
     TurnRequest,
 )
 from ai_engine.recording import Outlet, Partials, Recording, TurnClock
-from ai_engine.retries import StageResult, run_stage
+from ai_engine.retries import StageResult, attempt_limit_s, run_stage
 from callflows.definition.flow import FlowVersion
 
 INTENT = "intent"
@@ -58,6 +59,7 @@ class Turn:
         guard_of: Callable[[str], Guard],
         outlet: Outlet,
         caches: Caches,
+        limits: Limits,
         *,
         left_s: float,
         worker_id: str,
@@ -68,6 +70,7 @@ class Turn:
         self._guard_of = guard_of
         self._outlet = outlet
         self._caches = caches
+        self._limits = limits
         self._worker_id = worker_id
         self._clock = TurnClock(left_s, request.budget_ms / 1000)
         self._recording = Recording(on_end=self._clock.speech_ended)
@@ -100,8 +103,9 @@ class Turn:
     async def _hear(self, chunks: AsyncIterator[AudioChunk]) -> StageResult[Heard]:
         async with _running(self._recording.fill(chunks)), _running(self._partials.run()):
             heard = await run_stage(
-                Stage.STT, self._engines.stt, self._guard_of, self._clock.left_s, self._recognise, open_ended=True
-            )
+                Stage.STT, self._engines.stt, self._guard_of, self._clock.left_s, self._recognise, self._limits,
+                open_ended=True,
+            )  # fmt: skip
         self._timings += heard.timings
         return heard
 
@@ -114,17 +118,38 @@ class Turn:
             trace.first_byte()
             self._partials.hear(transcript)
 
-        async with engine.open(self._request.language, on_partial, trace) as stream:
+        async with self._limited_from_end(engine), engine.open(self._request.language, on_partial, trace) as stream:
             if await self._stream_to(stream):
                 self._clock.speech_ended()
                 await self._outlet.tell(SpeechEnded(self._request.call_uuid, self._request.turn, "engine"))
-            async with asyncio.timeout(engine.config.total_s):
-                heard = await stream.finish()
+            heard = await stream.finish()
         trace.first_byte()
         knows_nothing = not heard.transcript and not heard.engine_heard and not any_partial
         if knows_nothing and self._recording.voiced_ms() >= VOICE_MS:
             raise EmptyAnswerError(Kind.EMPTY, "no words although the caller spoke")
         return heard
+
+    @contextlib.asynccontextmanager
+    async def _limited_from_end(self, engine: SpeechToText) -> AsyncIterator[None]:
+        """From the end of speech an engine has its total time, and leaves the next one what is kept for it.
+
+        One that begins later has to catch up within that: all of the recording, as fast as it takes it.
+        """
+        names = [later.config.name for later in self._engines.stt]
+        position = names.index(engine.config.name)
+        loop = asyncio.get_running_loop()
+
+        def begin() -> None:
+            another = any(self._guard_of(name).usable for name in names[position + 1 :])
+            within_s = attempt_limit_s(self._clock.left_s(), engine.config.total_s, another=another)
+            limit.reschedule(loop.time() + within_s)
+
+        try:
+            async with asyncio.timeout(None) as limit:
+                with self._clock.when_ended(begin):
+                    yield
+        except TimeoutError:
+            raise SlowEngineError(Kind.TIMEOUT, "no transcript in time after the end of speech") from None
 
     async def _stream_to(self, stream: SpeechStream) -> bool:
         """Until the caller has stopped speaking; True when it was the engine that noticed, before the gateway."""
@@ -165,7 +190,7 @@ class Turn:
             trace.first_byte()
             return understood
 
-        meant = await run_stage(Stage.NLU, self._engines.nlu, self._guard_of, self._clock.left_s, attempt)
+        meant = await run_stage(Stage.NLU, self._engines.nlu, self._guard_of, self._clock.left_s, attempt, self._limits)
         self._timings += meant.timings
         if meant.value is not None and rules.may_keep(request, meant.value):
             await self._caches.keep_answer(question, meant.value)
@@ -183,7 +208,7 @@ class Turn:
         async def attempt(engine: TextToSpeech, trace: Trace) -> bytes:
             return await engine.speak(reply, self._request.language, self._flow.voice, trace)
 
-        spoken = await run_stage(Stage.TTS, self._engines.tts, self._guard_of, self._clock.left_s, attempt)
+        spoken = await run_stage(Stage.TTS, self._engines.tts, self._guard_of, self._clock.left_s, attempt, self._limits)
         self._timings += spoken.timings
         if spoken.value is not None and keep:
             await self._caches.keep_speech(name, spoken.value)

@@ -92,6 +92,18 @@ async def publish_reply(client: redis.asyncio.Redis, gateway_id: str, reply: Spe
         await pipe.execute()
 
 
+async def waiting_turns(client: redis.asyncio.Redis) -> int:
+    """Turns that no worker has taken: entries leave the stream when they are done, so that the difference is exact."""
+    entries = int(await client.xlen(TURNS_STREAM))
+    try:
+        pending = await client.xpending(TURNS_STREAM, TURNS_GROUP)
+    except redis.exceptions.ResponseError as error:
+        if not str(error).startswith("NOGROUP"):
+            raise
+        return entries
+    return max(0, entries - int(pending["pending"]))
+
+
 class Claim(msgspec.Struct, frozen=True):
     """A turn that this worker holds. ``left_ms`` of its time were left when it was claimed."""
 

@@ -7,6 +7,8 @@ here ends because Redis is away or one turn is broken: the first waits, the seco
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
@@ -20,6 +22,7 @@ from ai_engine.circuits.sharing import UNREACHABLE
 from ai_engine.engines.build import Engines
 from ai_engine.engines.config import Stage
 from ai_engine.errors import Kind
+from ai_engine.limits import Limits
 from ai_engine.messages import BridgeMessage, SpeakReply, TurnDone, TurnFailed, TurnRequest, TurnTaken
 from ai_engine.prober import Prober
 from ai_engine.recording import NoAudioError
@@ -111,8 +114,12 @@ class Worker:
         self._hub = AudioHub(redis_url)
         self._outbox = Outbox(redis_url)
         self._caches = Caches(redis_url, caches)
-        self._prober = Prober(board, engines, snapshot)
+        self._limits = Limits()
+        self._prober = Prober(board, engines, snapshot, self._limits)
         self._turns: dict[str, asyncio.Task[None]] = {}
+        # Those of them whose leases are renewed: one that is leaving the queue has none any more.
+        self._leased: set[str] = set()
+        self._taken_over_at = -math.inf
         self._room = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -147,6 +154,7 @@ class Worker:
 
     # --- claiming -----------------------------------------------------------------------------------------------------
     async def _claim_turns(self) -> None:
+        """The one loop that takes turns, new ones and lost ones: two would each fill the same free places."""
         pause_s, away = AWAY_PAUSE_S[0], False
         while not self._stopping.is_set():
             free = self._capacity - len(self._turns)
@@ -155,7 +163,7 @@ class Worker:
                 await self._first(self._room.wait(), self._stopping.wait())
                 continue
             try:
-                claims = await uninterrupted(self._queue.claim(free))
+                claims = await uninterrupted(self._take(free))
             except UNREACHABLE as error:
                 if not away:
                     log.warning("turns_redis_away", error=str(error))
@@ -168,20 +176,28 @@ class Worker:
             pause_s, away = AWAY_PAUSE_S[0], False
             self._start(claims)
 
+    async def _take(self, free: int) -> list[Claim]:
+        """At most ``free`` turns: first those of a worker that is gone, as often as it would have renewed its leases."""
+        now = time.monotonic()
+        if now - self._taken_over_at >= LEASE_RENEW_S:
+            self._taken_over_at = now
+            claims = await self._queue.take_over(free)
+            lost = [claim for claim in claims if claim.entry_id not in self._turns]
+            if lost:
+                return lost
+        return await self._queue.claim(free)
+
     def _start(self, claims: list[Claim]) -> None:
         for claim in claims:
+            self._leased.add(claim.entry_id)
             self._turns[claim.entry_id] = asyncio.create_task(self._hold(claim))
 
     async def _keep_leases(self) -> None:
-        for entry_id in await self._queue.renew(list(self._turns)):
+        for entry_id in await self._queue.renew(list(self._leased)):
             task = self._turns.get(entry_id)
-            if task is not None:
+            if task is not None and entry_id in self._leased:
                 log.warning("turn_lost", entry=entry_id)  # We were frozen: another worker has it now.
                 task.cancel()
-        free = self._capacity - len(self._turns)
-        if free > 0 and not self._stopping.is_set():
-            claims = await self._queue.take_over(free)
-            self._start([claim for claim in claims if claim.entry_id not in self._turns])
 
     async def _beat(self) -> None:
         beat = msgspec.json.encode(Heartbeat(len(self._turns), self._capacity))
@@ -220,10 +236,13 @@ class Worker:
                 log.exception("turn_broken")
                 await outlet.tell(failed(request, "worker", Kind.INTERNAL, self.worker_id))
             finally:
-                del self._turns[claim.entry_id]
-                self._room.set()
-                if finish:
-                    await self._outbox.send(lambda: self._queue.finish(claim.entry_id))
+                self._leased.discard(claim.entry_id)
+                try:
+                    if finish:
+                        await self._outbox.send(lambda: self._queue.finish(claim.entry_id))
+                finally:  # Only now: until it has left the queue it is in our hand, for everybody who looks.
+                    del self._turns[claim.entry_id]
+                    self._room.set()
 
     async def _answer(self, claim: Claim, outlet: RedisOutlet) -> TurnDone | TurnFailed:
         request = claim.request
@@ -237,7 +256,7 @@ class Worker:
             if not self._board.usable(stage.value).usable:
                 return failed(request, stage, Kind.NO_ENGINE, self.worker_id)
         turn = Turn(
-            request, flow, self._engines, self._board.guard, outlet, self._caches,
+            request, flow, self._engines, self._board.guard, outlet, self._caches, self._limits,
             left_s=claim.left_ms / 1000, worker_id=self.worker_id,
         )  # fmt: skip
         with self._hub.listen(request.call_uuid, request.turn) as feed:

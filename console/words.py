@@ -45,6 +45,7 @@ KINDS = {
     "wrong_schema": "answered in another form than agreed",
     "empty": "answered with nothing",
     "silent": "stayed silent",
+    "busy": "had no place free within our own limits",
     "no_engine": "had no usable engine",
     "no_flow": "did not know the flow",
     "internal": "failed inside",

@@ -21,7 +21,7 @@ from ai_engine.messages import (
     TurnPartial,
     TurnTaken,
 )
-from ai_engine.turn_queue import publish_chunks, publish_turn
+from ai_engine.turn_queue import CLAIM_BLOCK_MS, publish_chunks, publish_turn
 from ai_engine.worker import Worker, heartbeat_key
 from tests.ai_engine.fake_engines import TONE, FakeOpenAI, FakeVosk
 from tests.ai_engine.rig import SPEECH, Rig
@@ -213,7 +213,7 @@ async def test_a_stopping_worker_finishes_what_it_holds_and_takes_nothing_new(ri
     await publish_turn(rig.client, request())
     await eventually(lambda: rig.pending_is(1))
     worker.stop()
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(CLAIM_BLOCK_MS / 1000 + 0.4)  # A claim that was under way may still take one.
     await publish_turn(rig.client, request("too-late"))
     await publish_chunks(rig.client, "call-1", [AudioChunk(1, 0, SPEECH), AudioChunk(1, 1, b"", end=True)])
     assert isinstance(await rig.outcome(), TurnDone)
