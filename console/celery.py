@@ -14,5 +14,6 @@ app.autodiscover_tasks(["console", "callflows"])
 # A round that was not taken in time is not worth taking later.
 app.conf.beat_schedule = {
     "settle-orphans": {"task": "console.settle_orphans", "schedule": 3.0, "options": {"expires": 2.5}},
+    "prune-tallies": {"task": "console.prune_tallies", "schedule": 3600.0, "options": {"expires": 3000.0}},
     "watch-switches": {"task": "console.watch_switches", "schedule": 10.0, "options": {"expires": 9.0}},
 }

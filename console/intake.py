@@ -32,6 +32,8 @@ def store(entries: Sequence[Entry], position: str, given_up: Collection[str] = (
     Doing it again with the same entries changes nothing. Raises what the database raises.
     """
     with transaction.atomic():
+        # First of all, so that a second recorder, as in a rolling update, waits here.
+        place, _ = RecorderPosition.objects.select_for_update().get_or_create(stream=JOURNAL_STREAM)
         boots = {entry.boot_id for entry in entries}
         producers = {one.boot_id: one for one in Producer.objects.select_for_update().filter(boot_id__in=boots)}
         beyond = {boot_id: _beyond(producers.get(boot_id), boot_id) for boot_id in boots}
@@ -48,7 +50,8 @@ def store(entries: Sequence[Entry], position: str, given_up: Collection[str] = (
             projection.save()
         gapped = {boot_id for boot_id in boots if _advance(producers[boot_id], beyond[boot_id], over=boot_id in given_up)}
         _save(producers.values())
-        RecorderPosition.objects.update_or_create(stream=JOURNAL_STREAM, defaults={"entry_id": position})
+        place.entry_id = position
+        place.save()
     marks = {boot_id: producer.stored_seq for boot_id, producer in producers.items()}
     return Stored(len(fresh), marks, frozenset(gapped))
 

@@ -56,17 +56,67 @@ class Turn(models.Model):
     intent = models.CharField(max_length=64, blank=True)
     confidence = models.FloatField(default=0.0)
     answer_ms = models.FloatField(null=True, blank=True)
+    queue_ms = models.FloatField(null=True, blank=True)
     stages = models.JSONField(default=list)
     worker_id = models.CharField(max_length=64, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    is_tallied = models.BooleanField(default=False, help_text="Whether the tallies hold it.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["call", "turn"], name="one_row_a_turn")]
+        # Small at all times: the recorder tallies every few seconds.
+        indexes = [
+            models.Index(
+                fields=["finished_at"], name="turns_to_tally", condition=models.Q(is_tallied=False, finished_at__isnull=False)
+            )
+        ]
         ordering = ["turn"]
 
     def __str__(self) -> str:
         return f"{self.call_id}/{self.turn}"
+
+
+class StageTally(models.Model):
+    """What one engine (or a cache instead of one) did for one stage in one span of time. ``console/tally.py`` says what counts.
+
+    Histograms are of milliseconds, as hdrhistogram encodes them; empty when nothing was measured.
+    """
+
+    start = models.DateTimeField()
+    span_s = models.PositiveIntegerField()
+    stage = models.CharField(max_length=32)
+    engine = models.CharField(max_length=64, blank=True)
+    cache = models.CharField(max_length=64, blank=True)
+    uses = models.BigIntegerField(default=0)
+    kinds = models.JSONField(default=dict, help_text="Failures by kind.")
+    retries = models.BigIntegerField(default=0)
+    tokens_read = models.BigIntegerField(default=0)
+    tokens_cached = models.BigIntegerField(default=0)
+    tokens_written = models.BigIntegerField(default=0)
+    characters = models.BigIntegerField(default=0)
+    heard_ms = models.BigIntegerField(default=0)
+    cost_nano = models.BigIntegerField(default=0, help_text="In billionths of the operator's currency: whole numbers add up.")
+    total = models.BinaryField(default=bytes)
+    first_byte = models.BinaryField(default=bytes)
+    queue = models.BinaryField(default=bytes)
+    connect = models.BinaryField(default=bytes)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["start", "span_s", "stage", "engine", "cache"], name="one_tally_a_span")]
+        indexes = [models.Index(fields=["span_s", "start"])]
+
+    def __str__(self) -> str:
+        return f"{self.stage} by {self.engine or self.cache} from {self.start:%d %b %H:%M}"
+
+
+class TallyRound(models.Model):
+    """One row. How often turns were put into the tallies: who reads the same number before and after has read no mixture."""
+
+    number = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.number)
 
 
 class Incident(models.Model):

@@ -21,6 +21,8 @@ import msgspec
 from django.db import models
 
 from console.models import Call, Incident, JournalLine, Turn
+from console.tallies import result_of, take_back
+from console.tally import TurnResult
 from esl_bridge.journal import events as journal
 from esl_bridge.journal.events import Entry
 
@@ -42,6 +44,7 @@ class Projection:
         self._turns = {(turn.call.call_uuid, turn.turn): turn for turn in self._stored_turns(uuids)}
         incidents = Incident.objects.filter(call__call_uuid__in=uuids).select_related("call")
         self._incidents = {incident.incident_id: incident for incident in incidents}
+        self._retold: list[TurnResult] = []
 
     def apply(self) -> None:
         for entry in self._entries:
@@ -52,6 +55,7 @@ class Projection:
 
     def save(self) -> None:
         """Write everything; the caller holds the transaction."""
+        take_back(self._retold)
         _save_rows(Call, list(self._calls.values()), key=["call_uuid"])
         _save_rows(Turn, list(self._turns.values()), key=["call", "turn"])
         _save_rows(Incident, list(self._incidents.values()), key=["incident_id"])
@@ -127,8 +131,12 @@ class Projection:
 
     def _turn_finished(self, call: Call, event: journal.TurnFinished, at: datetime, *, of_owner: bool) -> None:
         turn = self._turn(call, event.turn)
+        if turn.is_tallied:  # It finished before, by another owner's word: what that put into the tallies comes out again.
+            self._retold.append(result_of(turn))
+            turn.is_tallied = False
         turn.outcome, turn.transcript, turn.intent = event.outcome.value, event.transcript, event.intent
         turn.confidence, turn.answer_ms, turn.worker_id = event.confidence, event.answer_ms, event.worker_id
+        turn.queue_ms = event.queue_ms
         turn.stages = [msgspec.to_builtins(stage) for stage in event.stages]
         turn.finished_at = at
         if of_owner and event.transcript:

@@ -21,6 +21,7 @@ from django.db import Error as DatabaseError
 from ai_engine.redis_clients import BLOCK_MS, connect
 from console.intake import Stored, store
 from console.models import RecorderPosition
+from console.tallies import MOST_TURNS, tally_turns
 from esl_bridge.journal.events import FIELD, JOURNAL_STREAM, Entry, decode_batch, watermark_key
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,8 @@ RETRY_S = (0.2, 0.5, 1.0, 2.0)
 LOOK_EVERY_S = 1.0
 # What is missing after this long never comes: a producer sends again after 5 s, an adopted spool after 60 s.
 GAP_LIMIT_S = 150.0
+# Histograms cost a millisecond for each engine; who reads them reads what is not in them yet from the turns.
+TALLY_EVERY_S = 5.0
 # What a database says to a value that it can never take (SQLite says the last two itself, in Python).
 UNSTORABLE = (DataError, IntegrityError, OverflowError, ValueError)
 
@@ -49,6 +52,7 @@ class Recorder:
         self._clock = clock
         self._position: str | None = None
         self._looked_at = 0.0
+        self._tallied_at = 0.0
         self._gap_since: dict[str, float] = {}
 
     def run(self, stop: threading.Event) -> None:
@@ -56,6 +60,8 @@ class Recorder:
         while not stop.is_set():
             try:
                 self.step()
+                if self._clock() - self._tallied_at >= TALLY_EVERY_S:
+                    self.tally()
                 failures = 0
             except (redis.RedisError, DatabaseError, OSError) as error:
                 if failures == 0:
@@ -79,6 +85,11 @@ class Recorder:
         stored = self._store_all(rows)
         self._position = rows[-1][0].decode()
         return stored
+
+    def tally(self) -> None:
+        """One round; the next is due at once while this one was full."""
+        if tally_turns() < MOST_TURNS:
+            self._tallied_at = self._clock()
 
     def _start(self) -> str:
         """Where the database says we are. A stream that ends before it was lost and begun anew: read it whole.

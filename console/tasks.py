@@ -18,6 +18,7 @@ from console.lost_calls import LAST_RESORT_EXTENSIONS, end_found_gone, found_in_
 from console.models import Call
 from console.recorder import is_behind
 from console.switches import control_of, look_at_all, switches
+from console.tallies import prune
 from console.trial_calls import carry_out
 from esl_bridge.control import Channel, SwitchControl, SwitchControlError
 from esl_bridge.journal.events import Mode
@@ -45,6 +46,12 @@ def watch_switches() -> None:
 def place_test_call(trial_pk: int) -> None:
     """Have the switch place a test call that an operator asked for."""
     carry_out(trial_pk)
+
+
+@shared_task(name="console.prune_tallies", ignore_result=True)
+def prune_tallies() -> int:
+    """Delete tallies that are older than they are kept. Returns how many."""
+    return prune(timezone.now())
 
 
 @shared_task(name="console.settle_orphans", ignore_result=True)

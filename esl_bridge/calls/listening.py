@@ -36,6 +36,7 @@ class Listening:
         self.began_at = now
         self.taken = False
         self.worker_id = ""
+        self.queue_ms: float | None = None
         self.speech_began_at: float | None = None
         self.speech_ended_at: float | None = None
         self.hearing = True
@@ -46,9 +47,12 @@ class Listening:
     def on_report(self, now: float) -> None:
         self._reported_at = now
 
-    def on_taken(self, worker_id: str) -> None:
+    def on_taken(self, worker_id: str, queue_ms: float) -> None:
+        """Whoever takes it over from a dead worker waited for that one, not in the queue: the first wait counts."""
         self.taken = True
         self.worker_id = worker_id
+        if self.queue_ms is None:
+            self.queue_ms = queue_ms
 
     def on_speech_began(self, now: float) -> None:
         if self.speech_began_at is None:

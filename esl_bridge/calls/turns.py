@@ -128,7 +128,7 @@ class Turns:
             case MediaReport():
                 running.on_report(now)
             case TurnTaken():
-                running.on_taken(event.worker_id)
+                running.on_taken(event.worker_id, event.queue_ms)
             case SpeechStarted():
                 running.on_speech_began(now)
             case SpeechEnded():
@@ -211,6 +211,7 @@ class Turns:
             stages=() if result is None else result.stages,
             answer_ms=running.answer_ms(now),
             worker_id=running.worker_id,
+            queue_ms=running.queue_ms,
         )
         hush: list[Order] = [StopListening(running.turn)] if running.hearing else []
         return [*hush, SettleTurn(running.turn, verdict, kind), Record(finished)]

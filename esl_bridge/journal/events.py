@@ -81,7 +81,10 @@ class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started"):
 
 
 class TurnFinished(msgspec.Struct, frozen=True, tag="turn_finished"):
-    """``answer_ms``: end of speech to result, None when speech never ended. Slots never hold a sensitive value."""
+    """``answer_ms``: end of speech to result, None when speech never ended. Slots never hold a sensitive value.
+
+    ``queue_ms``: until a worker took it, None when none did.
+    """
 
     turn: int
     outcome: TurnOutcome
@@ -92,6 +95,7 @@ class TurnFinished(msgspec.Struct, frozen=True, tag="turn_finished"):
     stages: tuple[StageTiming, ...]
     answer_ms: float | None
     worker_id: str = ""
+    queue_ms: float | None = None
 
 
 class SlotCollected(msgspec.Struct, frozen=True, tag="slot_collected"):
