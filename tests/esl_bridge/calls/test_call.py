@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from ai_engine.messages import MediaClosed, MediaReport, SpeechEnded, SpeechStarted, TurnDone
+from ai_engine.messages import MediaClosed, MediaReport, SpeechEnded, SpeechStarted, TurnDone, TurnTaken
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.journal.events import (
@@ -515,3 +515,13 @@ def test_a_fault_of_ours_does_not_take_the_caller_from_an_agent() -> None:
     line.understood("person")
     line.hear_out()
     assert line.call.faulted() == []
+
+
+def test_how_long_a_turn_waited_for_a_worker_is_told_and_a_later_worker_changes_it_not() -> None:
+    line = Line()
+    line.to_listening()
+    line.tell(TurnTaken(UUID, line.turn(), "worker-1", 12.5))
+    line.tell(TurnTaken(UUID, line.turn(), "worker-2", 1800.0))
+    line.understood("balance")
+    finished = line.journal(TurnFinished)[-1]
+    assert (finished.queue_ms, finished.worker_id) == (12.5, "worker-1")
