@@ -204,6 +204,30 @@ class OperatorAction(models.Model):
         return f"{self.user}: {self.what} {self.target}"
 
 
+class CircuitMove(models.Model):
+    """One move of a circuit: by itself, or (``how``) ``forced``, ``released`` or ``expired`` as an operator wanted.
+
+    ``lasted_s`` is how long what ended had been so (``ai_engine/circuits/history.py``).
+    """
+
+    entry_id = models.CharField(max_length=32, unique=True, help_text="Of the stream: each move once.")
+    circuit = models.CharField(max_length=120)
+    how = models.CharField(max_length=16)
+    before = models.CharField(max_length=16, blank=True)
+    after = models.CharField(max_length=16, blank=True)
+    by = models.CharField(max_length=150, blank=True)
+    why = models.CharField(max_length=300, blank=True)
+    until = models.DateTimeField(null=True, blank=True)
+    at = models.DateTimeField(db_index=True)
+    lasted_s = models.FloatField(default=0.0)
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.circuit}: {self.before} to {self.after}"
+
+
 class SwitchState(models.TextChoices):
     """``unknown``: nobody can ask it from here, so nothing is known of it."""
 

@@ -72,7 +72,7 @@ def order_circuit(request: HttpRequest) -> HttpResponse:
     url = settings.LIFELINE_REDIS_DURABLE_URL
     try:
         if order == "release":
-            names = operators.release(name, redis_url=url, engines=settings_engines())
+            names = operators.release(name, redis_url=url, engines=settings_engines(), by=user, why=why)
         else:
             names = operators.force(name, STATES[order], user, why, until, redis_url=url, engines=settings_engines())
     except CircuitsUnreachableError as error:

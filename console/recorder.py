@@ -19,6 +19,7 @@ from django.db import DataError, IntegrityError, close_old_connections
 from django.db import Error as DatabaseError
 
 from ai_engine.redis_clients import BLOCK_MS, connect
+from console.circuit_moves import MoveRecorder
 from console.intake import Stored, store
 from console.models import RecorderPosition
 from console.tallies import MOST_TURNS, tally_turns
@@ -49,6 +50,7 @@ class Recorder:
     def __init__(self, redis_url: str, nudge: Callable[[], None], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = connect(redis_url)
         self._nudge = nudge
+        self._moves = MoveRecorder(self._redis, nudge, clock)
         self._clock = clock
         self._position: str | None = None
         self._looked_at = 0.0
@@ -62,6 +64,7 @@ class Recorder:
                 self.step()
                 if self._clock() - self._tallied_at >= TALLY_EVERY_S:
                     self.tally()
+                self._moves.step()
                 failures = 0
             except (redis.RedisError, DatabaseError, OSError) as error:
                 if failures == 0:

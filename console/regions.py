@@ -21,6 +21,7 @@ from ai_engine.local.faults import Fault, current_fault
 from ai_engine.local.faults import Mode as FaultMode
 from console import switch_panel, words
 from console.chart import latency_chart
+from console.circuit_panel import MoveRow, last_moves
 from console.figures import LATENCY_MINUTES, Figures, figures, is_unwatched
 from console.models import Call
 from console.switch_panel import SwitchRow, TrialRow
@@ -106,6 +107,7 @@ class Seen:
     switches: list[SwitchRow]
     trial: TrialRow | None
     test_calls: set[str]
+    moves: list[MoveRow]
     at: float
 
 
@@ -115,7 +117,8 @@ def see() -> Seen:
     test_calls = switch_panel.trials_among(call.call_uuid for call in live)
     now = timezone.now()
     return Seen(
-        figures(), live, fault, switch_panel.switch_rows(now), switch_panel.trial_row(now), test_calls, time.time()
+        figures(), live, fault, switch_panel.switch_rows(now), switch_panel.trial_row(now), test_calls,
+        last_moves(), time.time(),
     )
 
 
@@ -139,6 +142,7 @@ def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
         "calls": [_call_row(call, sight, seen) for call in seen.calls],
         "more_calls": max(0, seen.figures.live_calls - len(seen.calls)),
         "circuits": _circuit_rows(seen),
+        "moves": seen.moves,
         "switches": seen.switches,
         "trial": seen.trial,
         "test_call_endpoint": settings.LIFELINE_TEST_CALL_ENDPOINT,

@@ -23,6 +23,8 @@ from ai_engine.redis_clients import connect
 
 # A circuit that nobody refreshed for this long while others were refreshed is no longer configured anywhere.
 FORGOTTEN_S = 60.0
+# Beyond it nobody means a time; and a date far enough away is none that a database could keep.
+LONGEST_HOLD_S = 366 * 86_400.0
 
 _Do = Callable[[redis.Redis, list[str]], None]
 
@@ -47,6 +49,8 @@ def force(
         raise BadHoldError(f"{state} is no state to force: use forced_open or forced_closed")
     if until is not None and until <= now:
         raise BadHoldError("the chosen time has passed already")
+    if until is not None and until > now + LONGEST_HOLD_S:
+        raise BadHoldError("longer than a year: leave the time out, and it holds until it is released")
     hold = msgspec.json.encode(Hold(state, by, why, since=now, until=until))
 
     def store(client: redis.Redis, names: list[str]) -> None:

@@ -162,15 +162,6 @@ class CallEnded(msgspec.Struct, frozen=True, tag="call_ended"):
     ended_by: str
 
 
-class CircuitChanged(msgspec.Struct, frozen=True, tag="circuit_changed"):
-    """Of no call: ``Entry.call_uuid`` is empty."""
-
-    engine: str
-    before: str
-    after: str
-    why: str
-
-
 JournalEvent = (
     CallStarted
     | StepEntered
@@ -186,7 +177,6 @@ JournalEvent = (
     | AgentRequested
     | AgentJoined
     | CallEnded
-    | CircuitChanged
 )
 
 
