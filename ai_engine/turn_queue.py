@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import msgspec
+import redis
 import redis.asyncio
 import redis.exceptions
 import structlog
@@ -92,16 +93,16 @@ async def publish_reply(client: redis.asyncio.Redis, gateway_id: str, reply: Spe
         await pipe.execute()
 
 
-async def waiting_turns(client: redis.asyncio.Redis) -> int:
+def turns_waiting(client: redis.Redis) -> int:
     """Turns that no worker has taken: entries leave the stream when they are done, so that the difference is exact."""
-    entries = int(await client.xlen(TURNS_STREAM))
+    entries = cast("int", client.xlen(TURNS_STREAM))
     try:
-        pending = await client.xpending(TURNS_STREAM, TURNS_GROUP)
+        pending = cast("dict[str, int]", client.xpending(TURNS_STREAM, TURNS_GROUP))
     except redis.exceptions.ResponseError as error:
         if not str(error).startswith("NOGROUP"):
             raise
         return entries
-    return max(0, entries - int(pending["pending"]))
+    return max(0, entries - pending["pending"])
 
 
 class Claim(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ from ai_engine.circuits.guard import turns_name
 from ai_engine.circuits.states import CircuitView
 from ai_engine.management.commands.circuit import settings_engines
 from ai_engine.redis_clients import connect
+from ai_engine.turn_queue import turns_waiting
 from console.models import Call, Incident, Turn
 from console.recorder import lag_s
 from esl_bridge.journal.events import FallbackReason, Mode, Outcome, TurnOutcome
@@ -79,12 +80,13 @@ class Figures:
     latency_series: list[tuple[datetime, float | None, float | None]]
     circuits: list[CircuitView] | None
     workers: list[tuple[str, int, int]] | None
+    turns_waiting: int | None
     bridges: list[str] | None
     recording_lag_s: float | None
 
 
 def figures(now: datetime | None = None) -> Figures:
-    """Four queries and three questions to Redis. Raises what the database raises."""
+    """Four queries and four questions to Redis. Raises what the database raises."""
     now = now or timezone.now()
     since = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
     circuits = _circuits()
@@ -93,7 +95,7 @@ def figures(now: datetime | None = None) -> Figures:
     answers, series = _latency(now)
     return Figures(
         since=since, **calls, answer_ms=answers, latency_series=series,
-        circuits=circuits, workers=_workers(), bridges=bridges, recording_lag_s=_recording_lag_s(),
+        circuits=circuits, workers=_workers(), turns_waiting=_turns_waiting(), bridges=bridges, recording_lag_s=_recording_lag_s(),
     )  # fmt: skip
 
 
@@ -198,6 +200,15 @@ def _circuits() -> list[CircuitView] | None:
 def _recording_lag_s() -> float | None:
     try:
         return lag_s(settings.LIFELINE_REDIS_DURABLE_URL)
+    except (redis.RedisError, OSError):
+        return None
+
+
+def _turns_waiting() -> int | None:
+    """Turns that no worker has taken yet: more of them than for a moment, and there are too few workers."""
+    try:
+        with connect(settings.LIFELINE_REDIS_VOLATILE_URL) as client:
+            return turns_waiting(client)
     except (redis.RedisError, OSError):
         return None
 

@@ -77,6 +77,10 @@ class FiguresCollector(Collector):
         for worker_id, turns, capacity in found.workers or ():
             workers.add_metric([worker_id], turns)
             capacities.add_metric([worker_id], capacity)
+        waiting = GaugeMetricFamily("lifeline_turns_waiting", "Turns in the queue that no worker has taken: add workers.")
+        if found.turns_waiting is not None:
+            waiting.add_metric([], found.turns_waiting)
+        yield waiting
         yield workers
         yield capacities
         yield from switch_metrics(rows)

@@ -13,8 +13,8 @@ import redis.asyncio
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.engines.build import Engines
 from ai_engine.messages import FIELD, TURNS_GROUP, TURNS_STREAM, TurnDone, TurnFailed, encode
-from ai_engine.redis_clients import connect_async
-from ai_engine.turn_queue import LEASE_IDLE_MS, Claim, TurnQueue, waiting_turns
+from ai_engine.redis_clients import connect, connect_async
+from ai_engine.turn_queue import LEASE_IDLE_MS, Claim, TurnQueue, turns_waiting
 from ai_engine.worker import RedisOutlet, Worker
 from tests.ai_engine.flows import demo_snapshot
 from tests.ai_engine.test_turn_queue import request
@@ -71,6 +71,11 @@ async def publish(client: redis.asyncio.Redis, names: list[str], *, remaining_ms
         await pipe.execute()
 
 
+async def waiting(server: RedisServer) -> int:
+    with connect(server.url) as client:
+        return await asyncio.to_thread(turns_waiting, client)
+
+
 class Watch:
     """What Redis itself says that each worker has in hand, looked at all the time."""
 
@@ -119,7 +124,7 @@ async def test_a_burst_of_a_thousand_with_take_overs_never_fills_a_worker_beyond
 
         await eventually(took_over, within_s=LEASE_IDLE_MS / 1000 + 3, what="turns of the dead are taken over")
         # The rest stays queued, where whoever comes to help can take it.
-        assert await waiting_turns(client) > 300
+        assert await waiting(volatile_server) > 300
         assert len(first.computed) < 700
         async with running(second):
 
@@ -151,17 +156,17 @@ async def test_turns_that_wait_past_their_deadline_are_dropped_and_not_computed(
         await eventually(empty, what="the queue is empty")
     assert worker.computed[-1] == "last"
     assert 2 <= len(worker.computed) < 40, "only what could still be in time: two every 40 ms for 300 ms"
-    assert await waiting_turns(client) == 0
+    assert await waiting(volatile_server) == 0
 
 
 async def test_the_depth_is_what_nobody_has_taken(client: redis.asyncio.Redis, volatile_server: RedisServer) -> None:
-    assert await waiting_turns(client) == 0, "no queue at all"
+    assert await waiting(volatile_server) == 0, "no queue at all"
     queue = TurnQueue(volatile_server.url, "one")
     await publish(client, ["a", "b", "c"])
-    assert await waiting_turns(client) == 3, "no worker was ever there"
+    assert await waiting(volatile_server) == 3, "no worker was ever there"
     await queue.claim(1)
     (taken,) = await queue.claim(1)
-    assert await waiting_turns(client) == 2
+    assert await waiting(volatile_server) == 2
     await queue.finish(taken.entry_id)
-    assert await waiting_turns(client) == 2
+    assert await waiting(volatile_server) == 2
     await queue.close()

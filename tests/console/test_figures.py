@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from ai_engine.circuits import keys
 from ai_engine.circuits.guard import turns_name
+from ai_engine.messages import TURNS_GROUP, TURNS_STREAM
 from ai_engine.redis_clients import connect
 from console import tasks
 from console.figures import figures
@@ -113,13 +114,25 @@ def test_page_command_and_metrics_agree(records: None) -> None:
     assert {circuit["name"] for circuit in said["circuits"]} >= {"local-stt", "local-nlu", "local-tts"}
 
 
+def test_turns_that_wait_for_a_worker_are_a_metric(records: None, volatile_redis: str) -> None:
+    with connect(volatile_redis) as client:
+        for _ in range(3):
+            client.xadd(TURNS_STREAM, {b"m": b"x"})
+        client.xgroup_create(TURNS_STREAM, TURNS_GROUP, id="0")
+        client.xreadgroup(TURNS_GROUP, "w", {TURNS_STREAM: ">"}, count=1)
+    scraped = {metric.name: metric.samples for metric in FiguresCollector().collect()}
+    assert [sample.value for sample in scraped["lifeline_turns_waiting"]] == [2]
+
+
 def test_with_redis_away_circuits_and_workers_are_not_known(records: None, settings) -> None:
     settings.LIFELINE_REDIS_DURABLE_URL = settings.LIFELINE_REDIS_VOLATILE_URL = "unix:///nowhere/redis.sock"
     found = figures()
     assert found.circuits is None
     assert found.workers is None
+    assert found.turns_waiting is None
     assert found.recording_lag_s is None
     assert found.ai_failures_failed_over == 2
+    assert [metric for metric in FiguresCollector().collect() if metric.name == "lifeline_turns_waiting"][0].samples == []
 
 
 def test_the_table_names_every_figure_and_circuit(records: None, durable_redis: str) -> None:
