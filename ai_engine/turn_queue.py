@@ -95,7 +95,7 @@ async def publish_reply(client: redis.asyncio.Redis, gateway_id: str, reply: Spe
 
 def turns_waiting(client: redis.Redis) -> int:
     """Turns that no worker has taken: entries leave the stream when they are done, so that the difference is exact."""
-    entries = cast("int", client.xlen(TURNS_STREAM))
+    entries = client.xlen(TURNS_STREAM)
     try:
         pending = cast("dict[str, int]", client.xpending(TURNS_STREAM, TURNS_GROUP))
     except redis.exceptions.ResponseError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -44,14 +44,15 @@ class Pairs:
     limits: dict[str, float] = field(default_factory=lambda: {"first_byte_s": 0.8, "total_s": 2.0})
 
     def worker(self) -> Worker:
+        stages: tuple[tuple[Stage, EngineKind, Sequence[FakeVosk | FakeOpenAI]], ...] = (
+            (Stage.STT, EngineKind.VOSK, self.stt), (Stage.NLU, EngineKind.OPENAI, self.nlu),
+            (Stage.TTS, EngineKind.OPENAI, self.tts),
+        )  # fmt: skip
         configs = [
             EngineConfig(f"{stage}-{n}", stage, kind, fake.url, http2_cleartext=kind is EngineKind.OPENAI, **self.limits)  # type: ignore[arg-type]
-            for stage, kind, fakes in (
-                (Stage.STT, EngineKind.VOSK, self.stt), (Stage.NLU, EngineKind.OPENAI, self.nlu),
-                (Stage.TTS, EngineKind.OPENAI, self.tts),
-            )
+            for stage, kind, fakes in stages
             for n, fake in enumerate(fakes, 1)
-        ]  # fmt: skip
+        ]
         board = CircuitBoard(self.rig.durable.url, configs, "w1")
         return Worker("w1", self.rig.volatile.url, board, Engines(configs), demo_snapshot, capacity=4, caches=())
 

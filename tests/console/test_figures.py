@@ -132,7 +132,7 @@ def test_with_redis_away_circuits_and_workers_are_not_known(records: None, setti
     assert found.turns_waiting is None
     assert found.recording_lag_s is None
     assert found.ai_failures_failed_over == 2
-    assert [metric for metric in FiguresCollector().collect() if metric.name == "lifeline_turns_waiting"][0].samples == []
+    assert next(metric for metric in FiguresCollector().collect() if metric.name == "lifeline_turns_waiting").samples == []
 
 
 def test_the_table_names_every_figure_and_circuit(records: None, durable_redis: str) -> None:
