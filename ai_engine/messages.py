@@ -241,3 +241,11 @@ def decode_bridge_message(data: bytes) -> BridgeMessage:
 
 def decode_media_message(data: bytes) -> SpeakReply:
     return _media.decode(data)
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """The value of ``worker:{id}``, as JSON. ``engines_problem``: why it does not use the newest engines."""
+
+    turns: int
+    capacity: int
+    engines_problem: str = ""

@@ -23,7 +23,7 @@ from ai_engine.engines.build import Engines
 from ai_engine.engines.config import Stage
 from ai_engine.errors import Kind
 from ai_engine.limits import Limits
-from ai_engine.messages import BridgeMessage, SpeakReply, TurnDone, TurnFailed, TurnRequest, TurnTaken
+from ai_engine.messages import BridgeMessage, Heartbeat, SpeakReply, TurnDone, TurnFailed, TurnRequest, TurnTaken
 from ai_engine.prober import Prober
 from ai_engine.recording import NoAudioError
 from ai_engine.redis_clients import connect_async, uninterrupted
@@ -40,13 +40,6 @@ DRAIN_S = 15.0
 AWAY_PAUSE_S = (0.1, 1.0)
 
 log = structlog.get_logger(__name__)
-
-
-class Heartbeat(msgspec.Struct, frozen=True):
-    """The value of ``worker:{id}``, as JSON."""
-
-    turns: int
-    capacity: int
 
 
 def heartbeat_key(worker_id: str) -> str:
@@ -103,6 +96,7 @@ class Worker:
         capacity: int,
         drain_s: float = DRAIN_S,
         caches: Iterable[Cache] = tuple(Cache),
+        engines_problem: Callable[[], str] = lambda: "",
     ) -> None:
         self.worker_id = worker_id
         self._board = board
@@ -110,6 +104,7 @@ class Worker:
         self._snapshot = snapshot
         self._capacity = capacity
         self._drain_s = drain_s
+        self._engines_problem = engines_problem
         self._queue = TurnQueue(redis_url, worker_id)
         self._hub = AudioHub(redis_url)
         self._outbox = Outbox(redis_url)
@@ -120,6 +115,7 @@ class Worker:
         # Those of them whose leases are renewed: one that is leaving the queue has none any more.
         self._leased: set[str] = set()
         self._taken_over_at = -math.inf
+        self._closing: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -127,6 +123,16 @@ class Worker:
         """No new turns from now on; those it holds are finished. For a signal handler."""
         log.info("worker_stopping", turns=len(self._turns))
         self._stopping.set()
+
+    def set_engines(self, engines: Engines) -> None:
+        """Turns that begin from now on use these; those under way end with the engines they began with, whose
+        connections are closed after the last of them."""
+        before, self._engines = self._engines, engines
+        self._board.set_engines(engines.configs)
+        self._prober.set_engines(engines)
+        closing = asyncio.create_task(before.retire())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def run(self) -> None:
         """Until :meth:`stop` and the last turn, or until cancelled."""
@@ -200,7 +206,7 @@ class Worker:
                 task.cancel()
 
     async def _beat(self) -> None:
-        beat = msgspec.json.encode(Heartbeat(len(self._turns), self._capacity))
+        beat = msgspec.json.encode(Heartbeat(len(self._turns), self._capacity, self._engines_problem()))
         await self._outbox.client.set(heartbeat_key(self.worker_id), beat, px=HEARTBEAT_EXPIRY_MS)
 
     async def _every(self, period_s: float, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
@@ -255,12 +261,13 @@ class Worker:
         for stage in Stage:
             if not self._board.usable(stage.value).usable:
                 return failed(request, stage, Kind.NO_ENGINE, self.worker_id)
-        turn = Turn(
-            request, flow, self._engines, self._board.guard, outlet, self._caches, self._limits,
-            left_s=claim.left_ms / 1000, worker_id=self.worker_id,
-        )  # fmt: skip
-        with self._hub.listen(request.call_uuid, request.turn) as feed:
-            return await turn.result(feed.chunks())
+        async with self._engines.in_use() as engines:
+            turn = Turn(
+                request, flow, engines, self._board.guard, outlet, self._caches, self._limits,
+                left_s=claim.left_ms / 1000, worker_id=self.worker_id,
+            )  # fmt: skip
+            with self._hub.listen(request.call_uuid, request.turn) as feed:
+                return await turn.result(feed.chunks())
 
     def _log(self, message: TurnDone | TurnFailed) -> None:
         if isinstance(message, TurnFailed):
@@ -277,6 +284,7 @@ class Worker:
 
     async def _close(self) -> None:
         await self._outbox.send(self._queue.leave)
+        await asyncio.gather(*self._closing, return_exceptions=True)
         closing: tuple[Callable[[], Awaitable[object]], ...] = (
             self._board.close, self._hub.close, self._queue.close, self._caches.close, self._outbox.client.aclose,
             self._engines.close,

@@ -7,7 +7,6 @@ it reads the store's memory, and a bridge can start from the snapshot file alone
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
 import time
@@ -25,6 +24,7 @@ from django.utils import timezone
 from callflows.definition.errors import BadSnapshot
 from callflows.definition.files import missing_files
 from callflows.definition.flow import FlowVersion, Snapshot, decode_snapshot, encode_snapshot
+from callflows.definition.writing import write_whole
 from callflows.models import FlowVersion as VersionRow
 from callflows.models import Prompt
 
@@ -39,7 +39,6 @@ MEND_S = 30.0
 KEEP_EARLIER = timedelta(hours=24)
 # Enough prompts to be read from the database at once without holding all of them in memory.
 BATCH = 50
-_temporary_names = itertools.count()
 
 
 def database_snapshot(now: datetime | None = None) -> Snapshot:
@@ -102,22 +101,6 @@ def export(prompt_dir: Path, snapshot_path: Path) -> tuple[Snapshot, int]:
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, encode_snapshot(snapshot))
-
-
-def write_whole(path: Path, data: bytes, durable: bool = True) -> None:
-    """Replace a file in one step, readable by the switch's own user; ``durable`` survives a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_temporary_names)}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 class FlowStore:

@@ -5,12 +5,13 @@ Calls come from the database, circuits and workers from Redis. What cannot be kn
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import redis
 from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q, Sum
@@ -21,7 +22,9 @@ from ai_engine.circuits import operators
 from ai_engine.circuits.errors import CircuitError
 from ai_engine.circuits.guard import turns_name
 from ai_engine.circuits.states import CircuitView
-from ai_engine.management.commands.circuit import settings_engines
+from ai_engine.engine_store import shown_engines
+from ai_engine.engines.config import EngineConfig
+from ai_engine.messages import Heartbeat
 from ai_engine.redis_clients import connect
 from ai_engine.turn_queue import turns_waiting
 from console.models import Call, Incident, Turn
@@ -58,6 +61,7 @@ class Figures:
 
     ``bridges``: those that reported within three seconds. ``live_unwatched``: live calls that were last with another one, so that
     what is known of them is old; 0 while the bridges are not known.
+    ``disabled_engines``: name and stage, in order. ``engine_problems``: workers that do not use the newest engines, and why.
     ``recording_lag_s``: how long the oldest journal entry waits to be recorded. Beyond a second or two all the figures are
     older than they seem.
     """
@@ -83,25 +87,32 @@ class Figures:
     turns_waiting: int | None
     bridges: list[str] | None
     recording_lag_s: float | None
+    disabled_engines: list[tuple[str, str]]
+    engine_problems: list[tuple[str, str]]
 
 
 def figures(now: datetime | None = None) -> Figures:
-    """Four queries and four questions to Redis. Raises what the database raises."""
+    """Five queries and four questions to Redis. Raises what the database raises."""
     now = now or timezone.now()
     since = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    circuits = _circuits()
+    engines = shown_engines()
+    circuits = _circuits(engines.enabled)
     bridges = bridges_among(circuits)
+    workers = _workers()
     calls = _calls(since, bridges)
     answers, series = _latency(now)
     return Figures(
         since=since, **calls, answer_ms=answers, latency_series=series,
-        circuits=circuits, workers=_workers(), turns_waiting=_turns_waiting(), bridges=bridges, recording_lag_s=_recording_lag_s(),
+        circuits=circuits, turns_waiting=_turns_waiting(), bridges=bridges, recording_lag_s=_recording_lag_s(),
+        workers=None if workers is None else [(name, beat.turns, beat.capacity) for name, beat in workers],
+        disabled_engines=[(one.name, one.stage.value) for one in engines.disabled],
+        engine_problems=[(name, beat.engines_problem) for name, beat in workers or () if beat.engines_problem],
     )  # fmt: skip
 
 
 def bridges_alive() -> list[str] | None:
     """The bridges that reported within three seconds; None when Redis cannot be asked."""
-    return bridges_among(_circuits())
+    return bridges_among(_circuits(()))
 
 
 def bridges_among(circuits: list[CircuitView] | None) -> list[str] | None:
@@ -190,9 +201,9 @@ def _at(histogram: HdrHistogram | None, percentile: float) -> float | None:
     return float(histogram.get_value_at_percentile(percentile))
 
 
-def _circuits() -> list[CircuitView] | None:
+def _circuits(engines: Sequence[EngineConfig]) -> list[CircuitView] | None:
     try:
-        return operators.views(settings.LIFELINE_REDIS_DURABLE_URL, settings_engines())
+        return operators.views(settings.LIFELINE_REDIS_DURABLE_URL, engines)
     except (CircuitError, redis.RedisError, OSError):
         return None
 
@@ -213,17 +224,16 @@ def _turns_waiting() -> int | None:
         return None
 
 
-def _workers() -> list[tuple[str, int, int]] | None:
-    """Workers that reported within three seconds: id, turns they hold, turns they can hold."""
+def _workers() -> list[tuple[str, Heartbeat]] | None:
+    """Workers that reported within three seconds, by name."""
     try:
         with connect(settings.LIFELINE_REDIS_VOLATILE_URL) as client:
             keys = sorted(client.scan_iter("worker:*", count=1000))
             values: Any = client.mget(keys) if keys else []
     except (redis.RedisError, OSError):
         return None
-    found = []
-    for key, value in zip(keys, values, strict=True):
-        if value is not None:
-            beat = json.loads(value)
-            found.append((key.decode().removeprefix("worker:"), int(beat["turns"]), int(beat["capacity"])))
-    return found
+    return [
+        (key.decode().removeprefix("worker:"), msgspec.json.decode(value, type=Heartbeat))
+        for key, value in zip(keys, values, strict=True)
+        if value is not None
+    ]

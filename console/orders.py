@@ -24,10 +24,10 @@ from kombu.exceptions import OperationalError
 from ai_engine.circuits import operators
 from ai_engine.circuits.errors import CircuitError, CircuitsUnreachableError
 from ai_engine.circuits.states import CircuitState
+from ai_engine.engine_store import stored_engines
 from ai_engine.engines.config import Stage
 from ai_engine.local.faults import Mode as FaultMode
 from ai_engine.local.faults import set_fault
-from ai_engine.management.commands.circuit import settings_engines
 from console import trial_calls
 from console.celery import app
 from console.models import OperatorAction
@@ -72,9 +72,9 @@ def order_circuit(request: HttpRequest) -> HttpResponse:
     url = settings.LIFELINE_REDIS_DURABLE_URL
     try:
         if order == "release":
-            names = operators.release(name, redis_url=url, engines=settings_engines(), by=user, why=why)
+            names = operators.release(name, redis_url=url, engines=stored_engines(), by=user, why=why)
         else:
-            names = operators.force(name, STATES[order], user, why, until, redis_url=url, engines=settings_engines())
+            names = operators.force(name, STATES[order], user, why, until, redis_url=url, engines=stored_engines())
     except CircuitsUnreachableError as error:
         return _answer(request, f"Not confirmed: {error}", ok=False)
     except CircuitError as error:

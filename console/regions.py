@@ -40,6 +40,7 @@ FAULT_NAMES = {
 }
 # A recorder that is well stores within a quarter of a second, and one that was started again has caught up after two.
 LAG_SHOWN_S = 3.0
+DISABLED = "disabled"
 BADGES = {"ai": "ai", "fallback": "keypad", "agent": "person", "last_resort": "keypad"}
 
 
@@ -163,6 +164,8 @@ def fingerprint() -> object:
         figures_now.calls_total,
         None if circuits is None else [(c.name, c.state, c.failures, c.threshold, c.by, c.why, c.until) for c in circuits],
         figures_now.workers,
+        figures_now.disabled_engines,
+        figures_now.engine_problems,
         figures_now.bridges,
         _is_behind(figures_now),
         current_fault(settings.LIFELINE_DATA_DIR) if settings.LIFELINE_DEMO else None,
@@ -194,7 +197,9 @@ def _call_row(call: Call, sight: Sight, seen: Seen) -> CallRow:
 def _circuit_rows(seen: Seen) -> list[CircuitRow] | None:
     if seen.figures.circuits is None:
         return None
-    return [_circuit_row(view, seen.at) for view in seen.figures.circuits]
+    rows = [_circuit_row(view, seen.at) for view in seen.figures.circuits]
+    names = {view.name for view in seen.figures.circuits}
+    return rows + [_disabled_row(*one) for one in seen.figures.disabled_engines if one[0] not in names]
 
 
 def _circuit_row(view: CircuitView, now_s: float) -> CircuitRow:
@@ -211,6 +216,12 @@ def _circuit_row(view: CircuitView, now_s: float) -> CircuitRow:
         threshold=view.threshold,
         why="" if held or not view.why else words.KINDS.get(view.why, view.why),
         is_held=held,
+    )
+
+
+def _disabled_row(name: str, stage: str) -> CircuitRow:
+    return CircuitRow(
+        name, words.STAGES.get(stage, stage), "Disabled: calls do not use it", DISABLED, None, "", 0, 0, "", is_held=False
     )
 
 

@@ -171,8 +171,10 @@ LIFELINE_SIMULATE_RATE = env.text("LIFELINE_SIMULATE_RATE", "0.25")
 LIFELINE_ENGINE_HOST = env.text("LIFELINE_ENGINE_HOST", "127.0.0.1")
 LIFELINE_ENGINE_STT_PORT = env.port("LIFELINE_ENGINE_STT_PORT", 2700)
 LIFELINE_ENGINE_HTTP_PORT = env.port("LIFELINE_ENGINE_HTTP_PORT", 2701)
-# JSON list of {"name", "stage", "kind", "url", "model", "voice", "secret"}; empty: the local engine for every stage.
+# JSON list of {"name", "stage", "kind", "url", …}; empty: the rows in the admin, and without any the local engine.
 LIFELINE_ENGINES = env.text("LIFELINE_ENGINES", "")
+LIFELINE_ENGINE_HOSTS = env.names("LIFELINE_ENGINE_HOSTS")
+LIFELINE_ENGINE_SNAPSHOT = Path(env.text("LIFELINE_ENGINE_SNAPSHOT", str(LIFELINE_DATA_DIR / "engines.json")))
 LIFELINE_WORKER_TURNS = env.number("LIFELINE_WORKER_TURNS", 16, least=1, most=1000)
 # What workers keep for other callers; "none" keeps nothing.
 LIFELINE_CACHES = env.names("LIFELINE_CACHES", "intents,speech")

@@ -7,7 +7,7 @@ no bridge and no database need be there. An order is stored first; processes rea
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 import msgspec
@@ -130,8 +130,8 @@ def _resolve(name: str, client: redis.Redis, engines: Sequence[EngineConfig]) ->
     return of_stage
 
 
-def _known(client: redis.Redis, engines: Iterable[EngineConfig]) -> dict[str, Known]:
-    """Registered circuits that are still configured somewhere, over those of ``engines``, by stage in reading order."""
+def _known(client: redis.Redis, engines: Sequence[EngineConfig]) -> dict[str, Known]:
+    """Registered circuits that are still configured somewhere, over those of ``engines``, by stage and in their order."""
     known = {one.name: Known(one.name, one.stage.value, 0, 0.0, 0.0) for one in engines}
     registered: list[Known] = []
     for value in client.hgetall(keys.ENGINES).values():
@@ -143,8 +143,10 @@ def _known(client: redis.Redis, engines: Iterable[EngineConfig]) -> dict[str, Kn
     for one in registered:
         if one.name in known or one.seen >= newest - FORGOTTEN_S:
             known[one.name] = one
-    order = {"stt": 0, "nlu": 1, "tts": 2}
-    return dict(sorted(known.items(), key=lambda item: (order.get(item[1].stage, 3), item[0])))
+    stages = {"stt": 0, "nlu": 1, "tts": 2}
+    places = {one.name: place for place, one in enumerate(engines)}
+    in_order = sorted(known.values(), key=lambda one: (stages.get(one.stage, 3), places.get(one.name, len(places)), one.name))
+    return {one.name: one for one in in_order}
 
 
 def _local_names(client: redis.Redis) -> list[str]:

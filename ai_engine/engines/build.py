@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncIterator, Iterable
 
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
 from ai_engine.engines.deepgram import DeepgramRecogniser
@@ -39,6 +40,26 @@ class Engines:
                     self._closing.append(tts)
                 case _:
                     raise BadEngineConfigError(f"engine {config.name}: {config.kind} cannot serve {config.stage}")
+
+        self._users = 0
+        self._retired = False
+
+    @contextlib.asynccontextmanager
+    async def in_use(self) -> AsyncIterator[Engines]:
+        """For as long as a turn may speak to them: :meth:`retire` closes nothing meanwhile."""
+        self._users += 1
+        try:
+            yield self
+        finally:
+            self._users -= 1
+            if self._retired and not self._users:
+                await self.close()
+
+    async def retire(self) -> None:
+        """No turn begins with them any more: closed now, or by the last turn that has them."""
+        self._retired = True
+        if not self._users:
+            await self.close()
 
     async def close(self) -> None:
         for engine in self._closing:

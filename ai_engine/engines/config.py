@@ -1,21 +1,32 @@
 """Which engines there are: one frozen value each, read from the settings' JSON or the three parts of the local engine.
 
-Owns the reading and its error messages. A secret is only ever a *name* here, of an environment variable that begins
-with ``LIFELINE_SECRET_``; :meth:`EngineConfig.secret_value` reads it when a connection is built.
+Owns the reading and what must hold of an engine, wherever it is written: in a setting, a row or a file. A secret is only
+ever a *name* here, of an environment variable that begins with ``LIFELINE_SECRET_``; :meth:`EngineConfig.secret_value`
+reads it when a connection is built.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from math import inf
 
 import msgspec
 
+from ai_engine.engines.addresses import address_problem
 from ai_engine.engines.trace import Price
 from ai_engine.errors import BadEngineConfigError
 
 SECRET_PREFIX = "LIFELINE_SECRET_"
+SECRET_NAME = re.compile(rf"{SECRET_PREFIX}[A-Z0-9_]+")
+# A circuit's name is also a word of a command line and a part of a Redis key.
+ENGINE_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
+# Far longer than any turn waits; a limit that is never reached would hide a hang.
+MOST_TOTAL_S = 30.0
+# An hour: whoever wants an engine away for longer disables it.
+MOST_OPEN_S = 3600.0
 
 
 class Stage(StrEnum):
@@ -82,13 +93,16 @@ def configured_engines(settings_json: str, *, host: str, stt_port: int, http_por
 
     Raises :class:`BadEngineConfigError` that says which entry is wrong and how to mend it.
     """
-    if not settings_json.strip():
-        return local_engines(host, stt_port, http_port)
+    return setting_engines(settings_json) if settings_json.strip() else local_engines(host, stt_port, http_port)
+
+
+def setting_engines(settings_json: str) -> tuple[EngineConfig, ...]:
+    """The engines of LIFELINE_ENGINES. Raises like :func:`configured_engines`."""
     try:
         engines = msgspec.json.decode(settings_json, type=tuple[EngineConfig, ...])
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise BadEngineConfigError(f"LIFELINE_ENGINES: {error}") from error
-    _check(engines)
+    check(engines, "LIFELINE_ENGINES")
     return engines
 
 
@@ -101,28 +115,52 @@ def local_engines(host: str, stt_port: int, http_port: int) -> tuple[EngineConfi
     )
 
 
-def _check(engines: Sequence[EngineConfig]) -> None:
+def check(engines: Iterable[EngineConfig], source: str) -> None:
+    """Raises :class:`BadEngineConfigError` for the first engine that cannot be used, or whose name is there twice."""
     seen: set[str] = set()
     for engine in engines:
-        if not engine.name.replace("-", "").replace("_", "").isalnum() or engine.name in {*Stage, "turns"}:
-            raise BadEngineConfigError(f"LIFELINE_ENGINES: {engine.name!r} is no name: use letters, digits and - _")
+        for problem in problems(engine).values():
+            raise BadEngineConfigError(f"{source}: engine {engine.name}: {problem}")
         if engine.name in seen:
-            raise BadEngineConfigError(f"LIFELINE_ENGINES: two engines are called {engine.name}")
+            raise BadEngineConfigError(f"{source}: two engines are called {engine.name}; give each a name of its own")
         seen.add(engine.name)
-        if engine.secret and not engine.secret.startswith(SECRET_PREFIX):
-            raise BadEngineConfigError(f"engine {engine.name}: a secret's name begins with {SECRET_PREFIX}")
-        schemes = ("ws://", "wss://") if engine.kind in (EngineKind.VOSK, EngineKind.DEEPGRAM) else ("http://", "https://")
-        if not engine.url.startswith(schemes):
-            raise BadEngineConfigError(f"engine {engine.name}: {engine.kind} needs a {' or '.join(schemes)} address")
-        if engine.stage not in SERVES[engine.kind]:
-            raise BadEngineConfigError(f"engine {engine.name}: {engine.kind} cannot serve the stage {engine.stage}")
-        if not 8000 <= engine.rate_hz <= 48000:
-            raise BadEngineConfigError(f"engine {engine.name}: rate_hz is {engine.rate_hz}, use 8000 to 48000")
-        if engine.failures not in (0, 3, 4, 5):
-            raise BadEngineConfigError(f"engine {engine.name}: failures is {engine.failures}, use 3 to 5, or 0 for the setting")
-        if not 0 <= engine.open_s <= 3600:
-            raise BadEngineConfigError(f"engine {engine.name}: open_s is {engine.open_s:g}, use up to 3600, or 0 for the setting")
-        if engine.concurrency < 0 or engine.per_second < 0:
-            raise BadEngineConfigError(f"engine {engine.name}: concurrency and per_second are 0 (no limit) or more")
-        if not 0 < engine.first_byte_s <= engine.total_s <= 30:
-            raise BadEngineConfigError(f"engine {engine.name}: 0 < first_byte_s <= total_s <= 30 must hold")
+
+
+def problems(engine: EngineConfig) -> dict[str, str]:
+    """What is wrong with it and how to mend it, by the field's name; empty when it can be used."""
+    found = {
+        "name": _name_problem(engine.name),
+        "url": _address_problem(engine),
+        "kind": "" if engine.stage in SERVES[engine.kind] else f"{engine.kind} cannot serve the stage {engine.stage}",
+        "secret": "" if not engine.secret or SECRET_NAME.fullmatch(engine.secret) else (
+            f"a secret's name begins with {SECRET_PREFIX} and goes on with capitals, digits and _; never the secret itself"
+        ),
+        "rate_hz": "" if 8000 <= engine.rate_hz <= 48000 else f"rate_hz is {engine.rate_hz}, use 8000 to 48000",
+        "first_byte_s": "" if 0 < engine.first_byte_s <= engine.total_s else "0 < first_byte_s <= total_s must hold",
+        "total_s": "" if engine.total_s <= MOST_TOTAL_S else f"total_s is {engine.total_s:g}, use {MOST_TOTAL_S:g} at most",
+        "failures": "" if engine.failures in (0, 3, 4, 5) else (
+            f"failures is {engine.failures}, use 3 to 5, or 0 for the setting"
+        ),
+        "open_s": "" if 0 <= engine.open_s <= MOST_OPEN_S else (
+            f"open_s is {engine.open_s:g}, use up to {MOST_OPEN_S:g}, or 0 for the setting"
+        ),
+        "concurrency": "" if engine.concurrency >= 0 else "concurrency is 0 (no limit) or more",
+        "per_second": "" if 0 <= engine.per_second < inf else "per_second is 0 (no limit) or more",
+        "price": "" if all(0 <= price < inf for price in msgspec.structs.astuple(engine.price)) else (
+            "a price is 0 or more"
+        ),
+    }  # fmt: skip
+    return {field: problem for field, problem in found.items() if problem}
+
+
+def _name_problem(name: str) -> str:
+    if name in {*Stage, "turns"} or not ENGINE_NAME.fullmatch(name):
+        return f"{name!r} is no name: use letters, digits and - _"
+    return ""
+
+
+def _address_problem(engine: EngineConfig) -> str:
+    schemes = ("ws://", "wss://") if engine.kind in (EngineKind.VOSK, EngineKind.DEEPGRAM) else ("http://", "https://")
+    if not engine.url.startswith(schemes):
+        return f"{engine.kind} needs a {' or '.join(schemes)} address"
+    return address_problem(engine.url)

@@ -71,10 +71,11 @@ class HttpPool:
             await pool.close_if_idle()
 
     async def close(self) -> None:
+        """What is under way ends first, with its own limits: a probe may still have the engine of an older row."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.retired = True
-            await pool.client.close()
+            await pool.close_if_idle()
 
     def _retire(self, pool: _Pool) -> None:
         pool.retired = True

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from callflows import publishing, store
 from callflows.definition.errors import BadSnapshot
 from callflows.definition.flow import Snapshot
+from callflows.definition.writing import write_whole
 from callflows.models import Flow, FlowVersion, Prompt
 from callflows.store import FlowStore
 
@@ -53,7 +54,7 @@ def test_a_file_that_cannot_be_replaced_leaves_the_old_one_and_no_rest(tmp_path:
     target = tmp_path / "taken"
     target.mkdir()
     with pytest.raises(OSError, match="taken"):
-        store.write_whole(target, b"data")
+        write_whole(target, b"data")
     assert list(tmp_path.iterdir()) == [target]
 
 

@@ -15,7 +15,8 @@ from ai_engine.circuits import operators
 from ai_engine.circuits.errors import CircuitError
 from ai_engine.circuits.history import CircuitMove, How
 from ai_engine.circuits.states import CircuitState, CircuitView
-from ai_engine.engines.config import EngineConfig, configured_engines
+from ai_engine.engine_store import stored_engines
+from ai_engine.engines.config import EngineConfig
 from ai_engine.errors import BadEngineConfigError
 
 STATES = {"open": CircuitState.FORCED_OPEN, "close": CircuitState.FORCED_CLOSED}
@@ -41,7 +42,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: object) -> None:
         try:
-            engines = settings_engines()
+            engines = stored_engines()
             if options["order"] == "list":
                 self._list(engines, as_json=bool(options["json"]))
             elif options["order"] == "history":
@@ -72,7 +73,6 @@ class Command(BaseCommand):
         for view in views:
             self.stdout.write(_line(view))
 
-
     def _history(self, count: int, *, as_json: bool) -> None:
         moves = operators.moves(settings.LIFELINE_REDIS_DURABLE_URL, max(1, count))[::-1]
         if as_json:
@@ -82,16 +82,6 @@ class Command(BaseCommand):
             self.stdout.write(_move_line(move))
         if not moves:
             self.stdout.write("nothing has moved yet")
-
-
-def settings_engines() -> tuple[EngineConfig, ...]:
-    """The engines that this installation's settings name."""
-    return configured_engines(
-        settings.LIFELINE_ENGINES,
-        host=settings.LIFELINE_ENGINE_HOST,
-        stt_port=settings.LIFELINE_ENGINE_STT_PORT,
-        http_port=settings.LIFELINE_ENGINE_HTTP_PORT,
-    )
 
 
 def _line(view: CircuitView) -> str:

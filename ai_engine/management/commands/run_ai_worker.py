@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -15,8 +14,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ai_engine.caches.store import Cache, configured_caches
 from ai_engine.circuits.board import CircuitBoard
+from ai_engine.engine_store import EngineStore, engine_settings
 from ai_engine.engines.build import Engines
-from ai_engine.engines.config import configured_engines
+from ai_engine.engines.rows import usable
 from ai_engine.errors import BadEngineConfigError
 from ai_engine.worker import Worker
 from callflows.definition.errors import BadSnapshot
@@ -32,21 +32,26 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: object) -> None:
         configure_logging(settings.LIFELINE_LOG_LEVEL, show_pii=settings.LIFELINE_PII_IN_LOGS)
+        store = EngineStore(engine_settings())
         try:
-            configs = configured_engines(
-                settings.LIFELINE_ENGINES,
-                host=settings.LIFELINE_ENGINE_HOST,
-                stt_port=settings.LIFELINE_ENGINE_STT_PORT,
-                http_port=settings.LIFELINE_ENGINE_HTTP_PORT,
-            )
-            engines = Engines(configs)
+            store.load()
+            engines = Engines(store.current()) if store.by_setting else first_engines(store)
             caches = configured_caches(settings.LIFELINE_CACHES)
         except BadEngineConfigError as error:
             raise CommandError(str(error)) from error
-        uvloop.run(_serve(engines, caches))
+        uvloop.run(_serve(store, engines, caches))
 
 
-async def _serve(engines: Engines, caches: frozenset[Cache]) -> None:
+def first_engines(store: EngineStore) -> Engines:
+    """Rows, unlike a setting, must not keep a worker from starting: what cannot be built here is left out, and said."""
+    kept, lacking = usable(store.current())
+    for problem in lacking:
+        log.error("engine_left_out", error=problem)
+    store.refused = "; ".join(lacking)
+    return Engines(kept)
+
+
+async def _serve(store: EngineStore, engines: Engines, caches: frozenset[Cache]) -> None:
     worker_id = settings.LIFELINE_WORKER_ID or f"worker-{socket.gethostname()}-{os.getpid()}"
     flows = FlowStore(settings.LIFELINE_FLOW_SNAPSHOT)
     try:
@@ -69,14 +74,18 @@ async def _serve(engines: Engines, caches: frozenset[Cache]) -> None:
         flows.current,
         capacity=settings.LIFELINE_WORKER_TURNS,
         caches=caches,
+        engines_problem=lambda: store.problem,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
-    refreshing = asyncio.create_task(flows.run())
+    refreshing = [
+        asyncio.create_task(work)
+        for work in (flows.run(), store.run(lambda configs: worker.set_engines(Engines(configs))))
+    ]
     try:
         await worker.run()
     finally:
-        refreshing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await refreshing
+        for task in refreshing:
+            task.cancel()
+        await asyncio.gather(*refreshing, return_exceptions=True)

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.guard import turns_name
-from ai_engine.engines.config import configured_engines
+from ai_engine.engine_store import EngineStore, engine_settings
 from ai_engine.errors import BadEngineConfigError
 from ai_engine.redis_clients import connect_async
 from callflows.definition.errors import BadSnapshot
@@ -85,17 +85,13 @@ def load_flows() -> FlowStore:
 
 
 async def _serve(drain_s: float) -> None:
-    engines = configured_engines(
-        settings.LIFELINE_ENGINES,
-        host=settings.LIFELINE_ENGINE_HOST,
-        stt_port=settings.LIFELINE_ENGINE_STT_PORT,
-        http_port=settings.LIFELINE_ENGINE_HTTP_PORT,
-    )
+    store = EngineStore(engine_settings())
+    store.load()
     config = bridge_config()
     flows = load_flows()
     board = CircuitBoard(
         settings.LIFELINE_REDIS_DURABLE_URL,
-        engines,
+        store.current(),
         config.bridge_id,
         threshold=settings.LIFELINE_CIRCUIT_FAILURES,
         open_s=settings.LIFELINE_CIRCUIT_OPEN_S,
@@ -112,7 +108,7 @@ async def _serve(drain_s: float) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    helpers = [asyncio.create_task(work) for work in (flows.run(), board.run(), journal.run())]
+    helpers = [asyncio.create_task(work) for work in (flows.run(), store.run(board.set_engines), board.run(), journal.run())]
     try:
         await bridge.run(stop, drain_s)
     finally:
