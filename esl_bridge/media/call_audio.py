@@ -1,26 +1,33 @@
 """The audio of one call, frame by frame: what to publish, and what to tell its bridge. Pure; the gateway does the I/O.
 
-Owns which turn is being listened to. Between turns frames are counted and thrown away: audio is kept only while listening.
+Owns which turn is being listened to. Between turns audio is thrown away. While a prompt plays it is *watched*: judged for
+voice here, with a little of it kept, and published only from the moment the caller speaks.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import msgspec
 
 from ai_engine.messages import AudioChunk, BridgeMessage, MediaReport, SpeechEnded, SpeechStarted
-from esl_bridge.media.voice import FRAME_BYTES, Change, VoiceActivity
+from esl_bridge.media.voice import FRAME_BYTES, OVER_WINDOW_FRAMES, Change, VoiceActivity, VoiceOverPrompt
 
 FRAMES_A_CHUNK = 5
 FRAMES_A_REPORT = 12
+# While a prompt plays nobody waits for words yet: once a second is enough to know that the audio flows.
+FRAMES_A_WATCH_REPORT = 50
+# A barge-in is known 140 to 300 ms after it began, and the first consonant is too soft to count: so much goes with it.
+KEPT_FRAMES = 30
 # mod_audio_stream sends 20 ms a message, or a few times that; a second of audio in one message is nobody we know.
 MAX_MESSAGE_BYTES = 16_000
 
 
 class Order(msgspec.Struct, frozen=True):
-    """A text message of the bridge's on the call's stream: ``{"listen":N}`` or ``{"hush":N}``."""
+    """A text message of the bridge's on the call's stream: ``{"watch":N}``, ``{"listen":N}`` or ``{"hush":N}``."""
 
+    watch: int = 0
     listen: int = 0
     hush: int = 0
 
@@ -36,17 +43,20 @@ class Output:
 
 
 class CallAudio:
-    """``turn`` is 0 while nobody listens."""
+    """``turn`` is 0 while nobody listens; ``last_turn`` is the one that last began, and whose reply may still come."""
 
     def __init__(self, call_uuid: str) -> None:
         self._call_uuid = call_uuid
         self.turn = 0
         self.last_turn = 0
+        self._watched = 0
         self._seq = 0
         self._frames = 0
         self._pending = bytearray()
         self._rest = bytearray()
         self._voice = VoiceActivity()
+        self._over_prompt = VoiceOverPrompt()
+        self._kept: deque[bytes] = deque(maxlen=KEPT_FRAMES)
 
     def on_text(self, text: str) -> Output:
         """Raises BadAudio for text that is not the bridge's."""
@@ -54,18 +64,40 @@ class CallAudio:
             wanted = msgspec.json.decode(text, type=Order)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise BadAudio("a text message is not an order of the bridge") from error
-        if wanted.hush and wanted.hush == self.turn:
-            return self._end_turn()
-        if wanted.listen:
+        if wanted.hush:
+            if wanted.hush == self._watched:
+                self._watched = 0
+            return self._end_turn() if wanted.hush == self.turn else Output()
+        if wanted.watch:
             output = self._end_turn() if self.turn else Output()
-            self.turn = self.last_turn = wanted.listen
-            self._seq = self._frames = 0
-            self._pending.clear()
-            self._voice = VoiceActivity()
-            # At once, so that the bridge sees the gateway alive and the worker finds this turn's stream.
-            output.messages.append(MediaReport(self._call_uuid, self.turn, 0))
+            self._watched = wanted.watch
+            self._frames = 0
+            self._kept.clear()
+            self._over_prompt = VoiceOverPrompt()
+            output.messages.append(MediaReport(self._call_uuid, self._watched, 0))
             return output
+        # A barge-in that the bridge had not heard of when the prompt ended has begun this turn already.
+        if wanted.listen and wanted.listen != self.last_turn:
+            return self._listen(wanted.listen)
         return Output()
+
+    def _listen(self, turn: int) -> Output:
+        output = self._end_turn() if self.turn else Output()
+        watched = turn == self._watched
+        self._begin(turn, VoiceActivity())
+        # At once, so that the bridge sees the gateway alive and the worker finds this turn's stream.
+        output.messages.append(MediaReport(self._call_uuid, turn, 0))
+        if watched and self._over_prompt.perhaps_begun:
+            for frame in list(self._kept)[-OVER_WINDOW_FRAMES:]:
+                self._frame(frame, output)
+        return output
+
+    def _begin(self, turn: int, voice: VoiceActivity) -> None:
+        self.turn = self.last_turn = turn
+        self._watched = 0
+        self._seq = self._frames = 0
+        self._pending.clear()
+        self._voice = voice
 
     def on_audio(self, data: bytes) -> Output:
         if len(data) > MAX_MESSAGE_BYTES:
@@ -77,7 +109,21 @@ class CallAudio:
             del self._rest[:FRAME_BYTES]
             if self.turn:
                 self._frame(frame, output)
+            elif self._watched:
+                self._watch(frame, output)
         return output
+
+    def _watch(self, frame: bytes, output: Output) -> None:
+        self._frames += 1
+        self._kept.append(frame)
+        if self._frames % FRAMES_A_WATCH_REPORT == 0:
+            output.messages.append(MediaReport(self._call_uuid, self._watched, self._frames))
+        if self._over_prompt.feed(frame):
+            turn = self._watched
+            self._begin(turn, VoiceActivity(speaking=True))
+            output.messages.append(SpeechStarted(self._call_uuid, turn))
+            for kept in self._kept:
+                self._frame(kept, output)
 
     def _frame(self, frame: bytes, output: Output) -> None:
         self._frames += 1

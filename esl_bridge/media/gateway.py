@@ -34,6 +34,7 @@ from ai_engine.messages import (
 from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
 from ai_engine.turn_queue import publish_chunks, publish_result
 from esl_bridge.media.call_audio import BadAudio, CallAudio, Output
+from esl_bridge.media.loudness import no_louder_than_prompts
 from esl_bridge.media.tokens import Metadata, TokenRefused, check_metadata
 
 log = structlog.get_logger(__name__)
@@ -156,7 +157,7 @@ class Gateway:
         held = self._calls.get(reply.call_uuid)
         if held is None or held[1].last_turn != reply.turn:
             return
-        data = {"audioDataType": "raw", "sampleRate": 8000, "audioData": base64.b64encode(reply.pcm).decode()}
+        data = {"audioDataType": "raw", "sampleRate": 8000, "audioData": base64.b64encode(no_louder_than_prompts(reply.pcm)).decode()}
         try:
             async with asyncio.timeout(1.0):
                 await held[0].send(msgspec.json.encode({"type": "streamAudio", "data": data}).decode())

@@ -1,9 +1,14 @@
-"""Voice activity of one turn: when the caller began to speak, and when they stopped. Pure but for webrtcvad's own state."""
+"""Voice activity: when a caller began to speak, over a prompt or after it, and when they stopped.
+
+Pure but for webrtcvad's own state. Frames are 20 ms: int16 little-endian mono, 8000 Hz, 320 bytes.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from enum import StrEnum
 
+import numpy as np
 import webrtcvad
 
 FRAME_BYTES = 320
@@ -14,6 +19,12 @@ AGGRESSIVENESS = 2
 WINDOW_FRAMES, VOICED_FRAMES = 12, 6
 # People pause between words for up to half a second; longer, and they wait for an answer.
 SILENCE_FRAMES = 35
+# Over a prompt the line may carry the prompt back. Prompts are at -20 dB full scale (callflows.rendering), replies no louder
+# (loudness.py); a line that returns 20 dB less has frames of up to 670 RMS, and up to -14 dB none of our prompts stops itself
+# (measured). Callers speak at 900 to 3000; who speaks more softly is heard after the prompt.
+OVER_PROMPT_RMS = 800.0
+# 140 ms of loud voice within 300 ms: two syllables' worth, and "no" has more. Without a prompt 120 ms of any voice do.
+OVER_WINDOW_FRAMES, OVER_FRAMES = 15, 7
 
 
 class Change(StrEnum):
@@ -22,13 +33,13 @@ class Change(StrEnum):
 
 
 class VoiceActivity:
-    """Feed 20 ms frames (int16 little-endian mono, 8000 Hz, 320 bytes); hear of the two changes, each once."""
+    """Hear of the two changes, each once. ``speaking``: the beginning is known already, and only the end is waited for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, speaking: bool = False) -> None:
         self._vad = webrtcvad.Vad(AGGRESSIVENESS)
         self._window: list[bool] = []
         self._silent = 0
-        self.speaking = False
+        self.speaking = speaking
         self.ended = False
 
     def feed(self, frame: bytes) -> Change | None:
@@ -47,3 +58,24 @@ class VoiceActivity:
             self.ended = True
             return Change.ENDED
         return None
+
+
+class VoiceOverPrompt:
+    """Whether somebody speaks over a prompt: stricter than :class:`VoiceActivity`, so that the prompt's echo is nobody."""
+
+    def __init__(self) -> None:
+        self._vad = webrtcvad.Vad(AGGRESSIVENESS)
+        self._window: deque[bool] = deque(maxlen=OVER_WINDOW_FRAMES)
+
+    def feed(self, frame: bytes) -> bool:
+        """True once the caller has begun to speak."""
+        level_rms = float(np.sqrt(np.mean(np.square(np.frombuffer(frame, dtype="<i2").astype(np.float64)))))
+        # Asked of every frame: it follows the line's noise.
+        voiced = self._vad.is_speech(frame, 8000)
+        self._window.append(voiced and level_rms >= OVER_PROMPT_RMS)
+        return sum(self._window) >= OVER_FRAMES
+
+    @property
+    def perhaps_begun(self) -> bool:
+        """A first syllable may be among the last frames: too little for a barge-in, too much to throw away."""
+        return sum(self._window) >= OVER_FRAMES // 2
