@@ -164,6 +164,7 @@ class TurnDone(msgspec.Struct, frozen=True, tag=True):
     """A turn's result. ``intent`` names an intent of the flow or is empty (not understood); ``slots`` only the flow's own.
 
     ``reply_audio`` says that the reply's audio was handed to the gateway; its file is announced by the switch.
+    ``reply_ms`` is how long it lasts (0: not known), so that the bridge knows how much of it was heard.
     """
 
     call_uuid: str
@@ -176,6 +177,7 @@ class TurnDone(msgspec.Struct, frozen=True, tag=True):
     reply_audio: bool
     stages: tuple[StageTiming, ...]
     worker_id: str = ""
+    reply_ms: int = 0
 
 
 class TurnFailed(msgspec.Struct, frozen=True, tag=True):

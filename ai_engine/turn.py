@@ -29,6 +29,7 @@ from ai_engine.engines.trace import Trace
 from ai_engine.errors import EmptyAnswerError, Kind, SlowEngineError
 from ai_engine.limits import Limits
 from ai_engine.messages import (
+    AUDIO_RATE_HZ,
     AudioChunk,
     SpeakReply,
     SpeechEnded,
@@ -97,7 +98,8 @@ class Turn:
         if spoken.value is None:
             return self._failed(Stage.TTS, spoken, transcript, understood)
         await self._outlet.speak(SpeakReply(self._request.call_uuid, self._request.turn, spoken.value))
-        return self._done(transcript, understood, spoken=True)
+        reply_ms = len(spoken.value) * 500 // AUDIO_RATE_HZ
+        return self._done(transcript, understood, spoken=True, reply_ms=reply_ms)
 
     # --- stt --------------------------------------------------------------------------------------------------------
     async def _hear(self, chunks: AsyncIterator[AudioChunk]) -> StageResult[Heard]:
@@ -219,7 +221,7 @@ class Turn:
         self._timings.append(StageTiming(stage.value, "", 0, total_ms, first_byte_ms=total_ms, cache=cache.value))
 
     # --- what it came to --------------------------------------------------------------------------------------------
-    def _done(self, transcript: str, understood: Understanding, *, spoken: bool) -> TurnDone:
+    def _done(self, transcript: str, understood: Understanding, *, spoken: bool, reply_ms: int = 0) -> TurnDone:
         return TurnDone(
             call_uuid=self._request.call_uuid,
             turn=self._request.turn,
@@ -231,6 +233,7 @@ class Turn:
             reply_audio=spoken,
             stages=tuple(self._timings),
             worker_id=self._worker_id,
+            reply_ms=reply_ms,
         )
 
     def _failed(

@@ -27,7 +27,7 @@ from esl_bridge.calls.orders import (
 )
 from esl_bridge.calls.ownership import Ownership
 from esl_bridge.calls.speaker import Said, Speaker
-from esl_bridge.calls.turns import DialogueResult, Turns
+from esl_bridge.calls.turns import BargeIn, FalseBargeIn, News, Turns
 from esl_bridge.journal.events import (
     AgentJoined,
     AgentRequested,
@@ -50,6 +50,8 @@ SLOT_PREFIX = "slot_"
 # A start of the audio stream is refused while the one before it is still being stopped, which takes some milliseconds. How
 # long a call waits for its stream is the turn's matter: a frozen gateway may hold the stopping for seconds.
 AUDIO_RETRY_S = 0.1
+# A line whose noise has stopped this many prompts hears the others to their end, and may speak then.
+MAX_FALSE_BARGE_INS = 2
 
 
 def epoch_of(owner: str) -> int:
@@ -76,6 +78,8 @@ class Call:
         self._well = False
         self._audio_due = False
         self._audio_retry_at: float | None = None
+        self._question: tuple[Phrase, ...] = ()
+        self._false_barge_ins = 0
         self.ended = False
         self.epoch = 0
         self.owner = ""
@@ -221,7 +225,7 @@ class Call:
     def _live(self, event: told.Input, now: float) -> list[Order]:
         match event:
             case told.PlaybackStarted():
-                return self._playback_started(event)
+                return self._playback_started(event, now)
             case told.PlaybackEnded():
                 said, orders = self._speaker.on_ended(event.play_id, event.response, now)
                 return orders + self._after_sound(said, now)
@@ -230,7 +234,7 @@ class Call:
             case told.TimerArmed():
                 return self._ownership.on_armed(event.task_id)
             case told.ReplyFileReady():
-                return self._speaker.on_reply_file(event.path, now) if self._turns.wants_reply(event.path) else []
+                return self._speaker.on_reply_file(event.path, now) if self._turns.wants_reply(event.path, now) else []
             case told.AiUseChanged():
                 self._use = event.use
                 return []
@@ -254,13 +258,19 @@ class Call:
         orders, news = self._turns.hear(event, now)
         return orders + self._after_turn(news, now)
 
-    def _after_turn(self, news: TurnFailure | DialogueResult | None, now: float) -> list[Order]:
+    def _after_turn(self, news: News, now: float) -> list[Order]:
         if news is None:
             return []
         if isinstance(news, TurnFailure):
             return self._fail_over(news, now)
         if not isinstance(self._talker, Dialogue):
             return []
+        if isinstance(news, BargeIn):
+            return [*self._speaker.stop(now), *self._carry_out(self._talker.on_said(), now)]
+        if isinstance(news, FalseBargeIn):
+            self._false_barge_ins += 1
+            again: list[DialogueStep] = [menu_steps.Say(self._question)]
+            return self._carry_out(again, now)
         steps = self._talker.on_nothing_said() if news.done is None else self._talker.on_understood(news.done)
         return self._carry_out(steps, now)
 
@@ -270,8 +280,8 @@ class Call:
         self._audio_retry_at = now + AUDIO_RETRY_S
         return []
 
-    def _playback_started(self, event: told.PlaybackStarted) -> list[Order]:
-        heard = self._speaker.on_started(event.file)
+    def _playback_started(self, event: told.PlaybackStarted, now: float) -> list[Order]:
+        heard = self._speaker.on_started(event.file, now)
         return self._incidents.on_heard(heard, f"PLAYBACK_START {event.file}", in_menu=self._mode is Mode.FALLBACK)
 
     def _after_sound(self, said: Said, now: float) -> list[Order]:
@@ -355,12 +365,24 @@ class Call:
         orders: list[Order] = []
         for step in steps:
             orders += self._carry_out_one(step, now)
-        return orders
+        return orders + self._let_speak_over()
+
+    @property
+    def _asks(self) -> bool:
+        """The AI side asks something, and the answer may be spoken."""
+        return self._mode is Mode.AI and isinstance(self._talker, Dialogue) and self._talker.invites_speech
+
+    def _let_speak_over(self) -> list[Order]:
+        """A question is being asked: from its first word on the caller may answer it."""
+        allowed = self._use is AiUse.USABLE and self._false_barge_ins < MAX_FALSE_BARGE_INS
+        return self._turns.watch() if allowed and self._asks and self._speaker.busy else []
 
     def _carry_out_one(self, step: DialogueStep, now: float) -> list[Order]:
         match step:
             case menu_steps.Say():
-                return self._speaker.say(step.phrases, now, names_keys=step.names_keys)
+                if self._asks:
+                    self._question = step.phrases
+                return self._speaker.say(step.phrases, now, names_keys=step.names_keys, remember=self._asks)
             case menu_steps.AwaitKey():
                 self._key_deadline = now + step.timeout_ms / 1000
                 return []
@@ -389,7 +411,8 @@ class Call:
                 self._hanging_up = True
                 return [*self._ownership.disarm(), HangUp()]
             case HearReply():
-                return self._speaker.await_reply(self._turns.reply_path(), now)
+                path, words, length_ms = self._turns.reply()
+                return self._speaker.await_reply(path, now, words=words, length_ms=length_ms)
             case Listen():
                 return self._listen(step.expect, now)
             case UseMenu():
@@ -417,6 +440,7 @@ class Call:
     def _listen(self, expect: str, now: float) -> list[Order]:
         if self._use is not AiUse.USABLE:
             return self._fall_back(FallbackReason(self._use.value), self._transfer_words(), now, detail="before a turn")
+        self._turns.heard(self._speaker.take_heard())
         orders, failure = self._turns.begin(expect, self._slots, now)
         return orders if failure is None else orders + self._fail_over(failure, now)
 

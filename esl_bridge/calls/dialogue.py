@@ -89,6 +89,11 @@ class Dialogue:
             return self._proceed(self._intent, ())
         return self._ask_again()
 
+    @property
+    def invites_speech(self) -> bool:
+        """What is being said is a question: when it has been said, or spoken over, ``on_said`` listens."""
+        return self.state in (State.ASKING, State.MORE)
+
     def on_said(self) -> list[DialogueStep]:
         match self.state:
             case State.ASKING | State.MORE:

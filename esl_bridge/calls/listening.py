@@ -30,9 +30,11 @@ class TurnFailure:
 class Listening:
     """The turn that runs. ``expect`` is ``intent`` or a slot's name."""
 
-    def __init__(self, turn: int, expect: str, flow: FlowVersion, now: float) -> None:
+    def __init__(self, turn: int, expect: str, flow: FlowVersion, now: float, *, interrupts: bool = False) -> None:
         self.turn = turn
         self.expect = expect
+        # It began because the gateway heard a voice over a prompt; that may have been a cough.
+        self.interrupts = interrupts
         self.began_at = now
         self.taken = False
         self.worker_id = ""
@@ -43,6 +45,8 @@ class Listening:
         self._listen_s = flow.listen_limit_ms / 1000
         self._budget_s = flow.turn_budget_ms / 1000
         self._reported_at = now
+        if interrupts:
+            self.on_speech_began(now)
 
     def on_report(self, now: float) -> None:
         self._reported_at = now

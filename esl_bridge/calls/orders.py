@@ -61,6 +61,13 @@ class StartAudio:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchFor:
+    """A prompt plays: say when the caller speaks over it, and begin the turn with what they said."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class ListenTo:
     turn: int
 
@@ -132,6 +139,7 @@ Order = (
     | ArmTimer
     | DeleteTimer
     | StartAudio
+    | WatchFor
     | ListenTo
     | StopListening
     | StopAudio

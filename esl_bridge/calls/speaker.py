@@ -1,4 +1,5 @@
-"""What a caller hears, one file after another: owns the queue of files, and the proof that one of them really began.
+"""What a caller hears, one file after another: owns the queue of files, the proof that one of them really began, and the
+words that were heard of them.
 
 Pure. A file is waited for before the next is sent; after a stop the broken-off one is waited for as well, because
 ``uuid_break … all`` would also flush what was queued behind it.
@@ -21,6 +22,10 @@ PLAYED = "FILE PLAYED"
 UNKNOWN_LENGTH_S = 30.0
 # From the result to the file's path on the switch: one hop through the gateway and the module, 20 ms when recorded.
 REPLY_FILE_TIMEOUT_S = 0.8
+# Who heard no more than this of a prompt heard nothing: it is the first syllable, behind the padding.
+HARDLY_BEGUN_S = 0.3
+# Speech of unknown length, at the pace of our voices (150 words a minute).
+WORD_S = 0.4
 
 
 class Said(StrEnum):
@@ -44,6 +49,8 @@ class _Item:
     length_s: float
     names_keys: bool
     is_reply: bool = False
+    words: str = ""
+    """What to remember of it once it was heard; empty when nobody asks."""
 
 
 class Speaker:
@@ -55,24 +62,34 @@ class Speaker:
         self._queue: deque[_Item] = deque()
         self._current: _Item | None = None
         self._play_id = ""
-        self._started = False
+        self._started_at: float | None = None
         self._stopping = False
+        self._heard: list[str] = []
         self.deadline: float | None = None
 
     @property
     def busy(self) -> bool:
         return self._current is not None or bool(self._queue)
 
-    def say(self, phrases: tuple[Phrase, ...], now: float, *, names_keys: bool = False) -> list[Order]:
+    def say(
+        self, phrases: tuple[Phrase, ...], now: float, *, names_keys: bool = False, remember: bool = False
+    ) -> list[Order]:
         self._queue.extend(
-            _Item(phrase.file, phrase.duration_ms / 1000 or UNKNOWN_LENGTH_S, names_keys) for phrase in phrases
+            _Item(phrase.file, phrase.duration_ms / 1000, names_keys, words=phrase.text if remember else "")
+            for phrase in phrases
         )
         return self._next(now)
 
-    def await_reply(self, path: str, now: float) -> list[Order]:
+    def await_reply(self, path: str, now: float, *, words: str = "", length_ms: int = 0) -> list[Order]:
         """Queue a reply's audio; ``path`` may still be empty, then it is waited for."""
-        self._queue.append(_Item(path, UNKNOWN_LENGTH_S, names_keys=False, is_reply=True))
+        self._queue.append(_Item(path, length_ms / 1000, names_keys=False, is_reply=True, words=words))
         return self._next(now)
+
+    def take_heard(self) -> str:
+        """The words the caller has heard since this was last asked, of what was to be remembered: of a prompt that was cut
+        only the part before the cut."""
+        heard, self._heard = " ".join(self._heard), []
+        return heard
 
     def on_reply_file(self, path: str, now: float) -> list[Order]:
         waiting = next((item for item in self._queue if item.is_reply and not item.file), None)
@@ -90,15 +107,20 @@ class Speaker:
         if self._stopping:
             return []
         self._stopping = True
+        self._remember(self._current, now, whole=False)
         self.deadline = now + (GRACE_S if self._started else UNBEGUN_GRACE_S)
         return [StopPlayback()]
 
-    def on_started(self, file: str) -> Heard:
+    @property
+    def _started(self) -> bool:
+        return self._started_at is not None
+
+    def on_started(self, file: str, now: float) -> Heard:
         """The switch has opened a file: what the caller is hearing now."""
         current = self._current
         if current is None or self._stopping or not file.endswith(current.file):
             return Heard.NOTHING
-        self._started = True
+        self._started_at = now
         return Heard.KEYS if current.names_keys else Heard.WORDS
 
     def has_sent(self, file: str) -> bool:
@@ -116,6 +138,8 @@ class Speaker:
         # One that began and was cut by somebody else, in a call that is still ours, was heard as far as they wanted.
         missing = not self._started
         stopped, self._stopping = self._stopping, False
+        if not stopped:
+            self._remember(self._current, now, whole=response == PLAYED)
         self._current = None
         self.deadline = None
         if missing and not stopped:
@@ -143,8 +167,32 @@ class Speaker:
             return []
         self._queue.popleft()
         self._current = item
-        self._started = False
+        self._started_at = None
         self._count += 1
         self._play_id = f"{self._count:08x}-{self._prefix}"
-        self.deadline = now + item.length_s + GRACE_S
+        self.deadline = now + (item.length_s or UNKNOWN_LENGTH_S) + GRACE_S
         return [Play(self._play_id, item.file)]
+
+    def _remember(self, item: _Item, now: float, *, whole: bool) -> None:
+        if self._started_at is None or not item.words:
+            return
+        heard = item.words if whole else part_heard(item.words, now - self._started_at, item.length_s)
+        if heard:
+            self._heard.append(heard)
+
+
+def part_heard(words: str, heard_s: float, length_s: float) -> str:
+    """The whole words of a text that were spoken within ``heard_s`` of it; ``length_s`` is 0 when it is not known."""
+    if heard_s < HARDLY_BEGUN_S:
+        return ""
+    spoken = words.split()
+    share = heard_s / (length_s or len(spoken) * WORD_S)
+    until = share * len(" ".join(spoken))
+    heard: list[str] = []
+    for word in spoken:
+        until -= len(word)
+        if until < 0:
+            break
+        until -= 1
+        heard.append(word)
+    return " ".join(heard)

@@ -42,6 +42,8 @@ def to_switch(wanted: order.Order, call_uuid: str, answer_id: str, metadata: str
             return [commands.delete_timer(names.get(wanted.name, wanted.name))]
         case order.StartAudio():
             return [commands.start_audio_stream(call_uuid, switch.media_url, metadata)]
+        case order.WatchFor():
+            return [commands.send_stream_text(call_uuid, f'{{"watch":{wanted.turn}}}')]
         case order.ListenTo():
             return [commands.send_stream_text(call_uuid, f'{{"listen":{wanted.turn}}}')]
         case order.StopListening():

@@ -1,6 +1,8 @@
 """The AI turns of one call: begun, heard about, settled. Owns what a turn's end says about the AI and about the queue.
 
-Pure. A turn ends once: understood, not understood, failed, or abandoned (the caller pressed a key or went).
+Pure. A turn ends once: understood, not understood, failed, or abandoned (the caller pressed a key or went). While a prompt
+that invites speech plays, the gateway *watches* the line under the coming turn's number; the turn itself begins when the
+caller speaks over the prompt, or at the prompt's end.
 """
 
 from __future__ import annotations
@@ -22,14 +24,18 @@ from ai_engine.messages import (
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls.inputs import AudioFailed, Input, QueueLost
 from esl_bridge.calls.listening import Listening, TurnFailure
-from esl_bridge.calls.orders import ListenTo, Order, PublishTurn, Record, SettleTurn, StopListening, TurnVerdict
+from esl_bridge.calls.orders import ListenTo, Order, PublishTurn, Record, SettleTurn, StopListening, TurnVerdict, WatchFor
 from esl_bridge.calls.slots import fits
 from esl_bridge.journal.events import Cause, TurnFinished, TurnOutcome, TurnStarted
 
 # The model needs the last few exchanges; more would not fit what a channel can carry through a resume either.
 HISTORY_LENGTH = 6
+# A worker's word for a transcript without words although there was voice (ai_engine.errors.Kind.EMPTY).
+NO_WORDS = "empty"
 # The stream connects while the greeting plays (milliseconds); a caller who skips it by key still gives it this long.
 STREAM_TIMEOUT_S = 2.0
+# A reply's file that was on its way when the caller interrupted; the next turn's own cannot come before its speech has ended.
+STALE_REPLY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +45,38 @@ class DialogueResult:
     done: TurnDone | None
 
 
-News = TurnFailure | DialogueResult | None
+@dataclass(frozen=True, slots=True)
+class BargeIn:
+    """The caller speaks over the prompt: it stops, and the turn begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class FalseBargeIn:
+    """What stopped the prompt was no speech: nobody has heard the question to its end, nobody has answered it."""
+
+
+News = TurnFailure | DialogueResult | BargeIn | FalseBargeIn | None
 
 
 class Turns:
     def __init__(self, flow: FlowVersion | None, *, first_turn: int) -> None:
         self._flow = flow
         self.turn = first_turn
+        # Every watching has a number of its own, whether its turn began or not: what is told late of it is then no other's.
+        self._number = first_turn
+        self._watch_wanted = False
+        self._watched = 0
+        self._barged_in = False
         self._running: Listening | None = None
         self._gateway_id = ""
         self._stream_failure = ""
         self._waiting: tuple[str, dict[str, str], float] | None = None
         self._history: list[Exchange] = []
-        self._reply_turn = 0
         self._reply_path = ""
+        self._reply_words = ""
+        self._reply_ms = 0
+        self._reply_due = False
+        self._stale_reply_until = 0.0
         self._failed: TurnFailed | None = None
         self.attempts = 0
         self.just_understood = False
@@ -65,6 +89,22 @@ class Turns:
 
     # --- Beginning ---
 
+    def watch(self) -> list[Order]:
+        """A prompt plays that the caller may speak over; once the stream is there. Twice does nothing."""
+        if self._running is not None or self._waiting is not None or self._watched:
+            return []
+        self._watch_wanted = True
+        if not self._gateway_id:
+            return []
+        self._number += 1
+        self._watched = self._number
+        return [WatchFor(self._watched)]
+
+    def heard(self, words: str) -> None:
+        """What the caller has heard of what was said to them; nothing else is in the history."""
+        if words:
+            self._history.append(Exchange("lifeline", words))
+
     def begin(self, expect: str, slots: Mapping[str, str], now: float) -> tuple[list[Order], TurnFailure | None]:
         if self._stream_failure:
             return [], TurnFailure(Cause.MEDIA, "stream", self._stream_failure)
@@ -76,12 +116,18 @@ class Turns:
     def _start(self, expect: str, slots: Mapping[str, str], now: float) -> list[Order]:
         assert self._flow is not None
         self._waiting = None
-        self.turn += 1
+        if not self._watched:
+            self._number += 1
+        self.turn = self._watched or self._number
+        barged_in, self._barged_in = self._barged_in, False
+        self._watched, self._watch_wanted = 0, False
+        if self._reply_due:
+            self._reply_due, self._stale_reply_until = False, now + STALE_REPLY_S
         self.attempts = 0
         self.just_understood = False
         self._reply_path = ""
         self._failed = None
-        self._running = Listening(self.turn, expect, self._flow, now)
+        self._running = Listening(self.turn, expect, self._flow, now, interrupts=barged_in)
         public = {
             name: value for name, value in slots.items() if (slot := self._flow.slot(name)) is not None and not slot.sensitive
         }
@@ -89,7 +135,9 @@ class Turns:
             self.turn, expect, self._gateway_id, public, tuple(self._history[-HISTORY_LENGTH:]),
             self._flow.listen_limit_ms, self._flow.turn_budget_ms,
         )  # fmt: skip
-        return [Record(TurnStarted(self.turn, expect)), request, ListenTo(self.turn)]
+        begun: list[Order] = [Record(TurnStarted(self.turn, expect)), request]
+        # Over a prompt the gateway has begun by itself, with the first words.
+        return begun if barged_in else [*begun, ListenTo(self.turn)]
 
     # --- Hearing ---
 
@@ -113,11 +161,15 @@ class Turns:
                 if self._waiting is not None:
                     expect, slots, _ = self._waiting
                     return self._start(expect, slots, now), None
-                return [], None
+                self._watched = 0
+                return (self.watch() if self._watch_wanted else []), None
             case MediaClosed() | AudioFailed():
                 return self._stream_lost("closed" if isinstance(event, MediaClosed) else event.kind, now)
             case QueueLost():
                 return self._fail(TurnFailure(Cause.QUEUE, "queue", event.kind), now) if self._running else ([], None)
+            case SpeechStarted() if self._watched and event.turn == self._watched:
+                self._barged_in = True
+                return [], BargeIn()
         running = self._running
         if running is None or getattr(event, "turn", None) != running.turn:
             return [], None
@@ -138,6 +190,9 @@ class Turns:
             case TurnDone():
                 return self._done(running, event, now)
             case TurnFailed():
+                if running.interrupts and (event.stage, event.kind) == ("stt", NO_WORDS):
+                    # A cough is voice without words as well; an engine that is deaf shows at the next turn.
+                    return self._end(running, TurnOutcome.NOT_UNDERSTOOD, TurnVerdict.OK, now, event), FalseBargeIn()
                 self._failed = event
                 self.attempts = event.attempts
                 return self._fail(TurnFailure(Cause.AI, event.stage, event.kind), now)
@@ -168,10 +223,11 @@ class Turns:
         self.just_understood = True
         if done.transcript:
             self._history.append(Exchange("caller", done.transcript))
-        if done.reply:
-            self._history.append(Exchange("lifeline", done.reply))
-        self._reply_turn = running.turn if done.reply_audio else 0
-        return self._end(running, outcome, TurnVerdict.OK, now, done), DialogueResult(done)
+        self._reply_words, self._reply_ms = done.reply, done.reply_ms
+        self._reply_due = done.reply_audio and not self._reply_path
+        is_noise = running.interrupts and not (done.transcript or done.intent or done.slots)
+        news = FalseBargeIn() if is_noise else DialogueResult(done)
+        return self._end(running, outcome, TurnVerdict.OK, now, done), news
 
     def _fail(self, failure: TurnFailure, now: float) -> tuple[list[Order], News]:
         running = self._running
@@ -184,6 +240,7 @@ class Turns:
 
     def _stream_lost(self, kind: str, now: float) -> tuple[list[Order], News]:
         self._gateway_id = ""
+        self._watched = 0
         self._stream_failure = kind
         failure = TurnFailure(Cause.MEDIA, "stream", kind)
         if self._running is not None and self._running.hearing:
@@ -219,8 +276,10 @@ class Turns:
     def abandon(self, now: float) -> list[Order]:
         """The caller pressed a key, or the call moved on: what this turn brings is not wanted any more."""
         self._waiting = None
+        self._watch_wanted = False
+        watched, self._watched = self._watched, 0
         if self._running is None:
-            return []
+            return [StopListening(watched)] if watched else []
         return self._end(self._running, TurnOutcome.ABANDONED, TurnVerdict.ABANDONED, now)
 
     def forget(self) -> list[Order]:
@@ -231,14 +290,19 @@ class Turns:
 
     # --- What a turn leaves behind ---
 
-    def wants_reply(self, path: str) -> bool:
+    def wants_reply(self, path: str, now: float) -> bool:
         """Note a file that the module announced; it belongs to the last turn, whose result may still be on its way."""
+        if now < self._stale_reply_until:
+            self._stale_reply_until = 0.0
+            return False
+        self._reply_due = False
         self._reply_path = path
         return True
 
-    def reply_path(self) -> str:
+    def reply(self) -> tuple[str, str, int]:
+        """The file of the last turn's reply (empty: still on its way), its words and its length in ms (0: not known)."""
         path, self._reply_path = self._reply_path, ""
-        return path
+        return path, self._reply_words, self._reply_ms
 
     def salvage(self, flow: FlowVersion, known: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         """What was understood before a stage failed: the intent (or nothing) and the slots not known yet."""

@@ -16,8 +16,6 @@ from esl_bridge.media.voice import FRAME_BYTES, OVER_WINDOW_FRAMES, Change, Voic
 
 FRAMES_A_CHUNK = 5
 FRAMES_A_REPORT = 12
-# While a prompt plays nobody waits for words yet: once a second is enough to know that the audio flows.
-FRAMES_A_WATCH_REPORT = 50
 # A barge-in is known 140 to 300 ms after it began, and the first consonant is too soft to count: so much goes with it.
 KEPT_FRAMES = 30
 # mod_audio_stream sends 20 ms a message, or a few times that; a second of audio in one message is nobody we know.
@@ -71,10 +69,8 @@ class CallAudio:
         if wanted.watch:
             output = self._end_turn() if self.turn else Output()
             self._watched = wanted.watch
-            self._frames = 0
             self._kept.clear()
             self._over_prompt = VoiceOverPrompt()
-            output.messages.append(MediaReport(self._call_uuid, self._watched, 0))
             return output
         # A barge-in that the bridge had not heard of when the prompt ended has begun this turn already.
         if wanted.listen and wanted.listen != self.last_turn:
@@ -114,10 +110,7 @@ class CallAudio:
         return output
 
     def _watch(self, frame: bytes, output: Output) -> None:
-        self._frames += 1
         self._kept.append(frame)
-        if self._frames % FRAMES_A_WATCH_REPORT == 0:
-            output.messages.append(MediaReport(self._call_uuid, self._watched, self._frames))
         if self._over_prompt.feed(frame):
             turn = self._watched
             self._begin(turn, VoiceActivity(speaking=True))

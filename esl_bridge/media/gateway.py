@@ -157,7 +157,8 @@ class Gateway:
         held = self._calls.get(reply.call_uuid)
         if held is None or held[1].last_turn != reply.turn:
             return
-        data = {"audioDataType": "raw", "sampleRate": 8000, "audioData": base64.b64encode(no_louder_than_prompts(reply.pcm)).decode()}
+        audio = base64.b64encode(no_louder_than_prompts(reply.pcm)).decode()
+        data = {"audioDataType": "raw", "sampleRate": 8000, "audioData": audio}
         try:
             async with asyncio.timeout(1.0):
                 await held[0].send(msgspec.json.encode({"type": "streamAudio", "data": data}).decode())
