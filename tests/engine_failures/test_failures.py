@@ -15,16 +15,17 @@ import pytest
 
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
 from simulator.records import Outcome
+from tests.ai_engine.fake_deepgram import FakeDeepgram
 from tests.ai_engine.fake_engines import FakeOpenAI, FakeVosk
+from tests.ai_engine.fake_server import FAULTS
 from tests.engine_failures.table import Table, words
 from tests.engine_failures.world import GRACE_S, Came, Flows, database, one_call
 from tests.redis_server import RedisServer
 
-ALL = (
-    "refuse", "reset", "delay", "hang", "silent", "drip", "401", "429", "500", "garbage", "wrong_schema", "empty",
-)  # fmt: skip
+ALL = FAULTS[1:]
 ADAPTERS = {
     "Vosk": (EngineKind.VOSK, Stage.STT),
+    "Deepgram": (EngineKind.DEEPGRAM, Stage.STT),
     "OpenAI chat": (EngineKind.OPENAI, Stage.NLU),
     "OpenAI speech": (EngineKind.OPENAI, Stage.TTS),
 }
@@ -40,23 +41,23 @@ def batches() -> list[list[Cell]]:
     return [[(adapter, fault, others) for adapter in ADAPTERS for fault, others in (("hang", "second"), ("garbage", "alone"))]]
 
 
-def server(kind: EngineKind) -> FakeVosk | FakeOpenAI:
-    return FakeVosk() if kind is EngineKind.VOSK else FakeOpenAI()
+def server(kind: EngineKind) -> FakeVosk | FakeDeepgram | FakeOpenAI:
+    match kind:
+        case EngineKind.VOSK:
+            return FakeVosk()
+        case EngineKind.DEEPGRAM:
+            return FakeDeepgram()
+        case _:
+            return FakeOpenAI()
 
 
 @contextlib.asynccontextmanager
 async def engine(name: str, kind: EngineKind, stage: Stage, fault: str) -> AsyncIterator[EngineConfig]:
     """A server of the wire format that fails as told, and how a worker is told of it."""
-    fake = server(kind)
-    async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(fake.running())
-        fake.fault = fault
-        config = EngineConfig(
-            name, stage, kind, fake.url, model="m", http2_cleartext=kind is EngineKind.OPENAI, first_byte_s=0.8, total_s=2.0
-        )
-        if fault == "refuse":
-            await stack.aclose()
-        yield config
+    async with server(kind).running() as fake:
+        await fake.break_with(fault)
+        http2 = kind is EngineKind.OPENAI
+        yield EngineConfig(name, stage, kind, fake.url, model="m", http2_cleartext=http2, first_byte_s=0.8, total_s=2.0)
 
 
 @contextlib.asynccontextmanager
