@@ -15,6 +15,7 @@ import structlog
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 
+from console.partials import follow
 from console.regions import Sight, fingerprint, render_all
 
 log = structlog.get_logger(__name__)
@@ -69,6 +70,7 @@ class Coalescer:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
             tasks.create_task(self._check())
+            tasks.create_task(follow(self._dirty.set))
             tasks.create_task(self._push())
             tasks.create_task(self._check_sights())
 

@@ -24,6 +24,7 @@ from console.chart import latency_chart
 from console.circuit_panel import MoveRow, last_moves
 from console.figures import LATENCY_MINUTES, Figures, figures, is_unwatched
 from console.models import Call
+from console.partials import hearing
 from console.switch_panel import SwitchRow, TrialRow
 from console.trial_calls import LASTS_S
 
@@ -79,6 +80,8 @@ class CallRow:
     badge: str
     mode: str
     words: str
+    saying: str
+    """What they are just saying, while they do."""
     since_ms: int
     lasted: str
     is_test: bool
@@ -109,6 +112,7 @@ class Seen:
     trial: TrialRow | None
     test_calls: set[str]
     moves: list[MoveRow]
+    saying: dict[str, str]
     at: float
 
 
@@ -119,7 +123,7 @@ def see() -> Seen:
     now = timezone.now()
     return Seen(
         figures(), live, fault, switch_panel.switch_rows(now), switch_panel.trial_row(now), test_calls,
-        last_moves(), time.time(),
+        last_moves(), hearing.now(time.monotonic()), time.time(),
     )
 
 
@@ -188,6 +192,7 @@ def _call_row(call: Call, sight: Sight, seen: Seen) -> CallRow:
         badge="open" if lost_sight else BADGES.get(call.mode, "ai"),
         mode="Bridge gone" if lost_sight else words.MODES.get(call.mode, call.mode),
         words=call.last_transcript,
+        saying=seen.saying.get(str(call.call_uuid), ""),
         since_ms=int(call.started_at.timestamp() * 1000),
         lasted=words.duration(seen.at - call.started_at.timestamp()),
         is_test=call.call_uuid in seen.test_calls,

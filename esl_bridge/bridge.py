@@ -19,6 +19,7 @@ from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.guard import turns_name
 from ai_engine.circuits.states import CircuitState, Permit, Verdict
 from ai_engine.messages import BridgeMessage, MediaClosed, MediaConnected, TurnDone, TurnRequest
+from ai_engine.redis_clients import connect_async
 from callflows.definition.flow import FlowVersion, Snapshot
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.calls import inputs as told
@@ -27,6 +28,7 @@ from esl_bridge.calls.listening import LONGEST_SPEECH_S
 from esl_bridge.calls.to_switch import SwitchSettings
 from esl_bridge.journal.sender import Journal
 from esl_bridge.media.tokens import make_metadata
+from esl_bridge.partials import PartialWriter
 from esl_bridge.session import Session
 from esl_bridge.turn_link import TurnLink
 
@@ -78,6 +80,8 @@ class Bridge:
         self._permits: dict[tuple[str, int], Permit] = {}
         self._turns = board.guard(turns_name(config.bridge_id))
         self._link = TurnLink(config.redis_volatile_url, config.bridge_id, self._on_message, self._on_lost)
+        self._volatile = connect_async(config.redis_volatile_url)
+        self._partials = PartialWriter(self._volatile)
         self._tasks: set[asyncio.Task[None]] = set()
         self._use = told.AiUse.USABLE
         self._probe: asyncio.Future[None] | None = None
@@ -96,7 +100,7 @@ class Bridge:
         self._use = self.ai_use(begins=False)
         self._server = await loop.create_server(self._accept, self._config.host, self._config.port, backlog=BACKLOG)
         log.info("the bridge listens", host=self._config.host, port=self._config.port, bridge=self.bridge_id)
-        helpers = [asyncio.create_task(self._link.run()), asyncio.create_task(self._watch())]
+        helpers = [asyncio.create_task(work) for work in (self._link.run(), self._watch(), self._partials.run())]
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({stopping, *helpers}, return_when=asyncio.FIRST_COMPLETED)
@@ -111,6 +115,7 @@ class Bridge:
                 task.cancel()
             await asyncio.gather(stopping, *helpers, *self._tasks, return_exceptions=True)
             await self._link.close()
+            await self._volatile.aclose()
 
     async def _drain(self, drain_s: float) -> None:
         log.info("finishing calls", calls=len(self._sessions), limit_s=drain_s)
@@ -174,6 +179,8 @@ class Bridge:
                 self._journal.append(session.call_uuid, session.call.epoch, wanted.event)
             case order.PublishTurn():
                 self._publish(session, wanted)
+            case order.ShowPartial():
+                self._partials.put(session.call_uuid, wanted.words)
             case order.SettleTurn():
                 permit = self._permits.pop((session.call_uuid, wanted.turn), None)
                 if permit is not None:

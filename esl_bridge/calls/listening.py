@@ -42,6 +42,7 @@ class Listening:
         self.speech_began_at: float | None = None
         self.speech_ended_at: float | None = None
         self.hearing = True
+        self.words_shown = False
         self._listen_s = flow.listen_limit_ms / 1000
         self._budget_s = flow.turn_budget_ms / 1000
         self._reported_at = now

@@ -94,6 +94,13 @@ class PublishTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowPartial:
+    """For whoever watches: what the caller is just saying; nothing any more when ``words`` is empty."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class SettleTurn:
     """Tell the ``turns`` circuit how the turn went."""
 
@@ -144,6 +151,7 @@ Order = (
     | StopListening
     | StopAudio
     | PublishTurn
+    | ShowPartial
     | SettleTurn
     | RunAction
     | TransferToAgent

@@ -19,12 +19,23 @@ from ai_engine.messages import (
     SpeechStarted,
     TurnDone,
     TurnFailed,
+    TurnPartial,
     TurnTaken,
 )
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls.inputs import AudioFailed, Input, QueueLost
 from esl_bridge.calls.listening import Listening, TurnFailure
-from esl_bridge.calls.orders import ListenTo, Order, PublishTurn, Record, SettleTurn, StopListening, TurnVerdict, WatchFor
+from esl_bridge.calls.orders import (
+    ListenTo,
+    Order,
+    PublishTurn,
+    Record,
+    SettleTurn,
+    ShowPartial,
+    StopListening,
+    TurnVerdict,
+    WatchFor,
+)
 from esl_bridge.calls.slots import fits
 from esl_bridge.journal.events import Cause, TurnFinished, TurnOutcome, TurnStarted
 
@@ -86,6 +97,11 @@ class Turns:
         if self._running is not None:
             return self._running.deadline
         return None if self._waiting is None else self._waiting[2]
+
+    @property
+    def _secret(self) -> set[str]:
+        """What answers a question for one of these is itself a secret."""
+        return set() if self._flow is None else {slot.name for slot in self._flow.slots if slot.sensitive}
 
     # --- Beginning ---
 
@@ -187,6 +203,9 @@ class Turns:
                 was_hearing = running.hearing
                 running.on_speech_ended(now)
                 return ([StopListening(running.turn)] if was_hearing else []), None
+            case TurnPartial() if running.expect not in self._secret:
+                running.words_shown = True
+                return [ShowPartial(event.transcript)], None
             case TurnDone():
                 return self._done(running, event, now)
             case TurnFailed():
@@ -256,7 +275,7 @@ class Turns:
     ) -> list[Order]:  # fmt: skip
         self._running = None
         assert self._flow is not None
-        secret = {slot.name for slot in self._flow.slots if slot.sensitive}
+        secret = self._secret
         finished = TurnFinished(
             turn=running.turn,
             outcome=outcome,
@@ -271,6 +290,8 @@ class Turns:
             queue_ms=running.queue_ms,
         )
         hush: list[Order] = [StopListening(running.turn)] if running.hearing else []
+        if running.words_shown:
+            hush.append(ShowPartial(""))
         return [*hush, SettleTurn(running.turn, verdict, kind), Record(finished)]
 
     def abandon(self, now: float) -> list[Order]:

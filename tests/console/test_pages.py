@@ -24,12 +24,14 @@ from ai_engine.circuits import operators
 from ai_engine.circuits.states import CircuitState, CircuitView
 from ai_engine.errors import Kind
 from ai_engine.local.faults import Mode, current_fault
-from ai_engine.redis_clients import connect
+from ai_engine.redis_clients import connect, connect_async
 from console import live, words
 from console.chart import latency_chart
 from console.live import coalescer
 from console.models import Call, Incident, JournalLine, OperatorAction, Turn
+from console.partials import hearing
 from esl_bridge.journal.events import FIELD, JOURNAL_STREAM
+from esl_bridge.partials import PartialWriter
 from tests.console.journal import report_bridge
 from tests.redis_server import RedisServer
 
@@ -327,6 +329,27 @@ async def test_a_circuit_that_changes_without_a_nudge_is_pushed_within_a_second_
     await asyncio.to_thread(operators.force, "turns", CircuitState.FORCED_OPEN, "anna", REASON, redis_url=url)
     await until_shown(socket, "circuits", "Held open by anna")
     await socket.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_what_a_caller_is_just_saying_is_shown_while_they_speak_and_no_longer(settings: Any) -> None:
+    call = await asyncio.to_thread(make_call)
+    socket = await asyncio.to_thread(socket_of, await asyncio.to_thread(user_with, "view_call"))
+    await socket.connect()
+    await until_shown(socket, "calls", "my balance please")
+    client = connect_async(settings.LIFELINE_REDIS_VOLATILE_URL)
+    writer = PartialWriter(client)
+    writing = asyncio.create_task(writer.run())
+    writer.put(str(call.call_uuid), "where is <my")
+    shown = await until_shown(socket, "calls", "“where is &lt;my …”")
+    assert "my balance please" not in shown
+    writer.put(str(call.call_uuid), "")
+    await until_shown(socket, "calls", "my balance please")
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    await client.aclose()
+    await socket.disconnect()
+    assert hearing.now(0.0) == {}, "nothing is kept when nobody watches"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -5,14 +5,25 @@ from __future__ import annotations
 from datetime import time
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from ai_engine.messages import Exchange, MediaClosed, MediaConnected, SpeechEnded, SpeechStarted, TurnDone, TurnFailed
+from ai_engine.messages import (
+    Exchange,
+    MediaClosed,
+    MediaConnected,
+    SpeechEnded,
+    SpeechStarted,
+    TurnDone,
+    TurnFailed,
+    TurnPartial,
+)
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.call import MAX_FALSE_BARGE_INS
 from esl_bridge.calls.speaker import part_heard
 from esl_bridge.journal.events import FellBack, IncidentOpened, TurnFinished, TurnOutcome, TurnStarted
+from tests.esl_bridge.calls.flow import demonstration
 from tests.esl_bridge.calls.harness import UUID, Line
 
 
@@ -303,3 +314,26 @@ def test_without_a_usable_engine_nobody_is_invited_to_speak_over_a_prompt() -> N
     fresh = line.tell(SpeechStarted(UUID, interrupted[0].turn))
     assert order.StopPlayback() in fresh
     assert line.journal(FellBack)[0].reason.value == "no_engine", "who speaks hears the menu at once"
+
+
+# --- What they are just saying ---
+
+
+def test_partials_are_shown_until_the_turn_is_over() -> None:
+    line = greeted()
+    interrupt(line)
+    line.tell(TurnPartial(UUID, line.turn(), "what is my"))
+    line.tell(TurnPartial(UUID, line.turn() - 1, "an older turn's"))
+    done(line, "what is my balance", "balance")
+    assert line.all(order.ShowPartial) == [order.ShowPartial("what is my"), order.ShowPartial("")]
+
+
+def test_what_answers_a_sensitive_question_is_shown_to_nobody() -> None:
+    flow = demonstration()
+    secret = tuple(msgspec.structs.replace(slot, sensitive=True) for slot in flow.slots)
+    line = Line(msgspec.structs.replace(flow, slots=secret))
+    line.to_listening()
+    line.understood("balance")
+    line.hear_out()
+    line.tell(TurnPartial(UUID, line.turn(), "four two"))
+    assert line.all(order.ShowPartial) == []
