@@ -12,6 +12,7 @@ class ConsoleConfig(AppConfig):
     def ready(self) -> None:
         from prometheus_client import REGISTRY
 
-        from console.metrics import FiguresCollector
+        from console.metrics import FiguresCollector, SpeedCollector
 
         REGISTRY.register(FiguresCollector())
+        REGISTRY.register(SpeedCollector())

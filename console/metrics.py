@@ -14,7 +14,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from console.figures import figures
+from console.speed import Speed, queue_depth, speed
 from console.switch_panel import Known, SwitchRow, switch_rows
+from console.tallies import MixedReadingError
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +35,12 @@ COUNTS = {
     "served_by_menu": "Requests that callers made today and the keypad menu served to the end.",
     "not_understood": "Calls today that went to the menu because the AI worked and did not understand the caller.",
 }
-
-
+TIMES = (
+    ("stage", "total", "Until the answer was complete"),
+    ("stage_first_byte", "first_byte", "Until the first sign of the answer"),
+    ("stage_wait", "queue", "Waited for a place at the engine"),
+    ("stage_connect", "connect", "Until a new connection stood"),
+)
 SWITCHES = {
     "sessions": ("sessions", "Sessions (legs of calls) that the switch holds."),
     "sessions_limit": ("sessions_most", "Sessions that the switch takes at most."),
@@ -42,6 +48,29 @@ SWITCHES = {
     "sessions_per_second_limit": ("sessions_per_s_most", "New sessions a second that the switch takes at most."),
     "uptime_seconds": ("uptime_s", "How long the switch had run when it was looked at."),
 }
+
+
+class SpeedCollector(Collector):
+    """What the page on speed shows of the last hour and of today."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        depth = GaugeMetricFamily("lifeline_queue_depth", "Turns that no worker has taken yet.")
+        waiting = queue_depth()
+        if waiting is not None:
+            depth.add_metric([], waiting)
+        yield depth
+        try:
+            found = speed()
+        except DatabaseError as error:
+            log.warning("the times cannot be read for metrics", error=str(error))
+        except MixedReadingError:
+            log.info("a recorder catches up; no times in this scrape")
+        else:
+            yield from speed_metrics(found)
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Nothing ahead of a scrape: registering must not ask the database."""
+        return []
 
 
 class FiguresCollector(Collector):
@@ -110,3 +139,43 @@ def switch_metrics(rows: Sequence[SwitchRow]) -> Iterator[GaugeMetricFamily]:
             if row.is_reachable:
                 family.add_metric([row.name], getattr(row.report, field))
         yield family
+
+
+WHO = ["stage", "engine", "cache"]
+
+
+def speed_metrics(found: Speed) -> Iterator[GaugeMetricFamily]:
+    uses = GaugeMetricFamily("lifeline_stage_uses", "Answers and failures in the last hour.", labels=WHO)
+    failures = GaugeMetricFamily("lifeline_stage_failures", "Failures in the last hour.", labels=[*WHO, "kind"])
+    retries = GaugeMetricFamily("lifeline_stage_retries", "Attempts after the first in the last hour.", labels=WHO)
+    for stage in found.stages:
+        uses.add_metric(stage.by, stage.uses)
+        retries.add_metric(stage.by, stage.retries)
+        for kind, count in stage.failures.items():
+            failures.add_metric([*stage.by, kind], count)
+    yield from (uses, failures, retries)
+    for name, measure, text in TIMES:
+        family = GaugeMetricFamily(f"lifeline_{name}_seconds", f"{text}, answers of the last hour.", labels=[*WHO, "quantile"])
+        for stage in found.stages:
+            times = getattr(stage, measure)
+            for quantile, value_ms in (("0.5", times.p50), ("0.95", times.p95), ("0.99", times.p99)):
+                if value_ms is not None:
+                    family.add_metric([*stage.by, quantile], value_ms / 1000)
+        yield family
+    hits = GaugeMetricFamily("lifeline_cache_answers", "Answers from a cache in the last hour.", labels=["stage", "cache"])
+    answers = GaugeMetricFamily(
+        "lifeline_cache_answers_of", "All answers of the stage in the last hour.", labels=["stage", "cache"]
+    )
+    for cache in found.caches:
+        hits.add_metric([cache.stage, cache.cache], cache.hits)
+        answers.add_metric([cache.stage, cache.cache], cache.answers)
+    yield from (hits, answers)
+    tokens = GaugeMetricFamily("lifeline_tokens_today", "Tokens since midnight; read includes cached.", labels=[*WHO, "kind"])
+    cost = GaugeMetricFamily("lifeline_cost_today", "Cost since midnight in the currency of the prices.", labels=WHO)
+    for one in found.today:
+        for kind, count in (("read", one.tokens_read), ("cached", one.tokens_cached), ("written", one.tokens_written)):
+            if count:
+                tokens.add_metric([*one.by, kind], count)
+        if one.by.engine:
+            cost.add_metric(one.by, one.cost)
+    yield from (tokens, cost)

@@ -23,7 +23,7 @@ FIVE_MINUTES_S, HOUR_S = 300, 3600
 # day and the one before it. By the hour: a quarter, to compare one month with another.
 KEPT = {FIVE_MINUTES_S: timedelta(days=2), HOUR_S: timedelta(days=92)}
 # One transaction, during which nothing else is written on SQLite: some tens of milliseconds.
-MOST_TURNS = 1000
+MOST_TURNS = 300
 # A round every five seconds at most, unless it catches up; a reading takes milliseconds.
 READ_TRIES = 5
 FIELDS = ("finished_at", "outcome", "answer_ms", "queue_ms", "stages")

@@ -7,7 +7,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 from django_prometheus.exports import ExportToDjangoView
 
-from console import circuit_pages, orders, switch_pages, views
+from console import circuit_pages, orders, speed_pages, switch_pages, views
 
 urlpatterns = [
     path("", views.live, name="live"),
@@ -15,6 +15,7 @@ urlpatterns = [
     path("calls/<str:call_uuid>/", views.call, name="call"),
     path("incidents/", views.incidents, name="incidents"),
     path("circuits/moves/", circuit_pages.moves, name="circuit_moves"),
+    path("speed/", speed_pages.how_fast, name="speed"),
     path("circuits/", orders.order_circuit, name="order_circuit"),
     path("switches/<slug:name>/channels/", switch_pages.channels, name="channels"),
     path("test-calls/", orders.order_test_call, name="order_test_call"),

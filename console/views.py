@@ -17,6 +17,7 @@ from console import regions, words
 from console.figures import STRAIGHT
 from console.models import Call, Incident, JournalLine, TrialCall, Turn
 from console.switch_panel import trials_among
+from console.waterfall import waterfall
 
 PAGE = 50
 View = Callable[..., HttpResponse]
@@ -138,6 +139,7 @@ def _turn_row(turn: Turn) -> dict[str, Any]:
         "turn": turn.turn,
         "words": words.turn_result(turn.outcome, turn.transcript, turn.intent, turn.answer_ms),
         "worker": turn.worker_id,
+        "bars": waterfall(turn.stages, turn.queue_ms, turn.answer_ms),
     }
 
 

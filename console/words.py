@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from console.models import SwitchReport
 
 STAGES = {"stt": "Hearing (speech to text)", "nlu": "Understanding", "tts": "Speaking", TURNS: "The whole AI"}
+# What is measured of a turn beside its stages (console/tally.py).
+MEASURED = {**STAGES, "answer": "The whole answer", "queue": "Waiting for a worker"}
+CACHES = {"intents": "answers known from before", "speech": "speech rendered before"}
 MODES = {"ai": "AI", "fallback": "Keypad", "agent": "Person", "last_resort": "Last resort"}
 OUTCOMES = {
     "": "Not settled yet",
@@ -53,6 +56,7 @@ KINDS = {
     "lost": "went away, and nobody took the call before it ended",
     "no_bridge": "was not there, and the switch's own menu took the call",
     "stood_still": "stood still, and the caller went meanwhile",
+    "no_result": "brought no result",
     "fault": "failed inside, and the switch's own menu took the call",
 }
 FALLBACKS = {
@@ -166,6 +170,25 @@ def failure(cause: str, stage: str, kind: str, attempts: int) -> str:
     where = f" ({STAGES[stage].split(' (')[0].lower()})" if stage in STAGES else ""
     tried = f", after {attempts} attempts" if attempts > 1 else ""
     return f"{who}{where} {KINDS.get(kind, 'failed: ' + plain(kind).lower())}{tried}"
+
+
+def kind(name: str) -> str:
+    return KINDS.get(name, plain(name).lower())
+
+
+def who_did(stage: str, engine: str, cache: str) -> str:
+    """``Hearing (speech to text) by local-stt``, ``Understanding from the cache “intents” (answers known from before)``."""
+    what = MEASURED.get(stage, plain(stage))
+    if cache:
+        return f"{what} from the cache “{cache}”" + (f" ({CACHES[cache]})" if cache in CACHES else "")
+    return f"{what} by {engine}" if engine else what
+
+
+def money(amount: float) -> str:
+    """In whatever currency the engines' prices are; small amounts to the digit that says something."""
+    if not amount:
+        return "0"
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.4f}" if amount >= 0.001 else f"{amount:.7f}"
 
 
 def turn_result(outcome: str, transcript: str, intent: str, answer_ms: float | None) -> str:

@@ -9,3 +9,5 @@ from console import words
 register = template.Library()
 register.filter("milliseconds", words.milliseconds)
 register.filter("thousands", words.thousands)
+register.filter("money", words.money)
+register.filter("duration", words.long_duration)

@@ -10,6 +10,8 @@ import msgspec
 from django.core.management.base import BaseCommand, CommandParser
 
 from console.figures import Figures, figures
+from console.speed import Speed, queue_depth, speed
+from console.tallies import MixedReadingError
 
 
 class Command(BaseCommand):
@@ -20,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one JSON object on one line")
 
     def handle(self, *args: object, **options: object) -> None:
-        found = as_dict(figures())
+        found = {**as_dict(figures()), **speed_dict(_speed()), "queue_depth": queue_depth()}
         if options["json"]:
             self.stdout.write(json.dumps(found))
             return
@@ -42,6 +44,30 @@ def as_dict(found: Figures) -> dict[str, Any]:
     return shown
 
 
+def _speed() -> Speed | None:
+    try:
+        return speed()
+    except MixedReadingError:
+        return None
+
+
+def speed_dict(found: Speed | None) -> dict[str, Any]:
+    """As on the page on speed: stages and caches of the last hour, consumption of today; null while a recorder catches up."""
+    if found is None:
+        return {"speed_since": None, "stages": None, "caches": None, "used_today": None}
+    return {
+        "speed_since": found.since.isoformat(),
+        "stages": [_named(asdict(one)) for one in found.stages],
+        "caches": [{**asdict(one), "share": round(one.share, 4)} for one in found.caches],
+        "used_today": [_named(asdict(one)) for one in found.today],
+    }
+
+
+def _named(one: dict[str, Any]) -> dict[str, Any]:
+    stage, engine, cache = one.pop("by")
+    return {"stage": stage, "engine": engine, "cache": cache, **one}
+
+
 def _shown(value: Any) -> list[str]:
     """What a person reads: one line a value, one a circuit, worker or minute."""
     match value:
@@ -54,9 +80,14 @@ def _shown(value: Any) -> list[str]:
         case list():
             return [" ".join(_shown(one)) for one in value]
         case dict():
-            return ["  ".join(f"{name} {one}" for name, one in value.items() if one not in (None, ""))]
+            return ["  ".join(f"{name} {_short(one)}" for name, one in value.items() if one not in (None, "", {}))]
         case _:
             return [str(value)]
+
+
+def _short(value: Any) -> Any:
+    """A dict within a line: ``p50=120.0,p95=130.0``."""
+    return ",".join(f"{name}={one}" for name, one in value.items() if one is not None) if isinstance(value, dict) else value
 
 
 def _minute(at: str, p50: float | None, p95: float | None) -> str:
