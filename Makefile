@@ -2,13 +2,13 @@
 export PYTHON
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test lint bench bench-esl clean
+.PHONY: help run install install-dev test lint bench bench-esl bench-ai clean
 
 help:
 	@echo 'make run    start Lifeline, with callers, on this machine'
 	@echo 'make test   run every test'
 	@echo 'make lint   check style, types, imports and migrations'
-	@echo 'make bench  measure (bench-esl: the Event Socket layer alone)'
+	@echo 'make bench  measure (bench-esl: the Event Socket layer alone, bench-ai: the AI side)'
 	@echo 'make clean  remove .venv and caches; the data in .lifeline stays'
 
 install:
@@ -38,6 +38,9 @@ bench: install-dev
 
 bench-esl: install-dev
 	@exec $(PY) -m bench.esl
+
+bench-ai: install-dev
+	@exec $(PY) -m bench.ai
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
