@@ -9,9 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-import msgspec
 import redis
 from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q, Sum
@@ -24,7 +22,7 @@ from ai_engine.circuits.guard import turns_name
 from ai_engine.circuits.states import CircuitView
 from ai_engine.engine_store import shown_engines
 from ai_engine.engines.config import EngineConfig
-from ai_engine.messages import Heartbeat
+from ai_engine.heartbeats import workers_seen
 from ai_engine.redis_clients import connect
 from ai_engine.turn_queue import turns_waiting
 from console.models import Call, Incident, Turn
@@ -98,7 +96,7 @@ def figures(now: datetime | None = None) -> Figures:
     engines = shown_engines()
     circuits = _circuits(engines.enabled)
     bridges = bridges_among(circuits)
-    workers = _workers()
+    workers = workers_seen(settings.LIFELINE_REDIS_VOLATILE_URL)
     calls = _calls(since, bridges)
     answers, series = _latency(now)
     return Figures(
@@ -222,18 +220,3 @@ def _turns_waiting() -> int | None:
             return turns_waiting(client)
     except (redis.RedisError, OSError):
         return None
-
-
-def _workers() -> list[tuple[str, Heartbeat]] | None:
-    """Workers that reported within three seconds, by name."""
-    try:
-        with connect(settings.LIFELINE_REDIS_VOLATILE_URL) as client:
-            keys = sorted(client.scan_iter("worker:*", count=1000))
-            values: Any = client.mget(keys) if keys else []
-    except (redis.RedisError, OSError):
-        return None
-    return [
-        (key.decode().removeprefix("worker:"), msgspec.json.decode(value, type=Heartbeat))
-        for key, value in zip(keys, values, strict=True)
-        if value is not None
-    ]
