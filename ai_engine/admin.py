@@ -23,7 +23,7 @@ from unfold.decorators import action, display
 from ai_engine import pages
 from ai_engine.engine_store import engine_settings, export_rows
 from ai_engine.engines.addresses import host_problem
-from ai_engine.engines.config import Stage, check
+from ai_engine.engines.config import SECRET_PREFIX, Stage, check
 from ai_engine.engines.rows import EngineRows
 from ai_engine.errors import BadEngineConfigError
 from ai_engine.heartbeats import workers_seen
@@ -40,7 +40,7 @@ class EngineForm(forms.ModelForm):
 
     def _post_clean(self) -> None:
         """After the model's own checks: an error set before them would take the field's value away from them."""
-        super()._post_clean()
+        super()._post_clean()  # type: ignore[misc]  # Not in the stubs; the documented hooks run before the model.
         if self.errors:
             return
         known, engine = engine_settings(), self.instance
@@ -53,11 +53,13 @@ class EngineForm(forms.ModelForm):
 @admin.register(Engine)
 class EngineAdmin(ModelAdmin):
     form = EngineForm
-    list_display = ["name", "stage", "order", "kind", "address", "secret_state", "is_enabled", "try_link"]
+    list_display = ["name", "try_link", "short_stage", "order", "is_enabled", "short_kind", "where", "secret_state"]
     list_filter = ["stage", "enabled"]
     list_before_template = "ai_engine/_notices.html"
     change_form_before_template = "ai_engine/_notices.html"
-    ordering = ["stage", "order", "name"]
+    # In the order of a turn, not of the alphabet.
+    ordering = [models.Case(*(models.When(stage=one, then=place) for place, one in enumerate(Stage))), "order", "name"]
+    view_on_site = False
     actions = ["enable", "disable"]
     actions_detail = ["try_it"]
     warn_unsaved_form = True
@@ -122,15 +124,28 @@ class EngineAdmin(ModelAdmin):
         found = [_setting_notice()] if engine_settings().by_setting else []
         return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), "notices": found})
 
+    @admin.display(description="Stage")
+    def short_stage(self, engine: Engine) -> str:
+        return engine.stage
+
+    @admin.display(description="Interface", ordering="kind")
+    def short_kind(self, engine: Engine) -> str:
+        return engine.kind
+
+    @admin.display(description="Address and model")
+    def where(self, engine: Engine) -> SafeString:
+        model = f" ({engine.model})" if engine.model else ""
+        return format_html('<span class="break-all">{}{}</span>', engine.address, model)
+
     @display(description="Enabled", boolean=True, ordering="enabled")
     def is_enabled(self, engine: Engine) -> bool:
         return engine.enabled
 
     @admin.display(description="Secret")
-    def secret_state(self, engine: Engine) -> str:
-        if not engine.secret:
-            return "None"
-        return engine.secret if os.environ.get(engine.secret) else f"{engine.secret}: not set for the console"
+    def secret_state(self, engine: Engine) -> SafeString:
+        missing = "" if not engine.secret or os.environ.get(engine.secret) else ": not set for the console"
+        name = engine.secret.removeprefix(SECRET_PREFIX) or "None"
+        return format_html('<span class="break-words" title="{}">{}{}</span>', engine.secret, name, missing)
 
     @admin.display(description="")
     def try_link(self, engine: Engine) -> SafeString:

@@ -70,6 +70,10 @@ class Trial:
         return not self.kind
 
     @property
+    def is_metered(self) -> bool:
+        return self.usage != Usage()
+
+    @property
     def cost(self) -> float:
         return self.config.price.of(self.usage)
 
@@ -148,7 +152,8 @@ async def _hear(trial: Trial, engine: SpeechToText, flow: FlowVersion | None, tr
 
     def on_partial(words: str) -> None:
         trace.first_byte()
-        trial.partials.append(Partial(_since_ms(began), words))
+        if not trial.partials or trial.partials[-1].words != words:
+            trial.partials.append(Partial(_since_ms(began), words))
 
     async with engine.open(_tongue(flow)[0], on_partial, trace) as stream:
         due = time.perf_counter()

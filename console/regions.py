@@ -202,9 +202,11 @@ def _call_row(call: Call, sight: Sight, seen: Seen) -> CallRow:
 def _circuit_rows(seen: Seen) -> list[CircuitRow] | None:
     if seen.figures.circuits is None:
         return None
-    rows = [_circuit_row(view, seen.at) for view in seen.figures.circuits]
     names = {view.name for view in seen.figures.circuits}
-    return rows + [_disabled_row(*one) for one in seen.figures.disabled_engines if one[0] not in names]
+    rows = [(view.stage, _circuit_row(view, seen.at)) for view in seen.figures.circuits]
+    rows += [(stage, _disabled_row(name, stage)) for name, stage in seen.figures.disabled_engines if name not in names]
+    places = {stage: place for place, stage in enumerate(words.STAGES)}
+    return [row for _stage, row in sorted(rows, key=lambda one: places.get(one[0], len(places)))]
 
 
 def _circuit_row(view: CircuitView, now_s: float) -> CircuitRow:

@@ -122,7 +122,7 @@ def test_the_list_says_what_serves(admins: Client, settings: Any) -> None:
     page = admins.get(reverse(LIST)).content.decode()
     assert "Every engine is disabled for: Speech (tts)" in page
     assert "what has no engine here: Understanding (nlu)" in page
-    assert "LIFELINE_SECRET_NOT_HERE: not set for the console" in page
+    assert "NOT_HERE: not set for the console" in page
     settings.LIFELINE_ENGINES = "[]"
     assert "LIFELINE_ENGINES is set and wins" in admins.get(reverse(LIST)).content.decode()
     assert "LIFELINE_ENGINES is set and wins" in admins.get(Engine.objects.get(name="one").get_absolute_url()).content.decode()
