@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable
+from typing import Protocol, TypeVar
 
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
 from ai_engine.engines.deepgram import DeepgramRecogniser
-from ai_engine.engines.openai_compatible import OpenAISpeech, OpenAIUnderstanding
+from ai_engine.engines.openai_compatible import OpenAISpeech, OpenAITranscription, OpenAIUnderstanding
 from ai_engine.engines.roles import LanguageUnderstanding, SpeechToText, TextToSpeech
 from ai_engine.engines.vosk import VoskRecogniser
 from ai_engine.errors import BadEngineConfigError
+
+
+class Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+E = TypeVar("E", bound=Closable)
 
 
 class Engines:
@@ -22,27 +30,36 @@ class Engines:
         self.stt: list[SpeechToText] = []
         self.nlu: list[LanguageUnderstanding] = []
         self.tts: list[TextToSpeech] = []
-        self._closing: list[OpenAIUnderstanding | OpenAISpeech] = []
-        for config in self.configs:
-            config.secret_value()
-            match config.kind, config.stage:
-                case EngineKind.VOSK, Stage.STT:
-                    self.stt.append(VoskRecogniser(config))
-                case EngineKind.DEEPGRAM, Stage.STT:
-                    self.stt.append(DeepgramRecogniser(config))
-                case EngineKind.OPENAI, Stage.NLU:
-                    nlu = OpenAIUnderstanding(config)
-                    self.nlu.append(nlu)
-                    self._closing.append(nlu)
-                case EngineKind.OPENAI, Stage.TTS:
-                    tts = OpenAISpeech(config)
-                    self.tts.append(tts)
-                    self._closing.append(tts)
-                case _:
-                    raise BadEngineConfigError(f"engine {config.name}: {config.kind} cannot serve {config.stage}")
-
+        self._closing: list[Closable] = []
         self._users = 0
         self._retired = False
+        for config in self.configs:
+            config.secret_value()
+            self._add(config)
+
+    def _add(self, config: EngineConfig) -> None:
+        match config.kind, config.stage:
+            case EngineKind.VOSK, Stage.STT:
+                self.stt.append(VoskRecogniser(config))
+            case EngineKind.DEEPGRAM, Stage.STT:
+                self.stt.append(DeepgramRecogniser(config))
+            case EngineKind.OPENAI, Stage.STT:
+                self.stt.append(self._closed_later(OpenAITranscription(config)))
+            case EngineKind.OPENAI, Stage.NLU:
+                self.nlu.append(self._closed_later(OpenAIUnderstanding(config)))
+            case EngineKind.OPENAI, Stage.TTS:
+                self.tts.append(self._closed_later(OpenAISpeech(config)))
+            case EngineKind.ANTHROPIC, Stage.NLU:
+                # Two seconds of importing, which only who uses it should pay.
+                from ai_engine.engines.anthropic_messages import AnthropicUnderstanding
+
+                self.nlu.append(self._closed_later(AnthropicUnderstanding(config)))
+            case _:
+                raise BadEngineConfigError(f"engine {config.name}: {config.kind} cannot serve {config.stage}")
+
+    def _closed_later(self, engine: E) -> E:
+        self._closing.append(engine)
+        return engine
 
     @contextlib.asynccontextmanager
     async def in_use(self) -> AsyncIterator[Engines]:

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 from ai_engine.engines.config import EngineConfig
 from ai_engine.engines.speech_socket import Closing, SocketStream, open_socket
 from ai_engine.engines.trace import Trace
+from ai_engine.engines.transcripts import plain_words
 from ai_engine.errors import Kind, TransientEngineError
 from ai_engine.messages import AUDIO_RATE_HZ
 
@@ -123,7 +124,7 @@ class DeepgramStream(SocketStream):
         channel = _decode(bytes(message.channel), _Channel)
         if not channel.alternatives:
             raise TransientEngineError(Kind.WRONG_SCHEMA, "results without an alternative")
-        words = _plain(channel.alternatives[0].transcript)
+        words = plain_words(channel.alternatives[0].transcript)
         heard = " ".join([*self.parts, words]).strip()
         if heard:
             self.heard(heard)
@@ -131,11 +132,6 @@ class DeepgramStream(SocketStream):
             self.parts.append(words)
         if message.speech_final and self.parts:
             self.end_heard()
-
-
-def _plain(transcript: str) -> str:
-    """Words without punctuation at their ends, which some models add unasked, in lower case, as every engine of ours."""
-    return " ".join(word for word in (one.strip(".,!?;:") for one in transcript.lower().split()) if word)
 
 
 def _decode(raw: str | bytes, shape: type[T]) -> T:

@@ -9,8 +9,11 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 # Below this the best utterance shares little more than filler words with what was said.
 MATCHES = 0.5
@@ -76,17 +79,32 @@ class Message(msgspec.Struct, frozen=True):
         return self.content or ""
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """The last user message, when it says what was expected as well."""
+
+    said: str
+    expect: str = "intent"
+
+
 def understand(messages: Sequence[Message]) -> Understood:
-    """The last user message, judged by the last system message that describes a service."""
+    """The last user message, judged by the last paragraph of a system message that describes a service."""
     said = next((message.text() for message in reversed(messages) if message.role == "user"), "")
     described = Described([])
     for message in messages:
         if message.role in ("system", "developer"):
-            try:
-                described = msgspec.json.decode(message.text(), type=Described)
-            except (msgspec.DecodeError, msgspec.ValidationError):
-                continue  # instructions in prose
-    return judge(said, described)
+            for paragraph in message.text().split("\n\n"):
+                described = _decoded(paragraph, Described) or described  # others are instructions in prose
+    asked = _decoded(said, Asked)
+    if asked is None:
+        return judge(said, described)
+    return judge(asked.said, msgspec.structs.replace(described, expect=asked.expect))
+
+
+def _decoded(text: str, shape: type[S]) -> S | None:
+    try:
+        return msgspec.json.decode(text, type=shape)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
 
 
 def judge(said: str, described: Described) -> Understood:

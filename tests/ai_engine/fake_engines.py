@@ -76,7 +76,7 @@ class FakeVosk(FakeSocketServer):
 
 
 class FakeOpenAI(FakeHttpServer):
-    """``fault``: one of FAULTS, foreign_intent, mute (headers and no more) or stall (the beginning and no more).
+    """``fault``: one of FAULTS, foreign_intent, mute or mute_audio (headers and no more) or stall (the beginning and no more).
 
     ``streams`` False: a server that answers in one piece whatever it was asked for. ``faults_left`` requests fail.
     """
@@ -126,7 +126,9 @@ class FakeOpenAI(FakeHttpServer):
             case "garbage":
                 return Response(b"\x01\x02<html>", media_type="text/html")
             case "mute":
-                return StreamingResponse(_pieces([], fault), media_type="text/event-stream")
+                return StreamingResponse(self._pieces([], fault), media_type="text/event-stream")
+            case "mute_audio":
+                return StreamingResponse(self._pieces([], fault), media_type="audio/pcm")
         return None
 
     async def _chat(self, request: Request) -> Response:
@@ -145,7 +147,7 @@ class FakeOpenAI(FakeHttpServer):
             "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
         }  # fmt: skip
         if self.streams and self.requests[-1].get("stream"):
-            return StreamingResponse(_pieces(_chunks(content, usage), fault), media_type="text/event-stream")
+            return StreamingResponse(self._pieces(_chunks(content, usage), fault), media_type="text/event-stream")
         choice = {"index": 0, "message": {"content": content}, "finish_reason": "stop"}
         body = {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}
         if fault == "drip":
@@ -160,7 +162,7 @@ class FakeOpenAI(FakeHttpServer):
             return failure
         if fault in ("drip", "stall", "reset"):
             parts = [TONE[at : at + 160] for at in range(0, len(TONE), 160)]
-            return StreamingResponse(_pieces(parts, fault), media_type="audio/pcm")
+            return StreamingResponse(self._pieces(parts, fault), media_type="audio/pcm")
         audio = {"empty": b"", "silent": bytes(8000)}.get(fault, TONE)
         kind = "application/json" if fault == "wrong_schema" else "audio/pcm"
         return Response(b'{"audio": 3}' if fault == "wrong_schema" else audio, media_type=kind)
@@ -181,8 +183,25 @@ class FakeOpenAI(FakeHttpServer):
         data = json.dumps(body).encode()
         if fault in ("drip", "stall", "reset"):
             parts = [data[at : at + 1] for at in range(len(data))]
-            return StreamingResponse(_pieces(parts, fault), media_type="application/json")
+            return StreamingResponse(self._pieces(parts, fault), media_type="application/json")
         return Response(data, media_type="application/json")
+
+    async def _pieces(self, parts: list[bytes], fault: str) -> AsyncIterator[bytes]:
+        """As they are, or what the fault makes of them."""
+        if fault == "mute":
+            yield b": there soon\n\n"
+            await asyncio.sleep(30)
+        if fault == "mute_audio":
+            await asyncio.sleep(30)
+        for position, part in enumerate(parts):
+            if position == 3 and fault == "reset":
+                self.cut()
+                await asyncio.sleep(30)
+            if position == 3 and fault == "stall":
+                await asyncio.sleep(30)
+            yield part
+            if fault == "drip":
+                await asyncio.sleep(DRIP_S)
 
 
 def _chunks(content: str, usage: dict[str, object]) -> list[bytes]:
@@ -192,18 +211,3 @@ def _chunks(content: str, usage: dict[str, object]) -> list[bytes]:
     chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     chunks.append({"choices": [], "usage": usage})
     return [*(f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks), b"data: [DONE]\n\n"]
-
-
-async def _pieces(parts: list[bytes], fault: str) -> AsyncIterator[bytes]:
-    """As they are, or what the fault makes of them."""
-    if fault == "mute":
-        yield b": there soon\n\n"
-        await asyncio.sleep(30)
-    for position, part in enumerate(parts):
-        if position == 3 and fault == "reset":
-            raise ConnectionAbortedError
-        if position == 3 and fault == "stall":
-            await asyncio.sleep(30)
-        yield part
-        if fault == "drip":
-            await asyncio.sleep(DRIP_S)

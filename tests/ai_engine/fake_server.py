@@ -111,36 +111,77 @@ class FakeSocketServer(FakeServer):
 
 
 class FakeHttpServer(FakeServer):
-    """Over HTTP/1.1 and HTTP/2 without TLS."""
+    """Over HTTP/1.1 and HTTP/2 without TLS. A relay in front of it counts connections, and can cut them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._stop = asyncio.Event()
-        self._serving: asyncio.Task[None] | None = None
+        self.connections = 0
+        self._links: set[asyncio.StreamWriter] = set()
+        self._relay: asyncio.Server | None = None
 
     @abc.abstractmethod
     def app(self) -> Starlette: ...
 
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        async with serving(self.app()) as self._behind, super().running():
+            yield self
+
+    def cut(self) -> None:
+        """Every connection ends where it is."""
+        for writer in self._links:
+            writer.transport.abort()
+
     async def open(self) -> None:
-        config = Config()
-        config.accesslog = config.errorlog = None
-        config.graceful_timeout = 0.1
-        config.bind = [f"127.0.0.1:{self.port}"]
-        self._stop = asyncio.Event()
-        serving = serve(self.app(), config, shutdown_trigger=self._stop.wait)  # type: ignore[arg-type]
-        self._serving = asyncio.create_task(serving)
-        while True:
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.close()
-                await writer.wait_closed()
-                return
-            await asyncio.sleep(0.01)
+        self._relay = await asyncio.start_server(self._link, "127.0.0.1", self.port)
 
     async def close(self) -> None:
-        assert self._serving is not None
-        self._stop.set()
-        await self._serving
+        assert self._relay is not None
+        self._relay.close()
+        self.cut()
+        await self._relay.wait_closed()
+
+    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._behind)
+        self._links |= {writer, back_writer}
+        with contextlib.suppress(OSError):
+            await asyncio.gather(_copy(reader, back_writer), _copy(back_reader, writer))
+        self._links -= {writer, back_writer}
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Starlette) -> AsyncIterator[int]:
+    """The application's port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    config = Config()
+    config.accesslog = config.errorlog = None
+    config.graceful_timeout = 0.1
+    config.bind = [f"127.0.0.1:{port}"]
+    stop = asyncio.Event()
+    task = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
+    while True:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            await writer.wait_closed()
+            break
+        await asyncio.sleep(0.01)
+    try:
+        yield port
+    finally:
+        stop.set()
+        await task
 
 
 async def drip(data: bytes) -> AsyncIterator[bytes]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import socket
+import wave
 from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
-from ai_engine.engines.openai_compatible import OpenAISpeech, OpenAIUnderstanding
-from ai_engine.engines.roles import Context
+from ai_engine.engines.openai_compatible import OpenAISpeech, OpenAITranscription, OpenAIUnderstanding
+from ai_engine.engines.roles import Context, Heard, Understanding
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import EngineError, Kind
-from ai_engine.messages import Exchange
+from ai_engine.messages import Exchange, Usage
 from tests.ai_engine.fake_engines import TONE, FakeOpenAI
 from tests.ai_engine.flows import demo_flow
 
@@ -47,6 +49,13 @@ async def tts(server: FakeOpenAI) -> AsyncIterator[OpenAISpeech]:
     await engine.close()
 
 
+@pytest.fixture
+async def stt(server: FakeOpenAI) -> AsyncIterator[OpenAITranscription]:
+    engine = OpenAITranscription(config(server, Stage.STT))
+    yield engine
+    await engine.close()
+
+
 async def test_a_question_has_the_agreed_layout_over_http2(server: FakeOpenAI, nlu: OpenAIUnderstanding) -> None:
     server.answer["slots"] = {"account_number": "12 34 56", "language": None, "made_up": "x"}
     understood = await nlu.understand("when do you open", CONTEXT, Trace())
@@ -56,10 +65,11 @@ async def test_a_question_has_the_agreed_layout_over_http2(server: FakeOpenAI, n
     request = server.requests[0]
     messages = request["messages"]
     assert isinstance(messages, list)
-    assert [m["role"] for m in messages] == ["system", "system", "assistant", "user", "user"]
-    service = json.loads(messages[1]["content"])
-    assert set(service) == {"flow", "version", "expect", "language", "intents", "slots"}
-    assert messages[-1]["content"] == "when do you open"
+    assert [m["role"] for m in messages] == ["system", "assistant", "user", "user"]
+    _instructions, service, customer = messages[0]["content"].split("\n\n")
+    assert set(json.loads(service)) == {"flow", "version", "intents", "slots"}
+    assert json.loads(customer) == {"language": "en"}
+    assert json.loads(messages[-1]["content"]) == {"expect": "intent", "said": "when do you open"}
     assert request["response_format"]["type"] == "json_schema"  # type: ignore[index]
 
 
@@ -69,15 +79,23 @@ async def test_a_value_out_of_form_is_left_out(server: FakeOpenAI, nlu: OpenAIUn
     assert understood.slots == {"language": "es"}
 
 
-async def test_many_questions_at_once_share_connections(server: FakeOpenAI, nlu: OpenAIUnderstanding) -> None:
+async def test_many_questions_at_once_share_a_connection(server: FakeOpenAI) -> None:
+    nlu = OpenAIUnderstanding(config(server, Stage.NLU, first_byte_s=5.0, total_s=5.0))
     answers = await asyncio.gather(*(nlu.understand("x", CONTEXT, Trace()) for _ in range(50)))
+    await nlu.close()
     assert {answer.intent for answer in answers} == {"opening_hours"}
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize(
     ("fault", "kind", "retryable"),
     [
+        ("refuse", Kind.REFUSED, True),
+        ("reset", Kind.RESET, True),
+        ("delay", Kind.HANG, False),
         ("hang", Kind.HANG, False),
+        ("mute", Kind.NO_TOKEN, False),
+        ("stall", Kind.STALLED, False),
         ("401", Kind.HTTP_401, False),
         ("429", Kind.HTTP_429, True),
         ("500", Kind.HTTP_500, True),
@@ -91,10 +109,71 @@ async def test_many_questions_at_once_share_connections(server: FakeOpenAI, nlu:
 async def test_each_failure_to_understand_has_its_kind(
     server: FakeOpenAI, nlu: OpenAIUnderstanding, fault: str, kind: Kind, retryable: bool
 ) -> None:
-    server.fault = fault
+    await server.break_with(fault)
     with pytest.raises(EngineError) as caught:
         await nlu.understand("x", CONTEXT, Trace())
     assert (caught.value.kind, caught.value.retryable) == (kind, retryable)
+    assert caught.value.retry_after_s == (2.0 if fault == "429" else None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("garbage", Kind.GARBAGE), ("wrong_schema", Kind.WRONG_SCHEMA), ("empty", Kind.EMPTY)]
+)
+async def test_a_server_that_does_not_stream_fails_alike(
+    server: FakeOpenAI, nlu: OpenAIUnderstanding, fault: str, kind: Kind
+) -> None:
+    server.streams, server.fault = False, fault
+    with pytest.raises(EngineError) as caught:
+        await nlu.understand("x", CONTEXT, Trace())
+    assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_server_that_streams_and_one_that_does_not_say_the_same(
+    server: FakeOpenAI, nlu: OpenAIUnderstanding, streams: bool
+) -> None:
+    server.streams, server.cached_tokens = streams, 256
+    server.answer["reply"] = "We are open. On Sundays, too! Come"
+    trace, said = Trace(), list[Understanding]()
+    understood = await nlu.understand("x", CONTEXT, trace, said.append)
+    assert understood.reply == "We are open. On Sundays, too! Come"
+    assert [one.reply for one in said] == ["We are open.", "On Sundays, too!", "Come"]
+    assert said[0].intent == "opening_hours"
+    assert trace.usage == Usage(300, 256, 20)
+    assert trace.first_byte_ms is not None
+    assert trace.connect_ms is not None
+    again = Trace()
+    await nlu.understand("x", CONTEXT, again)
+    assert again.connect_ms is None  # the connection was there
+
+
+async def test_no_sentence_is_told_before_what_it_belongs_to_is_valid(
+    server: FakeOpenAI, nlu: OpenAIUnderstanding
+) -> None:
+    server.fault = "foreign_intent"
+    said: list[Understanding] = []
+    with pytest.raises(EngineError):
+        await nlu.understand("x", CONTEXT, Trace(), said.append)
+    assert said == []
+
+
+async def test_two_turns_of_a_call_begin_with_the_same_bytes(server: FakeOpenAI, nlu: OpenAIUnderstanding) -> None:
+    history = CONTEXT.history
+    later = Context(CONTEXT.flow, "en", "account_number", (*history, Exchange("lifeline", "Which account?")))
+    await nlu.understand("my balance", CONTEXT, Trace())
+    await nlu.understand("four two", later, Trace())
+    first, second = (json.dumps(request["messages"][:-1])[:-1] for request in server.requests)  # type: ignore[index]
+    assert "expect" not in second.replace("`expect`", "")
+    assert second.startswith(first)
+    schemas = [json.dumps(request["response_format"]) for request in server.requests]
+    assert schemas[0] == schemas[1]
+
+
+async def test_a_drip_ends_with_the_time_of_the_attempt(server: FakeOpenAI, nlu: OpenAIUnderstanding) -> None:
+    server.fault = "drip"
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await nlu.understand("x", CONTEXT, Trace())
 
 
 async def test_after_a_hang_the_next_question_uses_another_connection(
@@ -110,6 +189,7 @@ async def test_speech_arrives_at_8_khz(server: FakeOpenAI, tts: OpenAISpeech) ->
     trace = Trace()
     assert await tts.speak("Hello.", "en", "en-us", trace) == TONE
     assert trace.first_byte_ms is not None
+    assert trace.usage.characters == len("Hello.")
     assert server.requests[0]["sample_rate"] == 8000
     assert server.requests[0]["response_format"] == "pcm"
 
@@ -125,8 +205,15 @@ async def test_speech_at_24_khz_is_brought_to_8(server: FakeOpenAI) -> None:
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
+        ("refuse", Kind.REFUSED),
+        ("reset", Kind.RESET),
+        ("delay", Kind.HANG),
         ("hang", Kind.HANG),
+        ("mute", Kind.GARBAGE),
+        ("stall", Kind.STALLED),
+        ("wrong_schema", Kind.GARBAGE),
         ("401", Kind.HTTP_401),
+        ("429", Kind.HTTP_429),
         ("500", Kind.HTTP_500),
         ("garbage", Kind.GARBAGE),
         ("empty", Kind.EMPTY),
@@ -134,10 +221,78 @@ async def test_speech_at_24_khz_is_brought_to_8(server: FakeOpenAI) -> None:
     ],
 )
 async def test_each_failure_to_speak_has_a_kind(server: FakeOpenAI, tts: OpenAISpeech, fault: str, kind: Kind) -> None:
-    server.fault = fault
+    await server.break_with(fault)
     with pytest.raises(EngineError) as caught:
         await tts.speak("Hello.", "en", "en-us", Trace())
     assert caught.value.kind is kind
+
+
+async def test_an_answer_without_a_sample_is_no_audio(server: FakeOpenAI, tts: OpenAISpeech) -> None:
+    server.fault = "mute_audio"
+    with pytest.raises(EngineError) as caught:
+        await tts.speak("Hello.", "en", "en-us", Trace())
+    assert (caught.value.kind, caught.value.retryable) == (Kind.NO_AUDIO, False)
+
+
+async def test_an_upload_is_a_wav_of_all_that_was_said(server: FakeOpenAI, stt: OpenAITranscription) -> None:
+    server.transcript = "What are your opening hours?"
+    trace = Trace()
+    heard = await transcribe(stt, trace)
+    assert heard.transcript == "what are your opening hours"
+    with wave.open(io.BytesIO(server.uploads[0])) as sent:
+        assert (sent.getframerate(), sent.getsampwidth(), sent.getnchannels()) == (8000, 2, 1)
+        assert sent.readframes(9999) == TONE
+    assert server.requests[0] == {"model": "m", "language": "en", "response_format": "json"}
+    assert trace.usage.heard_s == 0.5
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("refuse", Kind.REFUSED),
+        ("reset", Kind.RESET),
+        ("delay", Kind.HANG),
+        ("hang", Kind.HANG),
+        ("mute_audio", Kind.NO_TOKEN),
+        ("stall", Kind.STALLED),
+        ("401", Kind.HTTP_401),
+        ("429", Kind.HTTP_429),
+        ("500", Kind.HTTP_500),
+        ("garbage", Kind.GARBAGE),
+        ("wrong_schema", Kind.WRONG_SCHEMA),
+    ],
+)
+async def test_each_failure_to_transcribe_has_a_kind(
+    server: FakeOpenAI, stt: OpenAITranscription, fault: str, kind: Kind
+) -> None:
+    await server.break_with(fault)
+    with pytest.raises(EngineError) as caught:
+        await transcribe(stt, Trace())
+    assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize("fault", ["empty", "silent"])
+async def test_a_transcript_of_nothing_is_the_turns_to_judge(
+    server: FakeOpenAI, stt: OpenAITranscription, fault: str
+) -> None:
+    server.fault = fault
+    assert await transcribe(stt, Trace()) == Heard("", engine_heard=False)
+
+
+async def test_until_the_end_of_speech_its_silence_is_no_failure(server: FakeOpenAI, stt: OpenAITranscription) -> None:
+    async with stt.open("en", lambda _: None, Trace()) as stream:
+        await stream.send(TONE)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.6):
+                await stream.heard_end()
+        assert (await stream.finish()).transcript == server.transcript
+
+
+async def transcribe(stt: OpenAITranscription, trace: Trace) -> Heard:
+    async with stt.open("en-US", lambda _: None, trace) as stream:
+        for start in range(0, len(TONE), 1600):
+            await stream.send(TONE[start : start + 1600])
+        return await stream.finish()
 
 
 async def test_nobody_there_is_refused_and_somebody_who_hangs_up_is_a_reset() -> None:
