@@ -87,7 +87,7 @@ class LocalEngine:
             bound(self._config.host, port, name).close()
         self._dictionary = read_dictionary()
         self._pool = RecogniserPool(build_grammar(self._changed_snapshot(), self._dictionary))
-        self._http = HttpApp(self._faults)
+        self._http = HttpApp(self._faults, self._pool)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._pool.run())

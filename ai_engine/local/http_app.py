@@ -1,4 +1,5 @@
-"""OpenAI's chat and speech interface, as far as Lifeline's own clients use it, and how it breaks in demonstration mode.
+"""OpenAI's chat, speech and transcription interface, as far as Lifeline's own clients use it, and how it breaks in
+demonstration mode.
 
 Owns the requests, their answers and the cache of rendered speech.
 """
@@ -8,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,19 +16,25 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import structlog
 from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 import espeak.voice
 from ai_engine.engines.config import Stage
+from ai_engine.engines.vosk import UNKNOWN_WORDS
+from ai_engine.local.chat import MODEL, Answer, ChatRequest
 from ai_engine.local.faults import DELAY_S, FaultWatch, Mode
-from ai_engine.local.understanding import SILENT, Message, understand
+from ai_engine.local.recogniser_pool import RecogniserDiedError, RecogniserPool
+from ai_engine.local.transcription import NoDecoderError, NotSpeechError, read_wav, transcribe
+from ai_engine.local.understanding import SILENT, understand
+from ai_engine.messages import AUDIO_RATE_HZ
 from espeak.errors import SpeechError, UnknownVoiceError
 
 log = structlog.get_logger(__name__)
 
-MODEL = "local"
 OPENAI_PCM_RATE_HZ = 24_000
 NORMAL_WPM = 160
 # About 15 MB of sentences at 8 kHz: replies repeat, and rendering has one thread.
@@ -41,12 +46,6 @@ HANG_S = 60.0
 # The largest request is a flow's description with its history, some tens of kilobytes.
 MAX_BODY_BYTES = 1024 * 1024
 GARBAGE = "<html><body>\x07 502 Bad Gateway, or something like it</body></html>"
-
-
-class ChatRequest(msgspec.Struct):
-    messages: list[Message]
-    model: str = MODEL
-    stream: bool | None = None
 
 
 class SpeechRequest(msgspec.Struct):
@@ -66,17 +65,22 @@ class BusyError(Exception):
     """More work waits already than can be done in time."""
 
 
+BAD_REQUEST = (BadRequestError, NotSpeechError, HTTPException, msgspec.DecodeError, msgspec.ValidationError, SpeechError)
+
+
 class HttpApp:
     """``app`` is the ASGI application. :meth:`close` ends the rendering thread."""
 
-    def __init__(self, faults: FaultWatch) -> None:
+    def __init__(self, faults: FaultWatch, pool: RecogniserPool) -> None:
         self._faults = faults
+        self._pool = pool
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="espeak")
         self._speeches: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         self._waiting = 0
         self.app = Starlette(
             routes=[
                 Route("/v1/chat/completions", self._broken(Stage.NLU, self._chat), methods=["POST"]),
+                Route("/v1/audio/transcriptions", self._broken(Stage.STT, self._transcription), methods=["POST"]),
                 Route("/v1/audio/speech", self._broken(Stage.TTS, self._speech), methods=["POST"]),
                 Route("/v1/models", self._models, methods=["GET"]),
             ]
@@ -90,7 +94,7 @@ class HttpApp:
         await asyncio.get_running_loop().run_in_executor(self._executor, espeak.voice.render, "ready")
 
     def _broken(
-        self, stage: Stage, answer: Callable[[bytes, bool], Awaitable[Response]]
+        self, stage: Stage, answer: Callable[[Request, bool], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
         """The answer, or what the fault in force makes of it."""
 
@@ -104,16 +108,16 @@ class HttpApp:
             elif mode is Mode.HANG:
                 await self._hang(stage)
             elif mode is Mode.REFUSE:
-                return _error(503, "told to refuse")  # both stages share a port and, with HTTP/2, a connection
+                return _error(503, "told to refuse")  # the stages share a port and, with HTTP/2, a connection
             elif mode is Mode.ERROR:
                 return _error(500, "told to break")
             elif mode is Mode.GARBAGE:
                 return HTMLResponse(GARBAGE)
             try:
-                return await answer(body, mode is Mode.SILENT)
-            except (BadRequestError, msgspec.DecodeError, msgspec.ValidationError, SpeechError) as error:
+                return await answer(request, mode is Mode.SILENT)
+            except BAD_REQUEST as error:
                 return _error(400, str(error))
-            except BusyError as error:
+            except (BusyError, NoDecoderError, RecogniserDiedError) as error:
                 return _error(503, str(error))
 
         return handle
@@ -125,39 +129,28 @@ class HttpApp:
                 while self._faults.mode_for(stage) is Mode.HANG:
                     await self._faults.changed()
 
-    async def _chat(self, body: bytes, silent: bool) -> Response:
-        asked = msgspec.json.decode(body, type=ChatRequest)
-        if asked.stream:
-            raise BadRequestError("answers are not streamed: leave out stream")
+    async def _chat(self, request: Request, silent: bool) -> Response:
+        asked = msgspec.json.decode(await request.body(), type=ChatRequest)
         understood = SILENT if silent else understand(asked.messages)
         log.info("utterance_understood", intent=understood.intent, confidence=understood.confidence)
-        content = msgspec.json.encode(understood).decode()
-        prompt_tokens = sum(len(message.text().split()) for message in asked.messages)
-        answer_tokens = len(content.split())
-        return _json(
-            {
-                "id": f"chatcmpl-{uuid.uuid4().hex}",
-                "object": "chat.completion",
-                "created": int(time.time()),
-                "model": asked.model,
-                "choices": [
-                    {
-                        "index": 0,
-                        "message": {"role": "assistant", "content": content, "refusal": None},
-                        "logprobs": None,
-                        "finish_reason": "stop",
-                    }
-                ],
-                "usage": {
-                    "prompt_tokens": prompt_tokens,
-                    "completion_tokens": answer_tokens,
-                    "total_tokens": prompt_tokens + answer_tokens,
-                },
-            }
-        )
+        answer = Answer(asked, msgspec.json.encode(understood).decode())
+        if asked.stream:
+            return StreamingResponse(answer.events(), media_type="text/event-stream")
+        return Response(answer.whole(), media_type="application/json")
 
-    async def _speech(self, body: bytes, silent: bool) -> Response:
-        asked = msgspec.json.decode(body, type=SpeechRequest)
+    async def _transcription(self, request: Request, silent: bool) -> Response:
+        async with request.form(max_files=1, max_fields=10) as form:
+            upload = form.get("file")
+            if not isinstance(upload, UploadFile):
+                raise BadRequestError("there is no file")
+            pcm = read_wav(await upload.read())
+        words = "" if silent else await transcribe(self._pool, pcm)
+        log.info("recording_transcribed", audio_ms=len(pcm) * 500 // AUDIO_RATE_HZ, pii_transcript=words)
+        usage = {"type": "duration", "seconds": len(pcm) / 2 / AUDIO_RATE_HZ}
+        return _json({"text": " ".join(word for word in words.split() if word not in UNKNOWN_WORDS), "usage": usage})
+
+    async def _speech(self, request: Request, silent: bool) -> Response:
+        asked = msgspec.json.decode(await request.body(), type=SpeechRequest)
         if asked.response_format not in ("pcm", "wav"):
             raise BadRequestError(f"response_format is {asked.response_format!r}, use pcm or wav")
         pcm = b"" if silent else await self._rendered(asked)

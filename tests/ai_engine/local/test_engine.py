@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from ai_engine.engines.openai_compatible import OpenAISpeech, OpenAIUnderstanding
+from ai_engine.engines.config import Stage
+from ai_engine.engines.openai_compatible import OpenAISpeech, OpenAITranscription, OpenAIUnderstanding
 from ai_engine.engines.roles import Context, Heard, Understanding
 from ai_engine.engines.trace import Trace
 from ai_engine.engines.vosk import VoskRecogniser
@@ -37,6 +39,16 @@ async def understand(rig: Rig, words: str, expect: str = "intent") -> Understand
     engine = OpenAIUnderstanding(rig.nlu)
     try:
         return await engine.understand(words, Context(rig.flow, "en", expect), Trace())
+    finally:
+        await engine.close()
+
+
+async def transcribe(rig: Rig, pcm: bytes, trace: Trace) -> Heard:
+    engine = OpenAITranscription(replace(rig.nlu, name="local-upload", stage=Stage.STT))
+    try:
+        async with engine.open("en", lambda _: None, trace) as stream:
+            await stream.send(pcm)
+            return await stream.finish()
     finally:
         await engine.close()
 
@@ -72,6 +84,34 @@ async def test_a_call_is_heard_understood_and_answered(rig: Rig, spoken: Spoken)
     audio = np.frombuffer(await speak(rig, understood.reply), dtype="<i2")
     assert 0.8 < audio.size / 8000 < 4
     assert np.abs(audio).max() > 2000
+
+
+async def test_a_recording_is_transcribed_as_a_whole(rig: Rig, spoken: Spoken) -> None:
+    pcm, trace = spoken("what are your opening hours"), Trace()
+    assert (await transcribe(rig, pcm, trace)).transcript == "what are your opening hours"
+    assert trace.usage.heard_s == pytest.approx(len(pcm) / 16_000)
+    assert (await transcribe(rig, spoken("my cat likes fish and milk"), Trace())).transcript == ""
+
+
+async def test_an_answer_is_streamed_with_its_figures(rig: Rig) -> None:
+    engine, trace, said = OpenAIUnderstanding(rig.nlu), Trace(), list[Understanding]()
+    understood = await engine.understand("when are you open", Context(rig.flow, "en", "intent"), trace, said.append)
+    await engine.close()
+    assert [one.reply for one in said] == [understood.reply]
+    assert said[0].intent == understood.intent == "opening_hours"
+    assert trace.usage.tokens_read > 100
+    assert trace.usage.tokens_written > 3
+
+
+async def test_two_hundred_questions_at_once_take_a_handful_of_connections(rig: Rig) -> None:
+    engine = OpenAIUnderstanding(replace(rig.nlu, first_byte_s=20.0, total_s=20.0))
+    context = Context(rig.flow, "en", "intent")
+    traces = [Trace() for _ in range(200)]
+    answers = await asyncio.gather(*(engine.understand("when are you open", context, trace) for trace in traces))
+    await engine.close()
+    assert {answer.intent for answer in answers} == {"opening_hours"}
+    opened = sum(trace.connect_ms is not None for trace in traces)
+    assert 1 <= opened <= 4
 
 
 async def test_digits_fill_the_slot_that_is_expected(rig: Rig, spoken: Spoken) -> None:
@@ -113,7 +153,7 @@ async def test_a_broken_engine_fails_in_its_own_way_and_mends(rig: Rig, spoken: 
         assert stt[0].transcript == ""
     else:
         kinds = {
-            Mode.REFUSE: {Kind.REFUSED}, Mode.HANG: {Kind.HANG, Kind.TIMEOUT}, Mode.DELAY: {Kind.HANG, Kind.TIMEOUT},
+            Mode.REFUSE: {Kind.REFUSED, Kind.RESET}, Mode.HANG: {Kind.HANG, Kind.TIMEOUT}, Mode.DELAY: {Kind.HANG, Kind.TIMEOUT},
             Mode.GARBAGE: {Kind.GARBAGE}, Mode.ERROR: {Kind.RESET},
         }  # fmt: skip
         assert isinstance(stt, EngineError)
