@@ -193,6 +193,7 @@ class TurnFailed(msgspec.Struct, frozen=True, tag=True):
     intent: str = ""
     slots: dict[str, str] = {}
     worker_id: str = ""
+    confidence: float = 0.0
 
 
 BridgeMessage = (

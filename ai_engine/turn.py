@@ -272,6 +272,7 @@ def failed(
         intent="" if understood is None else understood.intent,
         slots={} if understood is None else understood.slots,
         worker_id=worker_id,
+        confidence=0.0 if understood is None else understood.confidence,
     )
 
 

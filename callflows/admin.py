@@ -61,7 +61,9 @@ class IntentInline(ShortTexts, StackedInline):
     extra = 0
     tab = True
     many_lines = ("utterances",)
-    fields = [("label", "name"), "policy", "utterances", "slots", ("action", "destination"), "position"]
+    fields = [
+        ("label", "name"), "policy", "utterances", "slots", ("action", "destination"), ("confirm", "careful"), "position",
+    ]  # fmt: skip
     inlines = [KeypadInline, OutcomeInline]
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -106,9 +108,7 @@ class FlowAdmin(ShortTexts, ModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         mine = [
             path("<int:flow_id>/check/", self.admin_site.admin_view(pages.check_flow), name="callflows_check"),
-            path(
-                "publishing/<int:job_id>/", self.admin_site.admin_view(pages.publish_job), name="callflows_publishjob"
-            ),
+            path("publishing/<int:job_id>/", self.admin_site.admin_view(pages.publish_job), name="callflows_publishjob"),
         ]
         return [*mine, *super().get_urls()]
 
@@ -204,9 +204,7 @@ class PromptAdmin(ModelAdmin):
         return False
 
     def get_urls(self) -> list[URLPattern]:
-        audio = path(
-            "<int:prompt_id>/audio/", self.admin_site.admin_view(pages.prompt_audio), name="callflows_prompt_audio"
-        )
+        audio = path("<int:prompt_id>/audio/", self.admin_site.admin_view(pages.prompt_audio), name="callflows_prompt_audio")
         return [audio, *super().get_urls()]
 
     @admin.display(description="Length", ordering="duration_ms")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from callflows.definition.flow import READ_BACK, YES_OR_NO
 from callflows.models import Flow, Intent, KeypadMapping, Outcome, Policy, Slot, SlotKind
 
 SLUG = "demonstration"
@@ -22,10 +23,12 @@ class DemoIntent:
     label: str
     digit: str
     menu: str
+    confirm: str
     utterances: tuple[str, ...]
     outcomes: tuple[tuple[str, str], ...] = ()
     asks_account: bool = False
     policy: Policy = Policy.AUTOMATE
+    careful: bool = False
 
 
 FLOW = {
@@ -46,6 +49,8 @@ FLOW = {
     "no_agent": "Sorry, nobody is free at the moment.",
     "action_failed": "Sorry, I cannot do that at the moment.",
     "goodbye": "Thank you for calling. Goodbye.",
+    "read_back": READ_BACK,
+    "yes_or_no": YES_OR_NO,
 }
 
 ACCOUNT = {
@@ -60,7 +65,7 @@ ACCOUNT = {
 
 INTENTS = (
     DemoIntent(
-        "balance", "Balance", "1", "For your balance, press 1.",
+        "balance", "Balance", "1", "For your balance, press 1.", "Did you want to know your balance?",
         (
             "what is my balance", "how much money do i have", "tell me my account balance",
             "i would like to know my balance", "how much do i owe you", "can you check my balance please",
@@ -70,7 +75,7 @@ INTENTS = (
         asks_account=True,
     ),
     DemoIntent(
-        "order_status", "Order status", "2", "For the status of your order, press 2.",
+        "order_status", "Order status", "2", "For the status of your order, press 2.", "Did you want to ask about your order?",
         (
             "where is my order", "what is the status of my order", "has my package been shipped",
             "when will my order arrive", "i want to track my package", "my delivery has not arrived yet",
@@ -85,7 +90,7 @@ INTENTS = (
         asks_account=True,
     ),
     DemoIntent(
-        "opening_hours", "Opening hours", "3", "For our opening hours, press 3.",
+        "opening_hours", "Opening hours", "3", "For our opening hours, press 3.", "Did you want to know our opening hours?",
         (
             "what are your opening hours", "when are you open", "are you open today", "what time do you close",
             "until when is the shop open", "do you open on saturday", "how late are you open tonight",
@@ -97,7 +102,7 @@ INTENTS = (
         ),
     ),
     DemoIntent(
-        "appointment", "Appointment", "4", "To book an appointment, press 4.",
+        "appointment", "Appointment", "4", "To book an appointment, press 4.", "Did you want to book an appointment?",
         (
             "i would like to make an appointment", "can i book an appointment", "i need to schedule a visit",
             "please send a technician to my house", "i want somebody to come and repair it",
@@ -108,9 +113,10 @@ INTENTS = (
             ("unknown_account", ACCOUNT_UNKNOWN),
         ),
         asks_account=True,
+        careful=True,
     ),
     DemoIntent(
-        "person", "A person", "9", "To speak to a person, press 9.",
+        "person", "A person", "9", "To speak to a person, press 9.", "Did you want to speak to a person?",
         (
             "i want to speak to a person", "let me talk to a human", "can i talk to somebody please",
             "connect me with an agent", "give me a real person", "i want to make a complaint",
@@ -144,6 +150,8 @@ def _create_intent(flow: Flow, account: Slot, position: int, wanted: DemoIntent)
         action=wanted.name if wanted.policy is Policy.AUTOMATE else "",
         destination=flow.human_destination if wanted.policy is Policy.HUMAN else "",
         position=position,
+        confirm=wanted.confirm,
+        careful=wanted.careful,
     )
     if wanted.asks_account:
         intent.slots.add(account)

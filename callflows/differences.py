@@ -45,8 +45,7 @@ def describe(flow: FlowVersion) -> list[str]:
         f"Listening limit: {flow.listen_limit_ms} ms",
     ]
     described += [
-        f"{name.replace('_', ' ').capitalize()}: {getattr(flow.system, name).text}"
-        for name in SystemPhrases.__struct_fields__
+        f"{name.replace('_', ' ').capitalize()}: {getattr(flow.system, name).text}" for name in SystemPhrases.__struct_fields__
     ]
     for intent in flow.intents:
         described += _intent_lines(intent)
@@ -70,6 +69,7 @@ def _intent_lines(intent: Intent) -> Iterator[str]:
     else:
         yield f"{where} runs the action {intent.action or '(none)'}"
     yield f"{where} has key {intent.digit or '(none)'}: {intent.menu.text}"
+    yield f"{where} is confirmed by: {intent.confirm.text}" + (", unless nearly certain" if intent.careful else "")
     yield f"{where} needs: {', '.join(intent.slots) or 'nothing'}"
     yield from (f"{where} example: {utterance}" for utterance in intent.utterances)
     yield from (f"{where} outcome {name}: {template}" for name, template in intent.outcomes.items())

@@ -14,6 +14,8 @@ from django.db.models import Prefetch
 
 from callflows import rendering
 from callflows.definition.flow import (
+    READ_BACK,
+    YES_OR_NO,
     Choice,
     FlowVersion,
     Intent,
@@ -27,6 +29,9 @@ from callflows.models import Flow, KeypadMapping, Prompt, lines
 from callflows.models import Intent as IntentRow
 from callflows.models import Slot as SlotRow
 from ivr_fallback.spoken import SpokenError, fragments, literal_pieces
+
+# Phrases that a flow may leave empty.
+DEFAULTS = {"read_back": READ_BACK, "yes_or_no": YES_OR_NO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,8 @@ class Draft:
 
     def texts(self) -> tuple[str, ...]:
         """Everything that must have audio, each once."""
-        system = (getattr(self.flow, name).strip() for name in SystemPhrases.__struct_fields__)
-        menus = (_keypad(intent).menu_prompt.strip() for intent in self.intents)
+        system = (_system(self.flow, name) for name in SystemPhrases.__struct_fields__)
+        menus = (text for intent in self.intents for text in (_keypad(intent).menu_prompt.strip(), _confirm(intent)))
         asks = (text.strip() for slot in self.slots for text in (slot.ask, slot.ask_keypad))
         return tuple(text for text in dict.fromkeys((*system, *menus, *asks, *self.pieces())) if text)
 
@@ -100,9 +105,7 @@ class Draft:
             destination_number=flow.destination_number.strip(),
             language=flow.language,
             voice=flow.voice,
-            system=SystemPhrases(
-                **{name: audio.phrase(getattr(flow, name).strip()) for name in SystemPhrases.__struct_fields__}
-            ),
+            system=SystemPhrases(**{name: audio.phrase(_system(flow, name)) for name in SystemPhrases.__struct_fields__}),
             intents=tuple(_intent(row, audio) for row in self.intents),
             slots=tuple(_slot(row, audio) for row in self.slots),
             phrases={_key(words): audio.phrase(words) for words in self.pieces()},
@@ -127,6 +130,17 @@ def _key(words: str) -> str:
     return words.strip().lower()
 
 
+def _system(flow: Flow, name: str) -> str:
+    text: str = getattr(flow, name).strip()
+    return text or DEFAULTS.get(name, "")
+
+
+def _confirm(intent: IntentRow) -> str:
+    """Its own question, or one made from its label; none when it has no label either."""
+    label = intent.label.strip().rstrip(".?!")
+    return intent.confirm.strip() or (f"Did you want this: {label}?" if label else "")
+
+
 def _keypad(intent: IntentRow) -> KeypadMapping:
     """The intent's mapping, or an empty one: a draft may be unfinished."""
     return getattr(intent, "keypad", None) or KeypadMapping()
@@ -145,6 +159,8 @@ def _intent(row: IntentRow, audio: AudioIndex) -> Intent:
         action=row.action.strip(),
         outcomes={outcome.name: outcome.template for outcome in row.outcomes.all()},
         destination=row.destination.strip(),
+        confirm=audio.phrase(_confirm(row)),
+        careful=row.careful,
     )
 
 

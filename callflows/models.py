@@ -70,6 +70,14 @@ class Flow(models.Model):
     no_agent = models.TextField("nobody is free", blank=True)
     action_failed = models.TextField(blank=True)
     goodbye = models.TextField(blank=True)
+    read_back = models.TextField(
+        "before a number read back", blank=True, help_text=f"Said before its digits. When empty: {definition.READ_BACK}"
+    )
+    yes_or_no = models.TextField(
+        "yes or no",
+        blank=True,
+        help_text=f"Said after a confirming question; name the keys 1 and 2. When empty: {definition.YES_OR_NO}",
+    )
     extra_phrases = models.TextField(
         blank=True, help_text="One a line: words that an action may answer with, for places such as {status:words}."
     )
@@ -134,6 +142,14 @@ class Intent(models.Model):
     destination = models.CharField(
         max_length=120, blank=True, help_text="The person or team; when empty, the flow's human destination."
     )
+    confirm = models.TextField(
+        "confirming question",
+        blank=True,
+        help_text="Asked when the AI is not sure, such as: Did you want your balance? When empty it is made from the label.",
+    )
+    careful = models.BooleanField(
+        "money or bookings", default=False, help_text="Ask the confirming question unless the AI is nearly certain."
+    )
     position = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
@@ -167,8 +183,7 @@ class Outcome(models.Model):
     intent = models.ForeignKey(Intent, models.CASCADE, related_name="outcomes")
     name = models.CharField(max_length=40, validators=[NAME_VALIDATOR])
     template = models.TextField(
-        help_text="Words and places, such as: Your balance is {balance:amount}. "
-        "Kinds: amount, number, digits, date, time, words."
+        help_text="Words and places, such as: Your balance is {balance:amount}. Kinds: amount, number, digits, date, time, words."
     )
 
     class Meta:

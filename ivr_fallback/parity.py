@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from callflows.definition.flow import FlowVersion, Intent, Phrase, Policy, Slot, SlotKind, SystemPhrases
+from callflows.definition.flow import UNSPOKEN, FlowVersion, Intent, Phrase, Policy, Slot, SlotKind, SystemPhrases
 from ivr_fallback.english import SMALL
 from ivr_fallback.spoken import Kind, SpokenError, fragments, literal_pieces, places
 
 MENU_DIGITS = "123456789"
+# What answers a confirming question.
+YES_KEY, NO_KEY = "1", "2"
 RESERVED_KEYS = {
     "0": "0 always leads to a person",
     "*": "* always leads back to the menu",
@@ -58,9 +60,7 @@ def problems(flow: FlowVersion, known_files: frozenset[str] | None = None) -> li
 def _flow_problems(flow: FlowVersion) -> Iterator[Problem]:
     where = "Flow"
     if not re.fullmatch(r"\*|[0-9A-Za-z+*#]{1,32}", flow.destination_number):
-        yield Problem(
-            where, "the dialled number is missing or holds other signs than digits; * alone means every number"
-        )
+        yield Problem(where, "the dialled number is missing or holds other signs than digits; * alone means every number")
     if not flow.intents:
         yield Problem(where, "there is no intent: a caller could do nothing")
     if not flow.human_destination:
@@ -94,6 +94,9 @@ def _phrase_problems(flow: FlowVersion, known_files: frozenset[str] | None) -> I
     for name in SystemPhrases.__struct_fields__:
         for text in _audible(getattr(flow.system, name), known_files):
             yield Problem(f"Phrase {name.replace('_', ' ')!r}", text)
+    question = flow.system.yes_or_no.text
+    if question and not all(_names_key(question, key) for key in (YES_KEY, NO_KEY)):
+        yield Problem("Phrase 'yes or no'", f"{question!r} does not name the keys {YES_KEY} for yes and {NO_KEY} for no")
     for words, phrase in flow.phrases.items():
         for text in _audible(phrase, known_files):
             yield Problem(f"Spoken piece {words!r}", text)
@@ -107,6 +110,8 @@ def _phrase_problems(flow: FlowVersion, known_files: frozenset[str] | None) -> I
         some = ", ".join(lacking[:5])
         yield Problem("Flow", f"{len(lacking)} pieces of numbers and dates have no audio ({some} …)")
     for intent in flow.intents:
+        for text in () if intent.confirm == UNSPOKEN else _audible(intent.confirm, known_files):
+            yield Problem(f"Intent {intent.label or intent.name}", f"its confirming question: {text}")
         for text in _audible(intent.menu, known_files):
             yield Problem(f"Intent {intent.label or intent.name}", f"its menu phrase: {text}")
     for slot in flow.slots:

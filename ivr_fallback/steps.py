@@ -45,6 +45,8 @@ class ChooseIntent:
 class KeepSlot:
     name: str
     value: str
+    by_voice: bool = False
+    """It was said, though a key confirmed it."""
 
 
 @dataclass(frozen=True, slots=True)

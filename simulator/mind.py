@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from simulator.hearing import Heard, Option, understand
-from simulator.scenarios import GOODBYE, YES, Goal, digits_spoken
+from simulator.scenarios import GOALS, GOODBYE, NO, YES, Goal, digits_heard, digits_spoken
 
 # An option that leads round in a circle is nobody's goal.
 _CIRCULAR = re.compile(r"\b(?:repeat|again|main menu|the menu|go back|start over|hear)\b")
 _LEAVING = re.compile(r"\b(?:end|finish|hang up|goodbye|person|someone|agent|team|anything else|something else)\b")
+
+
+# Some people answer a question of the machine's with a key.
+_KEYED_ANSWERS = 0.25
 
 
 class Kind(StrEnum):
@@ -61,6 +65,8 @@ class Mind:
         self._take_in(heard, unknown_speech=unknown_speech)
         if self.satisfied:
             return HANG_UP if heard.anything_else or heard.goodbye or heard.options else WAIT
+        if heard.confirm and not self.in_fallback:
+            return self._confirm(heard)
         if heard.options or heard.wants_digits:
             return self._press(heard)
         if self.in_fallback or heard.please_wait or (heard.goodbye and not heard.open_question):
@@ -98,17 +104,30 @@ class Mind:
         return WAIT
 
     def _answer(self, heard: Heard) -> Action:
-        if heard.again and self._said:
-            return self._say(self._said[-1])
+        wishes = [what for what in self._said if what not in ("yes", "no")]
+        if heard.again and wishes:
+            return self._say(wishes[-1])
         if heard.account and "account" in self.goal.script:
             return self._say("account")
-        if heard.confirm and "goal" in self._said:
-            return self._say("yes")
         if self._is_offer(heard):
             return self._say("choice")
         if heard.anything_else or heard.open_question or "goal" not in self._said:
             return self._say("goal")
         return self._guess() if heard.text.endswith("?") else WAIT
+
+    def _confirm(self, heard: Heard) -> Action:
+        """Right, when it is their own number or wish that they hear, or nothing that they know to be another's."""
+        number = digits_heard(heard.text)
+        if number:
+            right = number == self.account
+        else:
+            others = (goal for name, goal in GOALS.items() if name != self.goal.name)
+            right = _names(self.goal, heard.text) or not any(_names(goal, heard.text) for goal in others)
+        if not right and number:
+            self._script.append("account")
+        if heard.options and self.random_source.random() < _KEYED_ANSWERS:
+            return Action(Kind.PRESS, "1" if right else "2")
+        return self._say("yes" if right else "no")
 
     def _is_offer(self, heard: Heard) -> bool:
         if not self.goal.choices or "goal" not in self._said:
@@ -129,7 +148,7 @@ class Mind:
             return Action(Kind.SAY, self._another_utterance())
         if what == "account":
             return Action(Kind.SAY, digits_spoken(self.account))
-        words = {"yes": YES, "choice": self.goal.choices or ("the first one please",), "goodbye": GOODBYE}[what]
+        words = {"yes": YES, "no": NO, "choice": self.goal.choices or ("the first one please",), "goodbye": GOODBYE}[what]
         return Action(Kind.SAY, self.random_source.choice(words))
 
     def _another_utterance(self) -> str:
@@ -137,3 +156,7 @@ class Mind:
         chosen = self.random_source.choice(fresh)
         self._spoken_goals.append(chosen)
         return chosen
+
+
+def _names(goal: Goal, text: str) -> bool:
+    return any(word in text for word in goal.keywords)

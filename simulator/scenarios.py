@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,8 @@ from simulator.errors import ScenarioError
 
 ACCOUNTS: Final = ("4217",)  # a customer of the demonstration's business
 _DIGIT_WORDS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-YES: Final = ("yes please", "yes")
+YES: Final = ("yes please", "yes that is right")
+NO: Final = ("no that is wrong",)
 GOODBYE: Final = ("no thank you goodbye", "no thank you")
 
 
@@ -128,6 +130,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("impatient", "balance", 0, hangs_up_after_s=(3.0, 10.0)),
     )
 }
+
+
+def digits_heard(words: str) -> str:
+    """The digits that were spoken one by one; numerals are names of keys."""
+    return "".join(str(_DIGIT_WORDS.index(word)) for word in re.findall(r"[a-z]+", words) if word in _DIGIT_WORDS)
 
 
 def digits_spoken(digits: str) -> str:

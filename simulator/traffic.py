@@ -19,7 +19,7 @@ from simulator.channel import Identity
 from simulator.hearing import PromptTexts
 from simulator.line import FarEnd
 from simulator.records import CallRecord, Totals
-from simulator.scenarios import ACCOUNTS, GOALS, GOODBYE, YES, Scenario, choose, digits_spoken, load_goals, parse_mix
+from simulator.scenarios import ACCOUNTS, GOALS, GOODBYE, NO, YES, Scenario, choose, digits_spoken, load_goals, parse_mix
 from simulator.session import Session
 from simulator.switch import Switch
 from simulator.voices import Voices
@@ -50,9 +50,7 @@ class TrafficConfig:
 class Traffic:
     """Raises :class:`simulator.errors.ScenarioError` at once when the scenario or the snapshot is wrong."""
 
-    def __init__(
-        self, switch: Switch, config: TrafficConfig, on_end: Callable[[CallRecord], None] | None = None
-    ) -> None:
+    def __init__(self, switch: Switch, config: TrafficConfig, on_end: Callable[[CallRecord], None] | None = None) -> None:
         parse_mix(config.scenario)
         self._switch = switch
         self._config = config
@@ -69,7 +67,7 @@ class Traffic:
     async def prepare(self) -> None:
         """Render everything callers may say."""
         texts = [words for goal in self._goals.values() for words in (*goal.utterances, *goal.choices)]
-        await self._voices.prepare([*texts, *YES, *GOODBYE, *(digits_spoken(account) for account in ACCOUNTS)])
+        await self._voices.prepare([*texts, *YES, *NO, *GOODBYE, *(digits_spoken(account) for account in ACCOUNTS)])
 
     async def run(self) -> Totals:
         """Until the limit or the duration is reached and the last call has ended."""

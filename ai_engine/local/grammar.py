@@ -19,7 +19,10 @@ log = structlog.get_logger(__name__)
 
 DIGITS = ("zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # Answers that every call may get, whatever its flow.
-ANSWERS = ("yes", "yes please", "no", "no thank you", "no thank you goodbye", "goodbye", "that is all")
+ANSWERS = (
+    "yes", "yes please", "yes that is right", "no", "no that is wrong", "no thank you", "no thank you goodbye", "goodbye",
+    "that is all",
+)  # fmt: skip
 # What is listened for without a published flow.
 ANY_DIGITS = (1, 12)
 # How words also sound where nothing above 4 kHz is left: an f has lost what tells it from a th.

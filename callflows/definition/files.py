@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from callflows.definition.flow import FlowVersion, Phrase, SystemPhrases
+from callflows.definition.flow import UNSPOKEN, FlowVersion, Phrase, SystemPhrases
 
 # A WAV file of this size or less is a header without a sound: FreeSWITCH answers FILE NOT FOUND to it.
 WAV_HEADER_BYTES = 44
@@ -18,14 +18,19 @@ WAV_HEADER_BYTES = 44
 def phrases_in_use(flow: FlowVersion) -> tuple[tuple[str, Phrase], ...]:
     """Every phrase that a call of this version may play, with the place in the flow that plays it."""
     system = [(name.replace("_", " "), getattr(flow.system, name)) for name in SystemPhrases.__struct_fields__]
-    menus = [(f"menu of intent {intent.name}", intent.menu) for intent in flow.intents]
+    menus = [
+        (f"{what} of intent {intent.name}", phrase)
+        for intent in flow.intents
+        for what, phrase in (("menu", intent.menu), ("confirming question", intent.confirm))
+    ]
     asks = [
         (f"{how} slot {slot.name}", phrase)
         for slot in flow.slots
         for how, phrase in (("asking for", slot.ask), ("asking by keypad for", slot.ask_keypad))
     ]
     spoken = [(f"spoken piece {words!r}", phrase) for words, phrase in flow.phrases.items()]
-    return (*system, *menus, *asks, *spoken)
+    # An older version has no confirming questions, and never asks them.
+    return tuple(item for item in (*system, *menus, *asks, *spoken) if item[1] != UNSPOKEN)
 
 
 def missing_files(flow: FlowVersion, prompt_dir: Path) -> list[str]:

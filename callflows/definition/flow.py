@@ -33,6 +33,13 @@ class Phrase(msgspec.Struct, frozen=True):
     duration_ms: int = 0
 
 
+# What a flow says that leaves these empty.
+READ_BACK = "Is this number right?"
+YES_OR_NO = "Say yes or no, or press 1 for yes, 2 for no."
+# What a version published before these phrases existed has in their place.
+UNSPOKEN = Phrase("", "")
+
+
 class Choice(msgspec.Struct, frozen=True):
     """One value of a slot of kind ``choice``: the digit that picks it and how it is spoken."""
 
@@ -61,6 +68,8 @@ class Intent(msgspec.Struct, frozen=True):
     ``menu`` is the phrase of its keypad mapping (``For your balance, press 1.``), ``digit`` the key.
     ``outcomes`` maps an action's outcome name to a template of words and typed places
     (``Your balance is {balance:amount}.``), spoken from fragments: see ``ivr_fallback.spoken``.
+    ``confirm`` asks whether it was this that the caller wanted (``Did you want your balance?``). ``careful``: it moves
+    money or books something, so only an AI that is nearly certain is taken at its word.
     """
 
     name: str
@@ -73,6 +82,8 @@ class Intent(msgspec.Struct, frozen=True):
     action: str = ""
     outcomes: dict[str, str] = {}
     destination: str = ""
+    confirm: Phrase = UNSPOKEN
+    careful: bool = False
 
 
 class SystemPhrases(msgspec.Struct, frozen=True):
@@ -91,6 +102,10 @@ class SystemPhrases(msgspec.Struct, frozen=True):
     no_agent: Phrase
     action_failed: Phrase
     goodbye: Phrase
+    read_back: Phrase = UNSPOKEN
+    """Before the digits of a number that was understood by voice."""
+    yes_or_no: Phrase = UNSPOKEN
+    """After every question that is answered by yes or no; names the keys 1 and 2."""
 
 
 class FlowVersion(msgspec.Struct, frozen=True):
@@ -130,10 +145,10 @@ class FlowVersion(msgspec.Struct, frozen=True):
         """Every audio file that a call of this version may play."""
         system = (getattr(self.system, name) for name in SystemPhrases.__struct_fields__)
         owned = [phrase.file for phrase in system]
-        owned += [intent.menu.file for intent in self.intents]
+        owned += [phrase.file for intent in self.intents for phrase in (intent.menu, intent.confirm)]
         owned += [phrase.file for slot in self.slots for phrase in (slot.ask, slot.ask_keypad)]
         owned += [phrase.file for phrase in self.phrases.values()]
-        return frozenset(owned)
+        return frozenset(file for file in owned if file)
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -421,7 +421,7 @@ class Call:
     def _keep_slot(self, step: menu_steps.KeepSlot) -> list[Order]:
         self._slots[step.name] = step.value
         slot = self.flow.slot(step.name)
-        by = "voice" if self._turns.just_understood else "keypad"
+        by = "voice" if step.by_voice or self._turns.just_understood else "keypad"
         if slot is None or slot.sensitive:
             return [Record(SlotCollected(step.name, "", by))]
         return [Record(SlotCollected(step.name, step.value, by)), SetVariables({SLOT_PREFIX + step.name: step.value})]
@@ -471,5 +471,3 @@ class Call:
         by = "lifeline" if self._hanging_up else "caller"
         orders += self._incidents.close(Outcome.DROPPED, f"CHANNEL_HANGUP {event.cause}", call_is_up=False)
         return [*orders, Record(CallEnded(event.cause, by))]
-
-

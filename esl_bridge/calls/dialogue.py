@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from ai_engine.messages import TurnDone
 from callflows.definition.flow import FlowVersion, Intent, Phrase, Policy, Slot, SlotKind
+from esl_bridge.calls import confirming
+from esl_bridge.calls.confirming import Answer, Doubt
 from esl_bridge.calls.slots import fits
 from ivr_fallback.menu import DIGIT_TIMEOUT_MS, END_KEY, MENU_KEY, PERSON_KEY
 from ivr_fallback.outcomes import outcome_phrases
@@ -31,13 +33,15 @@ from ivr_fallback.steps import (
 
 # Twice misunderstood is bad luck, three times is a caller whom the keypad serves better.
 MAX_TRIES = 3
+# A guess that was wrong is followed by one more question, a second wrong guess by the keypad.
+MAX_DENIALS = 2
 INTENT = "intent"
 FAREWELLS = {"no", "no thanks", "no thank you", "goodbye", "bye", "that is all", "that's all", "nothing else", "nothing"}
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Let the caller speak; ``expect`` is ``intent`` or a slot's name."""
+    """Let the caller speak; ``expect`` is ``intent``, a slot's name or ``yes_or_no``."""
 
     expect: str
 
@@ -61,6 +65,7 @@ class State(StrEnum):
     ASKING = "asking"
     MORE = "more"
     KEYING = "keying"
+    CONFIRMING = "confirming"
     ACTING = "acting"
     TELLING = "telling"
     TO_PERSON = "to_person"
@@ -78,6 +83,10 @@ class Dialogue:
         self._digits = ""
         self._tries = 0
         self._refused = 0
+        # Numbers heard by voice that the caller has not confirmed: never acted on, nor given to the menu.
+        self._unconfirmed: dict[str, str] = {}
+        self._doubt: Doubt | None = None
+        self._denials = 0
         self.state = State.ASKING
 
     def begin(self) -> list[DialogueStep]:
@@ -98,6 +107,8 @@ class Dialogue:
         match self.state:
             case State.ASKING | State.MORE:
                 return [EnterStep(self._listening_step()), Listen(self._slot.name if self._slot else INTENT)]
+            case State.CONFIRMING:
+                return [Listen(confirming.YES_OR_NO)]
             case State.KEYING:
                 return [AwaitKey(DIGIT_TIMEOUT_MS)]
             case State.TELLING:
@@ -112,31 +123,36 @@ class Dialogue:
 
     def on_understood(self, done: TurnDone) -> list[DialogueStep]:
         """A turn's result: only the flow's own names count; what is not asked for is kept, never acted on."""
+        if self.state is State.CONFIRMING and self._doubt is not None:
+            return self._answered(self._doubt, done)
         kept = self._keep(done.slots)
         if self._slot is not None:
-            if self._slot.name not in self._slots:
+            if self._slot.name not in self._slots and self._slot.name not in self._unconfirmed:
                 return [*kept, *self._not_understood()]
             self._slot = None
-            self._tries = 0
-            return [*kept, *(self._proceed(self._intent, ()) if self._intent else self._ask_again())]
+            return [*kept, *self._go_on()]
         intent = self._flow.intent(done.intent)
         if intent is None:
             if self.state is State.MORE and (not done.transcript or _is_farewell(done.transcript)):
                 return self._goodbye()
             return [*kept, *self._not_understood()]
-        self._tries = 0
-        self._intent = intent
+        if not confirming.is_sure(intent, done.confidence) and confirming.can_ask(self._flow, intent):
+            return [*kept, *self._confirm(Doubt(intent))]
         reply: list[DialogueStep] = [HearReply()] if done.reply_audio else []
-        return [*kept, ChooseIntent(intent.name), *reply, *self._proceed(intent, ())]
+        return [*kept, *self._choose(intent, reply)]
 
     def on_nothing_said(self) -> list[DialogueStep]:
         if self.state is State.MORE:
             return self._goodbye()
+        if self.state is State.CONFIRMING and self._doubt is not None:
+            return self._unclear(self._doubt)
         return self._not_understood()
 
     def on_key(self, key: str) -> list[DialogueStep]:
         if self.state in (State.TO_PERSON, State.ENDING, State.ACTING):
             return []
+        if self.state is State.CONFIRMING and self._doubt is not None:
+            return self._keyed_answer(self._doubt, key)
         if self._slot is not None and self._slot.kind is SlotKind.DIGITS and (key.isdecimal() or key == END_KEY):
             return self._digit(self._slot, key)
         if key == MENU_KEY:
@@ -148,9 +164,7 @@ class Dialogue:
         intent = self._flow.intent_for_digit(key)
         if intent is None or self.state is State.TELLING:
             return []
-        self._tries = 0
-        self._intent = intent
-        return [ChooseIntent(intent.name), *self._proceed(intent, ())]
+        return self._choose(intent, [])
 
     def on_silence(self) -> list[DialogueStep]:
         """No further digit came."""
@@ -179,11 +193,15 @@ class Dialogue:
     # --- What follows ---
 
     def _proceed(self, intent: Intent, opening: tuple[Phrase, ...]) -> list[DialogueStep]:
+        self._doubt = None
         if intent.policy is Policy.HUMAN:
             return self._to_person((self._flow.system.connecting,))
         for name in intent.slots:
             slot = self._flow.slot(name)
             if slot is not None and name not in self._slots:
+                if name in self._unconfirmed:
+                    doubt = Doubt(intent, slot, self._unconfirmed.pop(name))
+                    return [EnterStep(f"slot:{name}"), *self._confirm(doubt, opening)]
                 self._slot = slot
                 self._digits = ""
                 self.state = State.ASKING
@@ -196,10 +214,91 @@ class Dialogue:
         kept: list[DialogueStep] = []
         for name, value in heard.items():
             slot = self._flow.slot(name)
-            if slot is not None and fits(slot, value) and self._slots.get(name) != value:
+            if slot is None or not fits(slot, value) or self._slots.get(name) == value:
+                continue
+            if confirming.is_read_back(self._flow, slot):
+                self._unconfirmed[name] = value
+            else:
                 self._slots[name] = value
                 kept.append(KeepSlot(name, value))
         return kept
+
+    def _choose(self, intent: Intent, reply: list[DialogueStep]) -> list[DialogueStep]:
+        self._tries = 0
+        self._denials = 0
+        self._intent = intent
+        return [ChooseIntent(intent.name), *reply, *self._proceed(intent, ())]
+
+    def _go_on(self) -> list[DialogueStep]:
+        """A value is there: to the next one, or to what the caller wants."""
+        self._tries = 0
+        return self._proceed(self._intent, ()) if self._intent else self._ask_again()
+
+    # --- Confirming ---
+
+    def _confirm(self, doubt: Doubt, opening: tuple[Phrase, ...] = ()) -> list[DialogueStep]:
+        self.state = State.CONFIRMING
+        self._doubt = doubt
+        step: list[DialogueStep] = [] if doubt.slot else [EnterStep("confirming")]
+        return [*step, Say((*opening, *confirming.question(self._flow, doubt)))]
+
+    def _answered(self, doubt: Doubt, done: TurnDone) -> list[DialogueStep]:
+        """Yes or no, or the right thing said at once instead of it."""
+        answer = confirming.read_answer(done.transcript)
+        if answer is Answer.YES:
+            return self._confirmed(doubt)
+        kept = self._keep(done.slots)
+        if doubt.slot is not None and (value := self._unconfirmed.pop(doubt.slot.name, "")) not in ("", doubt.value):
+            return [*kept, *self._denied(doubt, Doubt(doubt.intent, doubt.slot, value))]
+        other = self._flow.intent(done.intent)
+        if doubt.slot is None and other is not None and other is not doubt.intent:
+            if confirming.is_sure(other, done.confidence):
+                return [*kept, *self._choose(other, [])]
+            return [*kept, *self._denied(doubt, Doubt(other))]
+        return [*kept, *(self._denied(doubt) if answer is Answer.NO else self._unclear(doubt))]
+
+    def _keyed_answer(self, doubt: Doubt, key: str) -> list[DialogueStep]:
+        match confirming.keyed_answer(key):
+            case Answer.YES:
+                return self._confirmed(doubt)
+            case Answer.NO:
+                return self._denied(doubt)
+        if key == MENU_KEY:
+            return [UseMenu("caller_choice")]
+        if key == PERSON_KEY:
+            return self._to_person((self._flow.system.connecting,))
+        if doubt.slot is not None and key.isdecimal():
+            # Who heard a wrong digit types the number without being asked.
+            self._doubt, self._slot, self._digits = None, doubt.slot, ""
+            return self._digit(doubt.slot, key)
+        return []
+
+    def _confirmed(self, doubt: Doubt) -> list[DialogueStep]:
+        self._doubt = None
+        self._denials = 0
+        if doubt.slot is not None:
+            self._slots[doubt.slot.name] = doubt.value
+            return [KeepSlot(doubt.slot.name, doubt.value, by_voice=True), *self._go_on()]
+        return self._ask_again() if doubt.intent is None else self._choose(doubt.intent, [])
+
+    def _denied(self, doubt: Doubt, instead: Doubt | None = None) -> list[DialogueStep]:
+        """What was understood is wrong. ``instead``: what the caller said in its place, as unsure as that."""
+        self._denials += 1
+        if self._denials >= MAX_DENIALS:
+            self._doubt = None
+            return [UseMenu("not_understood")]
+        if instead is not None:
+            return self._confirm(instead)
+        self._doubt = None
+        self.state = State.ASKING
+        self._slot = doubt.slot
+        if doubt.slot is None:
+            return self._ask_again()
+        return [Say((self._flow.system.not_understood, doubt.slot.ask))]
+
+    def _unclear(self, doubt: Doubt) -> list[DialogueStep]:
+        self._tries += 1
+        return [UseMenu("not_understood")] if self._tries >= MAX_DENIALS else self._confirm(doubt)
 
     def _not_understood(self) -> list[DialogueStep]:
         self._tries += 1
@@ -240,10 +339,9 @@ class Dialogue:
         if not fits(slot, digits):
             return self._not_understood()
         self._slots[slot.name] = digits
+        self._unconfirmed.pop(slot.name, None)
         self._slot = None
-        self._tries = 0
-        following = self._proceed(self._intent, ()) if self._intent else self._ask_again()
-        return [KeepSlot(slot.name, digits), *following]
+        return [KeepSlot(slot.name, digits), *self._go_on()]
 
     def _to_person(self, opening: tuple[Phrase, ...]) -> list[DialogueStep]:
         self.state = State.TO_PERSON

@@ -23,6 +23,7 @@ from ai_engine.messages import (
     TurnTaken,
 )
 from callflows.definition.flow import FlowVersion
+from esl_bridge.calls import confirming
 from esl_bridge.calls.inputs import AudioFailed, Input, QueueLost
 from esl_bridge.calls.listening import Listening, TurnFailure
 from esl_bridge.calls.orders import (
@@ -238,7 +239,9 @@ class Turns:
     # --- Ending ---
 
     def _done(self, running: Listening, done: TurnDone, now: float) -> tuple[list[Order], News]:
-        outcome = TurnOutcome.UNDERSTOOD if done.intent or done.slots else TurnOutcome.NOT_UNDERSTOOD
+        answered = running.expect == confirming.YES_OR_NO and confirming.is_clear(done.transcript)
+        understood = done.intent or done.slots or answered
+        outcome = TurnOutcome.UNDERSTOOD if understood else TurnOutcome.NOT_UNDERSTOOD
         self.just_understood = True
         if done.transcript:
             self._history.append(Exchange("caller", done.transcript))
@@ -326,7 +329,7 @@ class Turns:
         return path, self._reply_words, self._reply_ms
 
     def salvage(self, flow: FlowVersion, known: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-        """What was understood before a stage failed: the intent (or nothing) and the slots not known yet."""
+        """What was understood before a stage failed, and needs no confirming: the intent (or nothing) and new slots."""
         failed, self._failed = self._failed, None
         if failed is None:
             return "", {}
@@ -334,6 +337,11 @@ class Turns:
         slots = {
             name: value
             for name, value in failed.slots.items()
-            if name not in known and (slot := flow.slot(name)) is not None and fits(slot, value)
+            if name not in known
+            and (slot := flow.slot(name)) is not None
+            and fits(slot, value)
+            and not confirming.is_read_back(flow, slot)
         }
-        return (failed.intent if flow.intent(failed.intent) is not None else ""), slots
+        intent = flow.intent(failed.intent)
+        sure = intent is not None and confirming.is_sure(intent, failed.confidence)
+        return (failed.intent if sure else ""), slots

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 
 from callflows import publishing, rendering, store
 from callflows.definition.files import missing_files
-from callflows.definition.flow import SlotKind, decode_snapshot
+from callflows.definition.flow import READ_BACK, YES_OR_NO, SlotKind, decode_snapshot
 from callflows.errors import DraftChangedError, PublishRefusedError, VersionIsFinalError
 from callflows.models import Flow, FlowVersion, Intent, KeypadMapping, Outcome, Prompt, Slot, SlotChoice
 from ivr_fallback.spoken import fragments
@@ -110,9 +110,7 @@ def test_a_voice_without_sound_refuses_in_words(draft: Flow) -> None:
     assert not FlowVersion.objects.exists()
 
 
-def test_a_draft_that_changes_while_it_is_rendered_is_not_published(
-    draft: Flow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_draft_that_changes_while_it_is_rendered_is_not_published(draft: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     original = store.sync_prompts
 
     def meddle_and_sync(folder: Path) -> int:
@@ -166,3 +164,16 @@ def test_two_pieces_that_differ_by_case_alone_share_their_audio(draft: Flow) -> 
     assert flow.phrases["hundred"].text == "hundred"
     assert flow.phrases["hundred"].file == f"{rendering.rendered_hash('hundred', 'en-us')}.wav"
     assert not Prompt.objects.exists()
+
+
+def test_confirming_questions_have_words_and_audio_also_where_the_draft_is_silent(draft: Flow) -> None:
+    draft.read_back = draft.yes_or_no = ""
+    draft.save()
+    draft.intents.filter(name="balance").update(confirm="")
+    version = publishing.publish(draft).definition
+    balance = version.intent("balance")
+    assert balance is not None
+    assert balance.confirm.text == "Did you want this: Balance?"
+    assert (version.system.read_back.text, version.system.yes_or_no.text) == (READ_BACK, YES_OR_NO)
+    assert {balance.confirm.file, version.system.yes_or_no.file} <= version.files()
+    assert [intent.name for intent in version.intents if intent.careful] == ["appointment"]

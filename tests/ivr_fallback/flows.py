@@ -21,7 +21,10 @@ def whole_flow() -> FlowVersion:
         destination_number="9200",
         language="en",
         voice="en-us",
-        system=SystemPhrases(**{name: phrase(name) for name in SystemPhrases.__struct_fields__}),
+        system=SystemPhrases(
+            **{name: phrase(name) for name in SystemPhrases.__struct_fields__}
+            | {"yes_or_no": phrase("Press 1 for yes, 2 for no.")}
+        ),
         intents=(
             Intent(
                 name="balance",

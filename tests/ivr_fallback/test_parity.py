@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from callflows.definition.flow import Choice, FlowVersion, Intent, Phrase, Policy, Slot
+from callflows.definition.flow import UNSPOKEN, Choice, FlowVersion, Intent, Phrase, Policy, Slot
 from ivr_fallback.parity import Problem, problems
 from tests.ivr_fallback.flows import phrase, whole_flow
 
@@ -134,3 +134,15 @@ def test_an_unnamed_intent_and_slot_are_called_by_their_names() -> None:
     slot = Slot("y", flow.slots[0].kind, "", phrase("Y?"), phrase("Enter y"), 3, 2)
     found = texts(replace(flow, intents=(*flow.intents, bare), slots=(*flow.slots, slot)))
     assert {text.split(":")[0] for text in found} == {"Intent x", "Slot y"}
+
+
+def test_a_question_of_yes_or_no_names_its_keys() -> None:
+    flow = whole_flow()
+    silent = replace(flow, system=replace(flow.system, yes_or_no=phrase("Yes or no?")))
+    assert [str(problem) for problem in problems(silent)] == [
+        "Phrase 'yes or no': 'Yes or no?' does not name the keys 1 for yes and 2 for no"
+    ]
+
+
+def test_a_version_without_confirming_questions_is_whole() -> None:
+    assert problems(replace(whole_flow(), intents=tuple(replace(one, confirm=UNSPOKEN) for one in whole_flow().intents))) == []

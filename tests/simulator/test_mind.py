@@ -7,7 +7,7 @@ import random
 import pytest
 
 from simulator.mind import HANG_UP, WAIT, Action, Kind, Mind
-from simulator.scenarios import GOALS
+from simulator.scenarios import GOALS, YES
 
 ACCOUNT = "4217"
 
@@ -117,7 +117,7 @@ def test_an_appointment_by_voice() -> None:
     caller = mind("appointment")
     hear(caller, GREETING)
     assert says(hear(caller, "I have Monday at ten or Tuesday at two. Which time suits you?"), "the first one please")
-    assert says(hear(caller, "Monday at ten. Is that right?"), "yes please", "yes")
+    assert says(hear(caller, "Monday at ten. Is that right?"), *YES)
 
 
 def test_only_a_conversation_satisfies_who_wants_a_person() -> None:
@@ -144,3 +144,33 @@ def test_every_goal_finds_its_key_in_a_plain_menu(goal: str) -> None:
 
 def test_silence_and_tones_call_for_nothing() -> None:
     assert hear(mind("balance"), "") == WAIT
+
+
+YES_OR_NO = "Say yes or no, or press 1 for yes, 2 for no."
+
+
+def answers(goal: str, question: str) -> set[str]:
+    """What several callers say to the same question; keys as yes and no."""
+    given = set()
+    for seed in range(20):
+        caller = Mind(GOALS[goal], ACCOUNT, random.Random(seed))
+        hear(caller, GREETING)
+        action = hear(caller, f"{question} {YES_OR_NO}")
+        given.add({"1": "yes key", "2": "no key"}[action.text] if action.kind is Kind.PRESS else action.text.split()[0])
+    return given
+
+
+def test_asked_whether_it_was_this_they_want_callers_say_so_or_press_the_key() -> None:
+    assert answers("balance", "Did you want to know your balance?") == {"yes", "yes key"}
+    assert answers("balance", "Did you want to ask about your order?") == {"no", "no key"}
+    assert answers("person", "Did you want to know our opening hours?") == {"no", "no key"}
+
+
+def test_a_number_read_back_is_compared_with_their_own() -> None:
+    assert answers("balance", "Is this number right? four two one seven") == {"yes", "yes key"}
+    assert answers("balance", "Is this number right? four two one oh") == {"no", "no key"}
+    caller = mind("balance")
+    hear(caller, GREETING)
+    hear(caller, "What is your account number?")
+    hear(caller, f"Is this number right? four two one one {YES_OR_NO}")
+    assert says(hear(caller, "Sorry, I did not understand that. What is your account number?"), "four two one seven")

@@ -23,9 +23,10 @@ def demonstration() -> FlowVersion:
         intents=(
             Intent("balance", "Balance", Policy.AUTOMATE, ("what is my balance",), "1", phrase("balance press 1"),
                    ("account",), "balance", {"ok": "Your balance is {balance:amount}",
-                                             "unknown_account": "I cannot find that account number."}),
+                                             "unknown_account": "I cannot find that account number."},
+                   confirm=phrase("want balance")),
             Intent("hours", "Hours", Policy.AUTOMATE, ("when are you open",), "2", phrase("hours press 2"),
-                   (), "opening_hours", {"open": "We are open until {closes:time}"}),
+                   (), "opening_hours", {"open": "We are open until {closes:time}"}, confirm=phrase("want hours")),
             Intent("person", "Person", Policy.HUMAN, ("a person",), "9", phrase("person press 9"),
                    destination="agent@127.0.0.1:5090"),
         ),

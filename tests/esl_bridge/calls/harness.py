@@ -30,9 +30,7 @@ class Line:
 
     def connect(self, *, kept: dict[str, str] | None = None, use: told.AiUse = told.AiUse.USABLE, disposition: str = "",
                 flow: bool = True) -> None:  # fmt: skip
-        self.tell(
-            told.Connected(UUID, "1000", "9200", True, kept or {}, disposition, self.flow if flow else None, use)
-        )
+        self.tell(told.Connected(UUID, "1000", "9200", True, kept or {}, disposition, self.flow if flow else None, use))
 
     def tell(self, event: told.Input) -> list[order.Order]:
         fresh = self.call.handle(event, self.now)
@@ -84,9 +82,14 @@ class Line:
 
     def flow_words(self) -> dict[str, str]:
         system = [getattr(self.flow.system, name) for name in self.flow.system.__struct_fields__]
-        menus = [intent.menu for intent in self.flow.intents]
+        menus = [phrase for intent in self.flow.intents for phrase in (intent.menu, intent.confirm)]
         slots = [phrase for slot in self.flow.slots for phrase in (slot.ask, slot.ask_keypad)]
         return {phrase.file: phrase.text for phrase in [*system, *menus, *slots, *self.flow.phrases.values()]}
+
+    def key(self, key: str) -> None:
+        """A key is pressed; what was playing stops."""
+        if order.StopPlayback() in self.tell(told.KeyPressed(key)):
+            self.end_play()
 
     def turn(self) -> int:
         return self.all(order.PublishTurn)[-1].turn
@@ -104,16 +107,14 @@ class Line:
         self.tell(SpeechEnded(UUID, self.turn(), "vad"))
 
     def understood(self, intent: str = "", *, transcript: str = "words", slots: dict[str, str] | None = None,
-                   reply: bool = False) -> None:  # fmt: skip
+                   reply: bool = False, confidence: float = 0.9) -> None:  # fmt: skip
         self.speak()
-        self.tell(
-            TurnDone(UUID, self.turn(), transcript, intent, 0.9, slots or {}, "Sure." if reply else "", reply, ())
-        )
+        self.tell(TurnDone(UUID, self.turn(), transcript, intent, confidence, slots or {}, "Sure." if reply else "", reply, ()))
 
     def turn_fails(self, *, stage: str = "stt", kind: str = "refused", intent: str = "",
-                   slots: dict[str, str] | None = None) -> None:  # fmt: skip
+                   slots: dict[str, str] | None = None, confidence: float = 0.9) -> None:  # fmt: skip
         self.speak()
-        self.tell(TurnFailed(UUID, self.turn(), stage, kind, 4, (), "", intent, slots or {}))
+        self.tell(TurnFailed(UUID, self.turn(), stage, kind, 4, (), "", intent, slots or {}, confidence=confidence))
 
     def to_listening(self) -> None:
         """A fresh call, greeted, listening for what the caller wants."""

@@ -45,6 +45,9 @@ def test_a_caller_is_greeted_understood_and_told_their_balance() -> None:
     line.understood("balance", transcript="what is my balance")
     assert line.hear_out() == ["say account"]
     line.understood(slots={"account": "4217"}, transcript="four two one seven")
+    assert line.hear_out() == ["read_back", "four", "two", "one", "seven", "yes_or_no"]
+    assert line.all(order.RunAction) == []
+    line.understood(transcript="yes please")
     action = last_action(line)
     assert (action.action, dict(action.slots)) == ("balance", {"account": "4217"})
     line.tell(told.ActionDone(action.key, "ok", {"balance": Decimal("42.17")}))
@@ -151,13 +154,20 @@ def test_an_engine_that_fails_moves_the_caller_to_the_menu(kind: str) -> None:
 def test_what_was_understood_before_the_failure_is_kept() -> None:
     line = Line()
     line.to_listening()
-    line.turn_fails(stage="tts", kind="silent", intent="balance", slots={"account": "4217"})
+    line.understood("balance")
+    line.hear_out()
+    line.understood(slots={"account": "4217"})
+    line.hear_out()
+    line.understood(transcript="yes")
+    line.tell(told.ActionDone(last_action(line).key, "ok", {"balance": Decimal("1.00")}))
+    line.hear_out()
+    line.turn_fails(stage="tts", kind="silent", intent="balance")
     line.tell(told.ActionDone(last_action(line).key, "ok", {"balance": Decimal("1.00")}))
     heard = line.hear_out()
     assert heard[:3] == ["transfer_to_team", "menu_hint", "Your balance is"]
     assert "key account" not in heard
     assert any(order.SetVariables({"slot_account": "4217"}) == item for item in line.orders)
-    assert line.journal(IntentServed) == [IntentServed("balance", Mode.FALLBACK)]
+    assert line.journal(IntentServed)[-1] == IntentServed("balance", Mode.FALLBACK)
 
 
 def test_a_caller_who_hangs_up_before_the_menu_begins_is_a_drop() -> None:
