@@ -59,7 +59,7 @@ def is_read_back(flow: FlowVersion, slot: Slot) -> bool:
 
 def question(flow: FlowVersion, doubt: Doubt) -> tuple[Phrase, ...]:
     if doubt.slot is None:
-        asked = () if doubt.intent is None else (doubt.intent.confirm,)
+        asked: tuple[Phrase, ...] = () if doubt.intent is None else (doubt.intent.confirm,)
     else:
         asked = (flow.system.read_back, *_digits(flow, doubt.value))
     return (*asked, flow.system.yes_or_no)
