@@ -101,7 +101,7 @@ class Dialogue:
     @property
     def invites_speech(self) -> bool:
         """What is being said is a question: when it has been said, or spoken over, ``on_said`` listens."""
-        return self.state in (State.ASKING, State.MORE)
+        return self.state in (State.ASKING, State.MORE, State.CONFIRMING)
 
     def on_said(self) -> list[DialogueStep]:
         match self.state:

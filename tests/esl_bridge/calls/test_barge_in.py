@@ -117,15 +117,17 @@ def test_every_question_may_be_spoken_over_and_answers_and_transfers_may_not() -
     assert len(line.all(order.WatchFor)) == 2, "the greeting, and the question for the account"
     line.hear_out()
     line.understood(slots={"account": "4217"})
-    assert len(line.all(order.WatchFor)) == 2
+    assert len(line.all(order.WatchFor)) == 3, "whether the number is right"
+    line.hear_out()
+    line.understood(transcript="yes")
     line.tell(told.ActionDone(line.all(order.RunAction)[-1].key, "ok", {"balance": Decimal("1.00")}))
     assert now_playing(line) == "Your balance is"
-    assert len(line.all(order.WatchFor)) == 2, "an answer is heard out"
+    assert len(line.all(order.WatchFor)) == 3, "an answer is heard out"
     line.hear_out()
-    assert len(line.all(order.WatchFor)) == 3, "anything else?"
+    assert len(line.all(order.WatchFor)) == 4, "anything else?"
     line.understood("person")
     assert line.hear_out() == ["connecting"]
-    assert len(line.all(order.WatchFor)) == 3
+    assert len(line.all(order.WatchFor)) == 4
 
 
 def test_in_the_menu_only_keys_interrupt() -> None:
