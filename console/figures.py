@@ -101,7 +101,7 @@ def figures(now: datetime | None = None) -> Figures:
     answers, series = _latency(now)
     return Figures(
         since=since, **calls, answer_ms=answers, latency_series=series,
-        circuits=circuits, turns_waiting=_turns_waiting(), bridges=bridges, recording_lag_s=_recording_lag_s(),
+        circuits=circuits, turns_waiting=waiting_turns(), bridges=bridges, recording_lag_s=_recording_lag_s(),
         workers=None if workers is None else [(name, beat.turns, beat.capacity) for name, beat in workers],
         disabled_engines=[(one.name, one.stage.value) for one in engines.disabled],
         engine_problems=[(name, beat.engines_problem) for name, beat in workers or () if beat.engines_problem],
@@ -213,7 +213,7 @@ def _recording_lag_s() -> float | None:
         return None
 
 
-def _turns_waiting() -> int | None:
+def waiting_turns() -> int | None:
     """Turns that no worker has taken yet: more of them than for a moment, and there are too few workers."""
     try:
         with connect(settings.LIFELINE_REDIS_VOLATILE_URL) as client:

@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from console.figures import figures
-from console.speed import Speed, queue_depth, speed
+from console.speed import Speed, speed
 from console.switch_panel import Known, SwitchRow, switch_rows
 from console.tallies import MixedReadingError
 
@@ -54,11 +54,6 @@ class SpeedCollector(Collector):
     """What the page on speed shows of the last hour and of today."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        depth = GaugeMetricFamily("lifeline_queue_depth", "Turns that no worker has taken yet.")
-        waiting = queue_depth()
-        if waiting is not None:
-            depth.add_metric([], waiting)
-        yield depth
         try:
             found = speed()
         except DatabaseError as error:
@@ -176,6 +171,5 @@ def speed_metrics(found: Speed) -> Iterator[GaugeMetricFamily]:
         for kind, count in (("read", one.tokens_read), ("cached", one.tokens_cached), ("written", one.tokens_written)):
             if count:
                 tokens.add_metric([*one.by, kind], count)
-        if one.by.engine:
-            cost.add_metric(one.by, one.cost)
+        cost.add_metric(one.by, one.cost)
     yield from (tokens, cost)

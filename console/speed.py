@@ -10,14 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
-import redis
-from django.conf import settings
 from django.utils import timezone
 
-from ai_engine.messages import TURNS_GROUP, TURNS_STREAM
-from ai_engine.redis_clients import connect
 from console.figures import Percentiles
 from console.tallies import FIVE_MINUTES_S, HOUR_S, read
 from console.tally import ANSWER, NANO, QUEUE, By, Tally, floor, percentiles
@@ -64,7 +59,7 @@ class StageSpeed:
 
 @dataclass(frozen=True, slots=True)
 class Consumption:
-    """``tokens_read`` includes ``tokens_cached``, by the provider's own figures. ``cost`` in the operator's currency."""
+    """What an engine used. ``tokens_read`` includes ``tokens_cached``, by the provider's own figures. ``cost`` in the operator's currency."""
 
     by: By
     uses: int
@@ -129,25 +124,10 @@ def speed(window: Window = Window.HOUR, shown: By | None = None, now: datetime |
         today_since=midnight,
         stages=[_stage(by, found.whole[by]) for by in sorted(found.whole, key=_place)],
         caches=_caches(found.whole),
-        today=[_consumption(by, found.sums[by]) for by in sorted(found.sums, key=_place)],
+        today=[_consumption(by, found.sums[by]) for by in sorted(found.sums, key=_place) if by.engine],
         shown=shown,
         points=[Point(start, _times(found.spans.get(start), "total")) for start in starts],
     )
-
-
-def queue_depth() -> int | None:
-    """Turns that no worker has taken yet; None when Redis cannot be asked.
-
-    Not the server's own lag, which Redis 6.2 does not tell; a turn leaves the stream when it is answered.
-    """
-    try:
-        with connect(settings.LIFELINE_REDIS_VOLATILE_URL) as client:
-            length: Any = client.xlen(TURNS_STREAM)
-            groups: Any = client.xinfo_groups(TURNS_STREAM) if length else []
-    except (redis.RedisError, OSError):
-        return None
-    taken = sum(int(group["pending"]) for group in groups if group["name"] == TURNS_GROUP.encode())
-    return max(0, int(length) - taken)
 
 
 # --- Inside ---

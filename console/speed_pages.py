@@ -11,8 +11,8 @@ from django.views.decorators.http import require_GET
 
 from console import words
 from console.at_once import at_each_minute, most_in
-from console.figures import Percentiles
-from console.speed import CacheUse, Speed, StageSpeed, Window, queue_depth, speed
+from console.figures import Percentiles, waiting_turns
+from console.speed import CacheUse, Speed, StageSpeed, Window, speed
 from console.speed_chart import load_chart, moment, times_chart
 from console.tallies import MixedReadingError
 from console.tally import ANSWER, By
@@ -40,7 +40,7 @@ def _context(found: Speed) -> dict[str, Any]:
     at_once = most_in(at_each_minute(found.since, found.until), starts, found.span_s)
     return {
         "speed": found,
-        "waiting": queue_depth(),
+        "waiting": waiting_turns(),
         "windows": [(_address(window, found.shown), text, window is found.window) for window, text in WINDOW_NAMES.items()],
         "span": "five minutes" if found.span_s < 3600 else "hour",
         "name": name,

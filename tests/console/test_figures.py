@@ -144,7 +144,7 @@ def test_the_table_names_every_figure_and_circuit(records: None, durable_redis: 
     assert [line.split() for line in lines if line.startswith("bridges")] == [["bridges", "bridge-1"]]
     assert any(line.startswith("circuits") and "local-stt" in line for line in lines)
     assert {line.split()[0] for line in lines} == {
-        *(field.name for field in fields(figures())), "speed_since", "stages", "caches", "used_today", "queue_depth",
+        *(field.name for field in fields(figures())), "speed_since", "stages", "caches", "used_today",
     }  # fmt: skip
 
 

@@ -22,10 +22,10 @@ from ai_engine.messages import FIELD, TURNS_GROUP, TURNS_STREAM, StageTiming, Us
 from ai_engine.redis_clients import connect
 from console import tallies, words
 from console.at_once import at_each_minute, most_in
-from console.figures import Percentiles
+from console.figures import Percentiles, waiting_turns
 from console.metrics import SpeedCollector
 from console.models import Call, Turn
-from console.speed import NOTHING, Point, Window, queue_depth, speed
+from console.speed import NOTHING, Point, Window, speed
 from console.speed_chart import load_chart, times_chart
 from console.tallies import tally_turns
 from console.tally import ANSWER, QUEUE, By, percentiles, tally
@@ -184,7 +184,6 @@ def test_with_nothing_recorded_and_redis_away_the_page_says_so(settings: Any) ->
     page = text(browser_of("view_call"), "/speed/")
     assert "The AI was not asked in this time" in page
     assert "not known, Redis does not answer" in page
-    assert ("lifeline_queue_depth",) not in metrics()
 
 
 @pytest.mark.django_db
@@ -199,14 +198,14 @@ def test_while_a_recorder_catches_up_nothing_wrong_is_shown(monkeypatch: pytest.
 
 def test_the_queue_s_depth_is_what_nobody_has_taken(volatile_redis: str, settings: Any) -> None:
     settings.LIFELINE_REDIS_VOLATILE_URL = volatile_redis
-    assert queue_depth() == 0
+    assert waiting_turns() == 0
     with connect(volatile_redis) as client:
         for _ in range(5):
             client.xadd(TURNS_STREAM, {FIELD: b"x"})
-        assert queue_depth() == 5
+        assert waiting_turns() == 5
         client.xgroup_create(TURNS_STREAM, TURNS_GROUP, "0")
         client.xreadgroup(TURNS_GROUP, "worker-1", {TURNS_STREAM: ">"}, count=2)
-        assert queue_depth() == 3
+        assert waiting_turns() == 3
 
 
 # --- Calls at once ---

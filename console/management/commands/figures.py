@@ -10,7 +10,7 @@ import msgspec
 from django.core.management.base import BaseCommand, CommandParser
 
 from console.figures import Figures, figures
-from console.speed import Speed, queue_depth, speed
+from console.speed import Speed, speed
 from console.tallies import MixedReadingError
 
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one JSON object on one line")
 
     def handle(self, *args: object, **options: object) -> None:
-        found = {**as_dict(figures()), **speed_dict(_speed()), "queue_depth": queue_depth()}
+        found = {**as_dict(figures()), **speed_dict(_speed())}
         if options["json"]:
             self.stdout.write(json.dumps(found))
             return
