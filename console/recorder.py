@@ -38,6 +38,8 @@ LOOK_EVERY_S = 1.0
 GAP_LIMIT_S = 150.0
 # Histograms cost a millisecond for each engine; who reads them reads what is not in them yet from the turns.
 TALLY_EVERY_S = 5.0
+# After a full round: 300 turns a second, more than come, with room between the rounds for those who read.
+TALLY_AGAIN_S = 1.0
 # What a database says to a value that it can never take (SQLite says the last two itself, in Python).
 UNSTORABLE = (DataError, IntegrityError, OverflowError, ValueError)
 
@@ -54,7 +56,7 @@ class Recorder:
         self._clock = clock
         self._position: str | None = None
         self._looked_at = 0.0
-        self._tallied_at = 0.0
+        self._tally_due = 0.0
         self._gap_since: dict[str, float] = {}
 
     def run(self, stop: threading.Event) -> None:
@@ -62,7 +64,7 @@ class Recorder:
         while not stop.is_set():
             try:
                 self.step()
-                if self._clock() - self._tallied_at >= TALLY_EVERY_S:
+                if self._clock() >= self._tally_due:
                     self.tally()
                 self._moves.step()
                 failures = 0
@@ -90,9 +92,9 @@ class Recorder:
         return stored
 
     def tally(self) -> None:
-        """One round; the next is due at once while this one was full."""
-        if tally_turns() < MOST_TURNS:
-            self._tallied_at = self._clock()
+        """One round, and when the next is due: sooner while this one was full."""
+        is_full = tally_turns() >= MOST_TURNS
+        self._tally_due = self._clock() + (TALLY_AGAIN_S if is_full else TALLY_EVERY_S)
 
     def _start(self) -> str:
         """Where the database says we are. A stream that ends before it was lost and begun anew: read it whole.

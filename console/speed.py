@@ -59,7 +59,7 @@ class StageSpeed:
 
 @dataclass(frozen=True, slots=True)
 class Consumption:
-    """What an engine used. ``tokens_read`` includes ``tokens_cached``, by the provider's own figures. ``cost`` in the operator's currency."""
+    """What an engine used. ``tokens_read`` includes ``tokens_cached``; ``cost`` in the operator's currency."""
 
     by: By
     uses: int
