@@ -22,7 +22,7 @@ FIVE_MINUTES_S, HOUR_S = 300, 3600
 # Every zone's midnight is a whole number of five minutes from UTC's, so today is read from these; two days hold the longest
 # day and the one before it. By the hour: a quarter, to compare one month with another.
 KEPT = {FIVE_MINUTES_S: timedelta(days=2), HOUR_S: timedelta(days=92)}
-# One transaction, during which nothing else is written on SQLite: some tens of milliseconds.
+# One transaction, during which nothing else is written on SQLite: a fifth of a second (measured, five parts a turn).
 MOST_TURNS = 300
 # A round every five seconds at most, unless it catches up; a reading takes milliseconds.
 READ_TRIES = 5
