@@ -13,7 +13,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.urls import reverse
 
-from ai_engine.engines.config import EngineConfig, EngineKind, Stage, problems
+from ai_engine.engines.config import FIRST_BYTE_S, EngineConfig, EngineKind, Stage, problems
 from ai_engine.engines.rows import EngineRows
 from ai_engine.engines.trace import Price
 
@@ -64,7 +64,7 @@ class Engine(models.Model):
         "HTTP/2 without TLS", default=False, help_text="For an http:// address whose server speaks it, as the local engine does."
     )
     first_byte_s = models.FloatField(
-        "first byte (s)", default=1.2, help_text="Silence for so long is a failure, on every leg."
+        "first byte (s)", default=FIRST_BYTE_S, help_text="Silence for so long is a failure, on every leg."
     )
     total_s = models.FloatField("whole answer (s)", default=2.0, help_text="So is an answer that takes longer.")
     failures = models.PositiveSmallIntegerField(

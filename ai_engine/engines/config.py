@@ -23,6 +23,10 @@ SECRET_PREFIX = "LIFELINE_SECRET_"
 SECRET_NAME = re.compile(rf"{SECRET_PREFIX}[A-Z0-9_]+")
 # A circuit's name is also a word of a command line and a part of a Redis key.
 ENGINE_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
+# Silence for so long costs a caller as much, and the stage's next engine still has its time within every budget.
+FIRST_BYTE_S = 0.8
+# The local engine shares the machine with everything else; a busy one is no reason to open its circuit.
+LOCAL_FIRST_BYTE_S = 1.2
 # Far longer than any turn waits; a limit that is never reached would hide a hang.
 MOST_TOTAL_S = 30.0
 # An hour: whoever wants an engine away for longer disables it.
@@ -70,7 +74,7 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secret: str = ""
     rate_hz: int = 8000
     http2_cleartext: bool = False
-    first_byte_s: float = 1.2
+    first_byte_s: float = FIRST_BYTE_S
     total_s: float = 2.0
     failures: int = 0
     open_s: float = 0.0
@@ -108,10 +112,15 @@ def setting_engines(settings_json: str) -> tuple[EngineConfig, ...]:
 
 def local_engines(host: str, stt_port: int, http_port: int) -> tuple[EngineConfig, ...]:
     http = f"http://{host}:{http_port}/v1"
+    first_byte_s = LOCAL_FIRST_BYTE_S
     return (
-        EngineConfig("local-stt", Stage.STT, EngineKind.VOSK, f"ws://{host}:{stt_port}"),
-        EngineConfig("local-nlu", Stage.NLU, EngineKind.OPENAI, http, model="local", http2_cleartext=True),
-        EngineConfig("local-tts", Stage.TTS, EngineKind.OPENAI, http, model="local", http2_cleartext=True),
+        EngineConfig("local-stt", Stage.STT, EngineKind.VOSK, f"ws://{host}:{stt_port}", first_byte_s=first_byte_s),
+        *(
+            EngineConfig(
+                f"local-{stage}", stage, EngineKind.OPENAI, http, model="local", http2_cleartext=True, first_byte_s=first_byte_s
+            )
+            for stage in (Stage.NLU, Stage.TTS)
+        ),
     )
 
 

@@ -21,7 +21,7 @@ from esl_bridge.turn_link import TurnLink
 PER_SECOND = 200
 WORKERS = 2
 # The median of some windows' percentiles: one foreign burst on the machine spoils one window.
-WINDOWS, WINDOW_S = 5, 4.0
+WINDOWS, WINDOW_S = 8, 3.0
 WARM_S = 2.0
 LAST_S = 5.0
 
@@ -87,6 +87,7 @@ async def _measured(made: Stage, client: redis.asyncio.Redis, workers: list[subp
     return {
         "queue_hop_p50_ms": Figure(round(statistics.median(p50), 2), "ms, bridge to worker to bridge, 200 turns a second"),
         "queue_hop_p99_ms": Figure(round(statistics.median(p99), 2), "ms, median of the windows", "under 10"),
+        "queue_hop_p99_calmest_window_ms": Figure(round(min(p99), 2), "ms, the window with the least of other programs in it"),
         "queue_hop_p99_worst_window_ms": Figure(round(max(p99), 2), "ms"),
         "queue_hop_cpu_ms": Figure(round(used_s / max(1, turns) * 1000, 2), "ms of the workers' CPU a turn, whatever else runs"),
         "queue_hop_lost": Figure(lost, "turns", "at most 0"),
