@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 import espeak.voice
-from ai_engine.engines.addresses import host_problem, resolved
+from ai_engine.engines.addresses import host_and_port, host_problem, resolved
 from ai_engine.engines.config import EngineConfig, Stage, check
 from ai_engine.engines.roles import Context, LanguageUnderstanding, SpeechToText, Understanding
 from ai_engine.engines.trace import Trace
@@ -130,7 +130,7 @@ async def _try(trial: Trial, flow: FlowVersion | None) -> None:
     trace = Trace()
     try:
         async with asyncio.timeout(TRIAL_S):
-            await resolved(trial.config.url)
+            await resolved(*host_and_port(trial.config.url))
             if trial.config.stage is Stage.STT:
                 trial.spoken = await asyncio.to_thread(espeak.voice.render, trial.words)
             trace.restart()

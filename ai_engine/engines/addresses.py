@@ -1,8 +1,8 @@
 """Where an engine may be: which hosts and network addresses Lifeline speaks to on an operator's word.
 
-Owns the judgement, of what is written and of what a name resolves to. An engine may well be on this machine or in a
-private network; what is refused are addresses that only a machine's own hypervisor or nobody answers, because a cloud's
-metadata service hands out credentials to whoever can make a process ask for them.
+Owns the judgement, of what is written and of what a name resolves to, and connecting to nothing else. An engine may well
+be on this machine or in a private network; what is refused are addresses that only a machine's own hypervisor or nobody
+answers, because a cloud's metadata service hands out credentials to whoever can make a process ask for them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from ai_engine.errors import Kind, PermanentEngineError, SlowEngineError, TransientEngineError
 
+T = TypeVar("T")
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 # Metadata services that do not hide behind a link-local address: AWS over IPv6, Alibaba Cloud.
 METADATA = frozenset({ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")})
@@ -57,14 +59,15 @@ def is_refused(address: IPAddress) -> bool:
     return address.is_link_local or address.is_multicast or address.is_unspecified or address in METADATA
 
 
-async def resolved(url: str) -> str:
-    """An address that the host of ``url`` has and that may be spoken to; connect to it, not to the name again.
+async def resolved(host: str, port: int) -> list[str]:
+    """The addresses that ``host`` has and that may be spoken to; connect to one of them, not to the name again.
 
     Raises an EngineError when there is none, or when any is refused: a name that points both to an engine and to a
     metadata service is nobody's honest mistake.
     """
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)
+    literal = _literal(host)
+    if literal is not None and not is_refused(literal):
+        return [host]
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(RESOLVE_S):
@@ -76,7 +79,49 @@ async def resolved(url: str) -> str:
     addresses = [str(entry[4][0]) for entry in found]
     if not addresses or any(is_refused(ipaddress.ip_address(one.partition("%")[0])) for one in addresses):
         raise PermanentEngineError(Kind.REFUSED, "the host's name leads to an address that is not allowed")
-    return addresses[0]
+    return addresses
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)
+
+
+async def connected(url: str, within_s: float) -> socket.socket:
+    """A connection to the host of ``url``, at an address that was looked at; the caller closes it. Raises OSError or an
+    EngineError."""
+    host, port = host_and_port(url)
+
+    async def attempt(address: str, share_s: float) -> socket.socket:
+        made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        made.setblocking(False)
+        try:
+            async with asyncio.timeout(share_s):
+                await asyncio.get_running_loop().sock_connect(made, (address, port))
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    return await each_in_turn(await resolved(host, port), within_s, attempt, OSError)
+
+
+async def each_in_turn(
+    addresses: Sequence[str],
+    within_s: float,
+    attempt: Callable[[str, float], Awaitable[T]],
+    *errors: type[Exception],
+) -> T:
+    """The first success, each address with an equal share of the time that is left. Raises the last one's error."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within_s
+    for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        try:
+            return await attempt(address, max(0.0, deadline - loop.time()) / left)
+        except errors:
+            if left == 1:
+                raise
+    raise ValueError("no address was given")
 
 
 def _literal(host: str) -> IPAddress | None:

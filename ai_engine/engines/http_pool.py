@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 import httpx2
 
+from ai_engine.engines.checked_transport import CheckedTransport
 from ai_engine.engines.config import EngineConfig
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import EngineError, Kind, PermanentEngineError, SlowEngineError, TransientEngineError, http_error
@@ -52,10 +53,12 @@ class _Pool(Generic[C]):
     def __init__(self, config: EngineConfig, sdk: Sdk[C]) -> None:
         limit_s = config.first_byte_s
         http = httpx2.AsyncClient(
-            http1=not config.http2_cleartext,
-            http2=True,
+            transport=CheckedTransport(
+                http1=not config.http2_cleartext,
+                http2=True,
+                limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_S),
+            ),
             timeout=httpx2.Timeout(connect=CONNECT_SHARE * limit_s, read=limit_s, write=limit_s, pool=limit_s),
-            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_S),
             event_hooks={"request": [_watch_connection]},
             follow_redirects=False,
             trust_env=False,

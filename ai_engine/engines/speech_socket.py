@@ -15,11 +15,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from ai_engine.engines.addresses import connected
 from ai_engine.engines.audio import VoiceMeter
 from ai_engine.engines.config import EngineConfig
 from ai_engine.engines.roles import Heard
 from ai_engine.engines.trace import Trace
-from ai_engine.errors import Kind, SlowEngineError, TransientEngineError, http_error
+from ai_engine.errors import Kind, PermanentEngineError, SlowEngineError, TransientEngineError, http_error
 from ai_engine.messages import AUDIO_RATE_HZ, Usage
 
 # The largest answer: word timings of a minute's speech stay below it; a server that sends more is no recogniser.
@@ -36,14 +37,18 @@ async def open_socket(config: EngineConfig, url: str, headers: Mapping[str, str]
     """Raises an EngineError, within ``first_byte_s``."""
     try:
         async with asyncio.timeout(config.first_byte_s):
+            # With a connection of ours the library follows no redirect.
             return await connect(
-                url, additional_headers=headers, max_size=MAX_MESSAGE_BYTES, open_timeout=None,
-                close_timeout=CLOSE_S, ping_interval=None, proxy=None, compression=None,
+                url, sock=await connected(url, config.first_byte_s), additional_headers=headers,
+                max_size=MAX_MESSAGE_BYTES, open_timeout=None, close_timeout=CLOSE_S, ping_interval=None, proxy=None,
+                compression=None,
             )  # fmt: skip
     except TimeoutError:
         raise SlowEngineError(Kind.HANG, "no handshake") from None
     except InvalidStatus as error:
         raise http_error(error.response.status_code, error.response.headers) from error
+    except ValueError as error:
+        raise PermanentEngineError(Kind.HTTP_400, "it sends us elsewhere") from error
     except InvalidHandshake as error:
         raise TransientEngineError(Kind.GARBAGE, "no WebSocket") from error
     except ConnectionRefusedError as error:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import httpx2
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
-from ai_engine.engines.addresses import address_problem, host_problem, resolved
+from ai_engine.engines.addresses import address_problem, each_in_turn, host_problem, resolved
+from ai_engine.engines.checked_transport import CheckedTransport
+from ai_engine.engines.config import EngineConfig, EngineKind, Stage
+from ai_engine.engines.speech_socket import open_socket
 from ai_engine.errors import EngineError, Kind
+from tests.ai_engine.fake_engines import FakeOpenAI
 
 
 @pytest.mark.parametrize(
@@ -39,21 +46,74 @@ def test_the_operators_list_is_held_to() -> None:
     assert not host_problem("https://anything.net", ())
 
 
+def name_leads_to(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
+    async def answer(*_args: object, **_options: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in addresses]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answer)
+
+
 async def test_what_a_name_resolves_to_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     found = ["127.0.0.1"]
 
-    async def answer(*_args: object, **_options: object) -> list[tuple[object, ...]]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in found]
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answer)
-    assert await resolved("http://engine.test/v1") == "127.0.0.1"
+    name_leads_to(monkeypatch, found)
+    assert await resolved("engine.test", 80) == ["127.0.0.1"]
     found.append("169.254.169.254")
     with pytest.raises(EngineError, match="not allowed") as refused:
-        await resolved("http://engine.test/v1")
+        await resolved("engine.test", 80)
     assert refused.value.kind is Kind.REFUSED
     assert not refused.value.retryable
 
 
 async def test_a_name_that_nobody_has_is_a_refusal() -> None:
     with pytest.raises(EngineError, match="not known"):
-        await resolved("http://nobody.invalid/v1")
+        await resolved("nobody.invalid", 80)
+
+
+async def test_each_address_of_a_name_is_tried() -> None:
+    tried: list[str] = []
+
+    async def attempt(address: str, share_s: float) -> str:
+        tried.append(address)
+        assert 0 < share_s <= 1
+        if address != "::1":
+            raise ConnectionRefusedError
+        return address
+
+    assert await each_in_turn(["127.0.0.1", "::1"], 1.0, attempt, OSError) == "::1"
+    assert tried == ["127.0.0.1", "::1"]
+    with pytest.raises(ConnectionRefusedError):
+        await each_in_turn(["127.0.0.1"], 1.0, attempt, OSError)
+
+
+async def test_http_connects_only_where_a_name_may_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeOpenAI().running() as fake:
+        port = httpx2.URL(fake.url).port
+        addresses = ["127.0.0.1"]
+        name_leads_to(monkeypatch, addresses)
+        for wanted in (True, False):
+            transport = CheckedTransport(http1=True, http2=False, limits=httpx2.Limits())
+            async with httpx2.AsyncClient(transport=transport, timeout=2) as client:
+                if wanted:
+                    assert (await client.get(f"http://engine.test:{port}/nothing")).status_code == 404
+                else:
+                    with pytest.raises(httpx2.ConnectError, match="not allowed"):
+                        await client.get(f"http://engine.test:{port}/nothing")
+            addresses.append("169.254.169.254")
+
+
+async def test_a_recogniser_that_sends_us_elsewhere_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def redirect(connection: ServerConnection, _request: Request) -> Response:
+        response = connection.respond(302, "")
+        response.headers["Location"] = "ws://169.254.169.254/"
+        return response
+
+    async def never(_connection: ServerConnection) -> None: ...
+
+    async with serve(never, "127.0.0.1", 0, process_request=redirect) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(EngineError, match="elsewhere"):
+            await open_socket(EngineConfig("x", Stage.STT, EngineKind.VOSK, url), url, {})
+        name_leads_to(monkeypatch, ["169.254.169.254"])
+        with pytest.raises(EngineError, match="not allowed"):
+            await open_socket(EngineConfig("x", Stage.STT, EngineKind.VOSK, "ws://engine.test"), "ws://engine.test", {})
