@@ -24,7 +24,8 @@ for name, stage, order, kind, address, more in (
     ("own-model", "nlu", 1, "openai", "{nlu}", {{"http2": True, "model": "qwen3-8b", "price_read_m": 0.4}}),
     ("old-voice", "tts", 1, "openai", "{tts}", {{"http2": True, "enabled": False}}),
 ):
-    Engine.objects.update_or_create(name=name, defaults=dict(stage=stage, order=order, kind=kind, address=address, **more))
+    given = dict(stage=stage, order=order, kind=kind, address=address, first_byte_s=5, total_s=8, **more)
+    Engine.objects.update_or_create(name=name, defaults=given)
 """
 
 
