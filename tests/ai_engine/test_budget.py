@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.engines.build import Engines
@@ -109,7 +111,6 @@ WELL = {"stt": [("stt-1", "")], "nlu": [("nlu-1", "")], "tts": [("tts-1", "")]}
         ("stt", "hang", {"hang", "no_partial"}),
         ("stt", "drip", {"timeout", "stalled"}),
         ("nlu", "hang", {"hang", "no_token"}),
-        ("tts", "hang", {"hang", "no_audio"}),
         ("tts", "drip", {"timeout", "stalled"}),
     ],
 )
@@ -167,3 +168,51 @@ async def test_an_engine_that_names_a_moment_is_asked_again_at_it(pairs: Pairs) 
     assert nlu.attempts == 2
     assert nlu.total_ms >= RETRY_AFTER_S * 1000
     assert silence_s < BUDGET_S + 0.5
+
+
+class CountingOpenAI(FakeOpenAI):
+    """Understanding takes 100 ms; how many requests were in it at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+
+    async def _chat(self, request: Request) -> Response:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.sleep(0.1)
+            return await super()._chat(request)
+        finally:
+            self.now -= 1
+
+
+async def test_turns_wait_for_a_place_at_a_limited_engine_and_it_never_sees_more_at_once(
+    durable_server: RedisServer, volatile_server: RedisServer
+) -> None:
+    async with FakeVosk().running() as stt, CountingOpenAI().running() as nlu, FakeOpenAI().running() as tts:
+        assert isinstance(nlu, CountingOpenAI)
+        rig = Rig(durable_server, volatile_server, stt, nlu, tts)
+        configs = (
+            EngineConfig("stt-1", Stage.STT, EngineKind.VOSK, stt.url),
+            EngineConfig("nlu-1", Stage.NLU, EngineKind.OPENAI, nlu.url, http2_cleartext=True, concurrency=2),
+            EngineConfig("tts-1", Stage.TTS, EngineKind.OPENAI, tts.url, http2_cleartext=True),
+        )
+        board = CircuitBoard(durable_server.url, configs, "w1")
+        worker = Worker("w1", volatile_server.url, board, Engines(configs), demo_snapshot, capacity=8, caches=())
+        running = asyncio.create_task(worker.run())
+        names = [f"call-{n}" for n in range(6)]
+        try:
+            for name in names:
+                await rig.say(name)
+            outcomes = [await rig.outcome(name) for name in names]
+        finally:
+            worker.stop()
+            async with asyncio.timeout(10):
+                await running
+            await rig.client.aclose()
+    assert all(isinstance(outcome, TurnDone) for outcome in outcomes)
+    assert nlu.most == 2
+    waited = sorted(next(stage.queue_ms for stage in outcome.stages if stage.stage == "nlu") for outcome in outcomes)
+    assert waited[0] < 50
+    assert waited[-1] >= 150, "the last two waited for two before them"
