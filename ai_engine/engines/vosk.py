@@ -51,6 +51,8 @@ class VoskRecogniser:
 
 
 class VoskStream(SocketStream):
+    _text_after_end = False
+
     async def say_hello(self) -> None:
         await self.write(msgspec.json.encode({"config": {"sample_rate": AUDIO_RATE_HZ}}).decode())
 
@@ -63,17 +65,22 @@ class VoskStream(SocketStream):
         await self.write('{"eof" : 1}')
 
     def wait_s(self) -> float | None:
-        if self.owed > 0:
-            return self.config.first_byte_s
-        return LATE_RESULT_S if self.finishing else None
+        if self.finishing:
+            return LATE_RESULT_S if self._answered() else self.config.first_byte_s
+        return self.config.first_byte_s if self.owed > 0 else None
 
     def ends_well(self, closed: ConnectionClosed | None) -> bool:
-        return self.owed <= 0
+        return self._answered()
+
+    def _answered(self) -> bool:
+        """Every message, and the end of the audio with a text: a server that only drips partials never is done."""
+        return self.owed <= 0 and self._text_after_end
 
     def take(self, raw: str | bytes) -> bool:
         message = _decode(raw)
         self.owed -= 1
         if message.text is not None:
+            self._text_after_end = self.finishing
             words = [word for word in message.text.split() if word not in UNKNOWN_WORDS]
             if message.text.split():
                 self.heard("")
