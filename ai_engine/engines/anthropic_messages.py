@@ -19,7 +19,7 @@ from ai_engine.engines import prompt
 from ai_engine.engines.config import EngineConfig
 from ai_engine.engines.http_pool import HttpPool, Sdk
 from ai_engine.engines.roles import Context, OnSentence, Understanding
-from ai_engine.engines.server_events import EventReader, is_event_stream
+from ai_engine.engines.server_events import EventReader, drain, is_event_stream
 from ai_engine.engines.silence import Silence
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import EmptyAnswerError, Kind, TransientEngineError, http_error
@@ -183,6 +183,7 @@ async def _read_stream(
             silence.piece()
             answer.feed(event.delta.partial_json or "")
         if event.type == "message_stop":
+            await drain(lines)
             return
 
 

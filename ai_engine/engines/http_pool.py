@@ -1,11 +1,13 @@
 """One HTTP/2 connection pool an engine, with its official client on top, and what its errors mean here.
 
 Owns the pool's life. After a hang the pool is replaced: a connection whose other end froze would otherwise swallow
-every later request until TCP gives it up, minutes later. The clients' own retries are off; ours know the turn's budget.
+every later request until TCP gives it up, minutes later. So it is after some requests that were given up: httpcore2 does
+not reset their streams, and a connection has only a hundred. The clients' own retries are off; ours know the turn's budget.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
@@ -25,6 +27,8 @@ MAX_CONNECTIONS = 32
 KEEPALIVE_S = 25.0
 # Of the limit on silence, so that a connection that never stands is told from a server that never answers.
 CONNECT_SHARE = 0.9
+# A quarter of the streams that a connection has at most: as many may be lost to requests given up half-way.
+MAX_GIVEN_UP = 25
 
 _trace: ContextVar[Trace | None] = ContextVar("engine_trace", default=None)
 
@@ -65,6 +69,7 @@ class _Pool(Generic[C]):
         )
         self.client = sdk.make(config, config.secret_value() or "none", http)
         self.in_use = 0
+        self.given_up = 0
         self.retired = False
 
     async def close_if_idle(self) -> None:
@@ -92,9 +97,14 @@ class HttpPool(Generic[C]):
             raise
         except (self._sdk.error, httpx2.HTTPError, httpx2.StreamError) as error:
             mapped = _engine_error(error, self._sdk.status_of(error))
-            if isinstance(mapped, SlowEngineError):
+            if isinstance(mapped, SlowEngineError) or isinstance(_cause(error), httpx2.LocalProtocolError):
                 self._retire(pool)
             raise mapped from error
+        except (asyncio.CancelledError, EngineError):
+            pool.given_up += 1
+            if pool.given_up >= MAX_GIVEN_UP:
+                self._retire(pool)
+            raise
         finally:
             _trace.reset(token)
             pool.in_use -= 1
@@ -131,7 +141,7 @@ async def _watch_connection(request: httpx2.Request) -> None:
 def _engine_error(error: Exception, status: tuple[int, Mapping[str, str]] | None) -> EngineError:
     if status is not None:
         return http_error(*status)
-    cause = error.__cause__ if isinstance(error.__cause__, httpx2.HTTPError | httpx2.StreamError) else error
+    cause = _cause(error)
     match cause:
         case httpx2.ConnectTimeout() | httpx2.PoolTimeout():
             return SlowEngineError(Kind.TIMEOUT, "no connection")
@@ -144,3 +154,8 @@ def _engine_error(error: Exception, status: tuple[int, Mapping[str, str]] | None
         case httpx2.TransportError() | httpx2.StreamError():
             return TransientEngineError(Kind.RESET, type(cause).__name__)
     return PermanentEngineError(Kind.INTERNAL, type(cause).__name__)
+
+
+def _cause(error: Exception) -> BaseException:
+    """What happened on the connection, under what the client makes of it."""
+    return error.__cause__ if isinstance(error.__cause__, httpx2.HTTPError | httpx2.StreamError) else error

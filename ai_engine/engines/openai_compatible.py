@@ -24,7 +24,7 @@ from ai_engine.engines.audio import rendered
 from ai_engine.engines.config import EngineConfig
 from ai_engine.engines.http_pool import HttpPool, Sdk
 from ai_engine.engines.roles import Context, Heard, OnSentence, Understanding
-from ai_engine.engines.server_events import EventReader, is_event_stream
+from ai_engine.engines.server_events import EventReader, drain, is_event_stream
 from ai_engine.engines.silence import Silence
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import Kind, TransientEngineError
@@ -182,6 +182,7 @@ async def _read_stream(
         if data is None:
             continue
         if data == "[DONE]":
+            await drain(lines)
             return
         delta = openai_answers.read_chunk(data)
         if delta.alive:

@@ -1,8 +1,13 @@
-"""Server-sent events, line by line, as chat servers stream their answers. Pure."""
+"""Server-sent events, line by line, as chat servers stream their answers. Owns their form, not what they say."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+
+# An answer's end follows its last event at once; whoever waits longer waits for nothing that is needed.
+DRAIN_S = 0.1
 
 
 def is_event_stream(headers: Mapping[str, str]) -> bool:
@@ -26,3 +31,11 @@ class EventReader:
         if name == "data":
             self._data.append(value.removeprefix(" "))
         return None
+
+
+async def drain(lines: AsyncIterator[str]) -> None:
+    """Reads what follows the last event: a stream that is left before its end stays open on its connection."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in lines:
+                pass

@@ -20,6 +20,7 @@ from ai_engine.errors import EngineError, Kind
 from ai_engine.messages import Exchange, Usage
 from tests.ai_engine.fake_engines import TONE, FakeOpenAI
 from tests.ai_engine.flows import demo_flow
+from tests.ai_engine.waiting import until
 
 CONTEXT = Context(demo_flow(), "en", "intent", (Exchange("lifeline", "How can I help?"), Exchange("caller", "hello")))
 
@@ -183,6 +184,22 @@ async def test_after_a_hang_the_next_question_uses_another_connection(
     with pytest.raises(EngineError):
         await nlu.understand("x", CONTEXT, Trace())
     assert (await nlu.understand("x", CONTEXT, Trace())).intent == "opening_hours"
+
+
+async def test_callers_who_hang_up_leave_no_connection_full_of_dead_streams(server: FakeOpenAI) -> None:
+    nlu = OpenAIUnderstanding(config(server, Stage.NLU, first_byte_s=20.0, total_s=20.0))
+    server.fault = "stall"
+    for round_number in range(3):
+        gone = [asyncio.create_task(nlu.understand("x", CONTEXT, Trace())) for _ in range(40)]
+        await until(lambda asked=40 * (round_number + 1): len(server.requests) == asked)  # type: ignore[misc]
+        for task in gone:
+            task.cancel()
+        await asyncio.gather(*gone, return_exceptions=True)
+    server.fault = "none"
+    answers = await asyncio.gather(*(nlu.understand("x", CONTEXT, Trace()) for _ in range(90)))
+    assert len(answers) == 90
+    assert server.connections <= 4
+    await nlu.close()
 
 
 async def test_speech_arrives_at_8_khz(server: FakeOpenAI, tts: OpenAISpeech) -> None:

@@ -103,15 +103,15 @@ async def test_an_answer_is_streamed_with_its_figures(rig: Rig) -> None:
     assert trace.usage.tokens_written > 3
 
 
-async def test_two_hundred_questions_at_once_take_a_handful_of_connections(rig: Rig) -> None:
+async def test_two_hundred_questions_at_once_take_one_connection_cold_or_warm(rig: Rig) -> None:
     engine = OpenAIUnderstanding(replace(rig.nlu, first_byte_s=20.0, total_s=20.0))
     context = Context(rig.flow, "en", "intent")
-    traces = [Trace() for _ in range(200)]
-    answers = await asyncio.gather(*(engine.understand("when are you open", context, trace) for trace in traces))
+    traces = [Trace() for _ in range(400)]
+    for half in (traces[:200], traces[200:]):
+        answers = await asyncio.gather(*(engine.understand("when are you open", context, trace) for trace in half))
+        assert {answer.intent for answer in answers} == {"opening_hours"}
     await engine.close()
-    assert {answer.intent for answer in answers} == {"opening_hours"}
-    opened = sum(trace.connect_ms is not None for trace in traces)
-    assert 1 <= opened <= 4
+    assert sum(trace.connect_ms is not None for trace in traces) == 1
 
 
 async def test_digits_fill_the_slot_that_is_expected(rig: Rig, spoken: Spoken) -> None:
