@@ -6,6 +6,7 @@ Owns the process and its folder. ``RedisServer(durable=True)`` keeps an append-o
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -69,6 +70,15 @@ class RedisServer:
                     return
         finally:
             client.close()
+
+    def freeze(self) -> None:
+        """It stands still: connections stay, nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL, as an outage would."""

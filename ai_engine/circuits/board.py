@@ -63,6 +63,7 @@ class CircuitBoard:
         self._outcomes = Outcomes()
         self._versions: dict[str, int] = {}
         self._settles: dict[str, Settle] = {}
+        self._claiming: set[str] = set()
         self._read = asyncio.Event()
         self._local_moves = LocalMoves(process_id, clock)
         self._local_shown: dict[str, tuple[CircuitState, int]] = {}
@@ -129,7 +130,16 @@ class CircuitBoard:
             return None  # Removed; a turn may still hold its guard.
         if name in self._roster.local:
             return guard.permit_probe()
-        token = f"{self._process_id}:{uuid.uuid4().hex}"
+        if name in self._claiming:
+            return None  # Another task of this process is asking.
+        self._claiming.add(name)
+        try:
+            return await self._claim(guard)
+        finally:
+            self._claiming.discard(name)
+
+    async def _claim(self, guard: Guard) -> Permit | None:
+        name, token = guard.name, f"{self._process_id}:{uuid.uuid4().hex}"
         try:
             won = await self._shared.claim(name, token, lock_ms=int(PROBE_LIMIT_S * 1000), open_s=guard.open_s)
         except UNREACHABLE:

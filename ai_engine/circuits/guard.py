@@ -194,6 +194,9 @@ class Guard:
     # --- inside -----------------------------------------------------------------------------------------------------
     def _record_probe(self, permit: Permit, verdict: Verdict, kind: str) -> None:
         if self._probe != permit:
+            # The fleet's state moved meanwhile, so the result says nothing any more; its lock must not outlive it.
+            if permit.token and self.on_outcome is not None:
+                self.on_outcome(self, permit, Verdict.ABANDONED, "")
             return
         self._probe = None
         if self.on_outcome is not None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import statistics
 import time
-from multiprocessing.synchronize import Barrier
 
 import pytest
 
 from ai_engine.circuits import operators
 from ai_engine.circuits.errors import BadHoldError, CircuitsUnreachableError, UnknownCircuitError
+from ai_engine.circuits.sharing import Push, SharedCircuits
 from ai_engine.circuits.states import CircuitState, Permit, Verdict
+from ai_engine.redis_clients import REPLY_TIMEOUT_S
 from tests.ai_engine.circuits.boards import ENGINES, board, claimed, running, spend, state
 from tests.ai_engine.waiting import until
 from tests.redis_server import RedisServer
@@ -85,43 +85,6 @@ async def test_an_abandoned_probe_frees_the_lock_and_a_failed_one_opens_everywhe
         await until(lambda: one.guard("local-stt").view().why == "refused")
 
 
-def _prober(url: str, name: str, barrier: Barrier, results: multiprocessing.Queue[int]) -> None:
-    async def go() -> None:
-        mine = board(url, name, open_s=0.2)
-        async with running(mine):
-            await until(lambda: state(mine, "local-stt") is CircuitState.HALF_OPEN)
-            barrier.wait(20)
-            claims = await asyncio.gather(*(mine.claim_probe("local-stt") for _ in range(10)))
-            results.put(sum(claim is not None for claim in claims))
-            barrier.wait(20)
-
-    asyncio.run(go())
-
-
-def test_eight_processes_that_probe_at_once_make_exactly_one_probe(durable_redis: str) -> None:
-    async def trip() -> None:
-        first = board(durable_redis, "first", open_s=0.2)
-        async with running(first):
-            spend(first, "local-stt", Verdict.FAIL, 3)
-            await until(lambda: not first.guard("local-stt").dirty)
-
-    asyncio.run(trip())
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(8), context.Queue()
-    processes = [context.Process(target=_prober, args=(durable_redis, f"p{n}", barrier, results)) for n in range(8)]
-    for process in processes:
-        process.start()
-    try:
-        assert sum(results.get(timeout=40) for _ in processes) == 1
-    finally:
-        for process in processes:
-            process.join(20)
-            process.kill()
-            process.join()
-        results.close()
-        results.join_thread()
-
-
 async def test_redis_dies_circuits_go_on_and_the_later_transition_wins(durable_server: RedisServer) -> None:
     one, two = board(durable_server.url, "one", open_s=30), board(durable_server.url, "two", open_s=30)
     async with running(one, two):
@@ -150,6 +113,48 @@ async def test_with_redis_away_a_process_probes_on_its_own(durable_server: Redis
         await until(lambda: not one.redis_away and not one.guard("local-stt").dirty)
         assert state(one, "local-stt") is CircuitState.CLOSED
         assert operators.views(durable_server.url)[0].state is CircuitState.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("own", "own_age_ms", "fleet_age_ms", "after"),
+    [("open", 100, 400, "open"), ("closed", 100, 400, "closed"), ("closed", 400, 100, "open")],
+)
+async def test_after_an_outage_the_later_transition_wins_whichever_it_is(
+    durable_redis: str, own: str, own_age_ms: int, fleet_age_ms: int, after: str
+) -> None:
+    """The fleet opened the circuit so long ago; the process that was cut off made its own last move so long ago."""
+    shared = SharedCircuits(durable_redis)
+    moved = Push("x", 0, 3, 30.0, own_state="open", own_age_ms=fleet_age_ms, was_away=True, why="refused")
+    await shared.exchange([moved], [])
+    ours = Push("x", 0, 3, 30.0, own_state=own, own_age_ms=own_age_ms, was_away=True, why="timeout")
+    (merged,), _ = await shared.exchange([ours], [])
+    assert merged.state.value == after
+    assert merged.age_s == pytest.approx(min(own_age_ms, fleet_age_ms) / 1000, abs=0.09)
+    await shared.close()
+
+
+async def test_a_redis_that_stands_still_holds_up_nobody_on_the_loop(durable_server: RedisServer) -> None:
+    """Its clients wait a second for an answer; whoever asks the guard does not, and the loop goes round all the while."""
+    one = board(durable_server.url, "one", open_s=0.2)
+    gaps = []
+    async with running(one):
+        durable_server.freeze()
+        last = time.monotonic()
+        while not one.redis_away:
+            for engine in ("local-stt", "local-nlu"):
+                permit = one.guard(engine).permit()
+                if permit is not None:
+                    one.guard(engine).record(permit, Verdict.FAIL, "timeout")
+            one.usable("stt")
+            one.set_engines(ENGINES)
+            await asyncio.sleep(0)
+            gaps.append(time.monotonic() - last)
+            last += gaps[-1]
+        assert state(one, "local-stt") is not CircuitState.CLOSED
+        durable_server.thaw()
+        await until(lambda: not one.redis_away)
+    assert sum(gaps) > REPLY_TIMEOUT_S / 2, "it was asked and did not answer"
+    assert max(gaps) < REPLY_TIMEOUT_S / 2
 
 
 async def test_a_hold_reaches_every_process_survives_redis_and_is_released(durable_server: RedisServer) -> None:

@@ -195,3 +195,17 @@ def test_the_fleets_count_and_state_are_adopted(guard: Guard, clock: Clock) -> N
     assert isinstance(old, Permit)
     guard.record(old, Verdict.FAIL)
     assert guard.failures == 0
+
+
+def test_a_probe_overtaken_by_the_fleet_gives_its_lock_back_and_says_nothing(guard: Guard, clock: Clock) -> None:
+    told: list[tuple[str, Verdict]] = []
+    guard.on_outcome = lambda _guard, permit, verdict, _kind: told.append((permit.token, verdict))
+    spend(guard, Verdict.FAIL, 3)
+    told.clear()
+    clock.now_s += 15
+    probe = guard.permit_probe("token")
+    assert probe is not None
+    guard.adopt(CircuitState.OPEN, failures=3, age_s=1, why="refused", moved=True)
+    guard.record(probe, Verdict.OK)
+    assert guard.view().state is CircuitState.OPEN
+    assert told == [("token", Verdict.ABANDONED)]

@@ -85,9 +85,8 @@ async def test_holds_are_told_with_who_why_and_until_apart_from_what_moves_benea
 async def test_a_hold_that_ends_by_itself_is_told_once_with_its_own_time(durable_redis: str) -> None:
     boards = [board(durable_redis, f"p{n}") for n in range(3)]
     async with running(*boards):
-        ends = time.time() + 0.3
+        ends = time.time() + 0.5
         operators.force("tts", CircuitState.FORCED_OPEN, "ann", "short", ends, redis_url=durable_redis)
-        await until(lambda: all(state(b, "local-tts") is CircuitState.FORCED_OPEN for b in boards), within_s=2)
         await until(lambda: len(told(durable_redis)) > 1)
     held, ended = told(durable_redis)
     assert (ended.how, ended.before, ended.after, ended.by) == (How.EXPIRED, "forced_open", "closed", "ann")
