@@ -160,11 +160,28 @@ class TurnPartial(msgspec.Struct, frozen=True, tag=True):
     transcript: str
 
 
+class TurnReplying(msgspec.Struct, frozen=True, tag=True):
+    """One sentence of a turn's reply is rendered and handed to the gateway, before the turn is done; ``part`` counts from 1.
+
+    Its file is announced by the switch, in the same order. ``intent`` and what goes with it are as in the result to come;
+    ``length_ms``: how long the sentence lasts, so that the bridge knows how much of it was heard.
+    """
+
+    call_uuid: str
+    turn: int
+    part: int
+    transcript: str
+    intent: str
+    confidence: float
+    slots: dict[str, str]
+    words: str
+    length_ms: int
+
+
 class TurnDone(msgspec.Struct, frozen=True, tag=True):
     """A turn's result. ``intent`` names an intent of the flow or is empty (not understood); ``slots`` only the flow's own.
 
-    ``reply_audio`` says that the reply's audio was handed to the gateway; its file is announced by the switch.
-    ``reply_ms`` is how long it lasts (0: not known), so that the bridge knows how much of it was heard.
+    ``reply`` is what :class:`TurnReplying` has told of already; ``reply_audio`` says that there was any.
     """
 
     call_uuid: str
@@ -177,7 +194,6 @@ class TurnDone(msgspec.Struct, frozen=True, tag=True):
     reply_audio: bool
     stages: tuple[StageTiming, ...]
     worker_id: str = ""
-    reply_ms: int = 0
 
 
 class TurnFailed(msgspec.Struct, frozen=True, tag=True):
@@ -204,6 +220,7 @@ BridgeMessage = (
     | SpeechEnded
     | TurnTaken
     | TurnPartial
+    | TurnReplying
     | TurnDone
     | TurnFailed
 )

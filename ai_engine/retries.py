@@ -89,11 +89,14 @@ async def run_stage(
     *,
     open_ended: bool = False,
     chance: Callable[[], float] = random.random,
+    enough: Callable[[], T | None] = lambda: None,
 ) -> StageResult[T]:
     """Tries the engines in order. ``left_s`` says how much of the turn is left, at any moment.
 
     ``open_ended``: an attempt lasts as long as the caller speaks and keeps its own limits; only the turn bounds it.
-    ``chance`` gives numbers from 0 to 1 for the pauses' jitter. Cancelling records the engine under way as abandoned.
+    ``chance`` gives numbers from 0 to 1 for the pauses' jitter. ``enough``: what a failed attempt has brought already, if
+    the turn can go on with that; the engine has failed all the same, but nobody is asked again. Cancelling records the
+    engine under way as abandoned.
     """
     timings: list[StageTiming] = []
     error: EngineError = SlowEngineError(Kind.NO_ENGINE, "no usable engine")
@@ -104,12 +107,14 @@ async def run_stage(
             continue
         another = any(later.usable for _, later in usable[position + 1 :])
         trial = _Trial(stage, engine, guard, permit, limits, another=another, open_ended=open_ended)
-        value, failure = await trial.run(left_s, attempt, chance)
+        value, failure = await trial.run(left_s, attempt, chance, enough)
         timings.append(trial.timing(failure))
         if failure is None:
             return StageResult(value, None, timings)
         error = failure
         log.info("engine_failed", stage=stage, engine=engine.config.name, kind=failure.kind, detail=failure.detail)
+        if (kept := enough()) is not None:
+            return StageResult(kept, None, timings)
         if left_s() < LEAST_ATTEMPT_S:
             break
     return StageResult(None, error, timings)
@@ -136,6 +141,7 @@ class _Trial(Generic[E]):
         left_s: Callable[[], float],
         attempt: Callable[[E, Trace], Awaitable[T]],
         chance: Callable[[], float],
+        enough: Callable[[], T | None],
     ) -> tuple[T | None, EngineError | None]:
         verdict, kind = Verdict.ABANDONED, ""
         failure: EngineError | None = None
@@ -153,7 +159,7 @@ class _Trial(Generic[E]):
                     return None, error
                 verdict, kind = Verdict.FAIL, error.kind
                 delay_s = next_delay_s(self._attempts, error, left_s() - self._kept_s, chance())
-                if delay_s is None:
+                if delay_s is None or enough() is not None:
                     return None, error
                 await asyncio.sleep(delay_s)
         except asyncio.CancelledError:

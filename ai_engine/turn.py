@@ -22,16 +22,13 @@ from ai_engine.engines.roles import (
     LanguageUnderstanding,
     SpeechStream,
     SpeechToText,
-    TextToSpeech,
     Understanding,
 )
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import EmptyAnswerError, Kind, SlowEngineError
 from ai_engine.limits import Limits
 from ai_engine.messages import (
-    AUDIO_RATE_HZ,
     AudioChunk,
-    SpeakReply,
     SpeechEnded,
     StageTiming,
     TurnDone,
@@ -39,6 +36,7 @@ from ai_engine.messages import (
     TurnRequest,
 )
 from ai_engine.recording import Outlet, Partials, Recording, TurnClock
+from ai_engine.replies import Reply
 from ai_engine.retries import StageResult, attempt_limit_s, run_stage
 from callflows.definition.flow import FlowVersion
 
@@ -76,6 +74,7 @@ class Turn:
         self._clock = TurnClock(left_s, request.budget_ms / 1000)
         self._recording = Recording(on_end=self._clock.speech_ended)
         self._partials = Partials(request, outlet)
+        self._reply = Reply(request, flow, engines, guard_of, outlet, caches, limits, self._clock)
         self._timings: list[StageTiming] = []
 
     async def result(self, chunks: AsyncIterator[AudioChunk]) -> TurnDone | TurnFailed:
@@ -85,21 +84,27 @@ class Turn:
             return self._failed(Stage.STT, heard)
         transcript = heard.value.transcript
         if not transcript:
-            return self._done("", Understanding("", 0.0, {}, ""), spoken=False)
-        meant = await self._understand(transcript)
-        if meant.value is None:
-            return self._failed(Stage.NLU, meant, transcript)
-        understood = meant.value
-        if understood.confidence < LEAST_CONFIDENCE:
-            understood = Understanding("", understood.confidence, understood.slots, understood.reply)
-        if not understood.intent or self._request.expect != INTENT:
-            return self._done(transcript, understood, spoken=False)  # The bridge asks back in its own words.
-        spoken = await self._speak(understood.reply, keep=rules.may_keep(self._request, understood))
-        if spoken.value is None:
-            return self._failed(Stage.TTS, spoken, transcript, understood)
-        await self._outlet.speak(SpeakReply(self._request.call_uuid, self._request.turn, spoken.value))
-        reply_ms = len(spoken.value) * 500 // AUDIO_RATE_HZ
-        return self._done(transcript, understood, spoken=True, reply_ms=reply_ms)
+            return self._done("", Understanding("", 0.0, {}, ""))
+        async with self._reply as reply:
+            reply.begin(transcript)
+            meant = await self._understand(transcript)
+            if meant.value is None:
+                return self._failed(Stage.NLU, meant, transcript)
+            understood = meant.value
+            if not self._is_answered(understood):
+                if understood.confidence < LEAST_CONFIDENCE:
+                    understood = Understanding("", understood.confidence, understood.slots, "")
+                return self._done(transcript, understood)  # The bridge asks back in its own words.
+            await reply.finish(understood)
+        self._timings += reply.timings
+        if not reply.words:
+            return self._failed(Stage.TTS, StageResult(None, reply.error, reply.timings), transcript, understood)
+        return self._done(transcript, understood, reply=" ".join(reply.words))
+
+    def _is_answered(self, understood: Understanding) -> bool:
+        """Whether this is acted on, and the caller hears the model's own reply."""
+        sure = bool(understood.intent) and understood.confidence >= LEAST_CONFIDENCE
+        return sure and self._request.expect == INTENT
 
     # --- stt --------------------------------------------------------------------------------------------------------
     async def _hear(self, chunks: AsyncIterator[AudioChunk]) -> StageResult[Heard]:
@@ -176,7 +181,7 @@ class Turn:
         async for pcm in self._recording.play():
             await stream.send(pcm)
 
-    # --- nlu, tts ---------------------------------------------------------------------------------------------------
+    # --- nlu --------------------------------------------------------------------------------------------------------
     async def _understand(self, transcript: str) -> StageResult[Understanding]:
         request = self._request
         question = rules.question(request, transcript, (engine.config for engine in self._engines.nlu))
@@ -188,40 +193,30 @@ class Turn:
         context = Context(self._flow, request.language, request.expect, request.history)
 
         async def attempt(engine: LanguageUnderstanding, trace: Trace) -> Understanding:
-            understood = await engine.understand(transcript, context, trace)
+            understood = await engine.understand(transcript, context, trace, self._on_sentence)
             trace.first_byte()
             return understood
 
-        meant = await run_stage(Stage.NLU, self._engines.nlu, self._guard_of, self._clock.left_s, attempt, self._limits)
+        meant = await run_stage(
+            Stage.NLU, self._engines.nlu, self._guard_of, self._clock.left_s, attempt, self._limits,
+            enough=lambda: self._reply.so_far,
+        )  # fmt: skip
         self._timings += meant.timings
         if meant.value is not None and rules.may_keep(request, meant.value):
             await self._caches.keep_answer(question, meant.value)
         return meant
 
-    async def _speak(self, reply: str, *, keep: bool) -> StageResult[bytes]:
-        """``keep``: the reply belongs to what was asked, not to who asked it."""
-        name = rules.rendering(reply, self._flow.voice, (engine.config for engine in self._engines.tts))
-        looked_at = time.perf_counter()
-        known = await self._caches.speech(name)
-        if known is not None:
-            self._answered_by(Cache.SPEECH, Stage.TTS, looked_at)
-            return StageResult(known, None, [])
-
-        async def attempt(engine: TextToSpeech, trace: Trace) -> bytes:
-            return await engine.speak(reply, self._request.language, self._flow.voice, trace)
-
-        spoken = await run_stage(Stage.TTS, self._engines.tts, self._guard_of, self._clock.left_s, attempt, self._limits)
-        self._timings += spoken.timings
-        if spoken.value is not None and keep:
-            await self._caches.keep_speech(name, spoken.value)
-        return spoken
+    def _on_sentence(self, part: Understanding) -> None:
+        """The model is still writing. After the first sentence the rest is nice to have: no other engine is asked for it."""
+        if self._is_answered(part):
+            self._reply.add(part)
 
     def _answered_by(self, cache: Cache, stage: Stage, looked_at: float) -> None:
         total_ms = round((time.perf_counter() - looked_at) * 1000, 1)
         self._timings.append(StageTiming(stage.value, "", 0, total_ms, first_byte_ms=total_ms, cache=cache.value))
 
     # --- what it came to --------------------------------------------------------------------------------------------
-    def _done(self, transcript: str, understood: Understanding, *, spoken: bool, reply_ms: int = 0) -> TurnDone:
+    def _done(self, transcript: str, understood: Understanding, *, reply: str = "") -> TurnDone:
         return TurnDone(
             call_uuid=self._request.call_uuid,
             turn=self._request.turn,
@@ -229,11 +224,10 @@ class Turn:
             intent=understood.intent,
             confidence=understood.confidence,
             slots=understood.slots,
-            reply=understood.reply if spoken else "",
-            reply_audio=spoken,
+            reply=reply,
+            reply_audio=bool(reply),
             stages=tuple(self._timings),
             worker_id=self._worker_id,
-            reply_ms=reply_ms,
         )
 
     def _failed(

@@ -27,7 +27,7 @@ from esl_bridge.calls.orders import (
 )
 from esl_bridge.calls.ownership import Ownership
 from esl_bridge.calls.speaker import Said, Speaker
-from esl_bridge.calls.turns import BargeIn, FalseBargeIn, News, Turns
+from esl_bridge.calls.turns import BargeIn, FalseBargeIn, News, Replying, Turns
 from esl_bridge.journal.events import (
     AgentJoined,
     AgentRequested,
@@ -234,7 +234,7 @@ class Call:
             case told.TimerArmed():
                 return self._ownership.on_armed(event.task_id)
             case told.ReplyFileReady():
-                return self._speaker.on_reply_file(event.path, now) if self._turns.wants_reply(event.path, now) else []
+                return self._reply_file(event.path, now)
             case told.AiUseChanged():
                 self._use = event.use
                 return []
@@ -265,6 +265,8 @@ class Call:
             return self._fail_over(news, now)
         if not isinstance(self._talker, Dialogue):
             return []
+        if isinstance(news, Replying):
+            return self._hear_reply(now) if self._talker.acts_on(news.intent, news.confidence) else []
         if isinstance(news, BargeIn):
             return [*self._speaker.stop(now), *self._carry_out(self._talker.on_said(), now)]
         if isinstance(news, FalseBargeIn):
@@ -273,6 +275,20 @@ class Call:
             return self._carry_out(again, now)
         steps = self._talker.on_nothing_said() if news.done is None else self._talker.on_understood(news.done)
         return self._carry_out(steps, now)
+
+    def _hear_reply(self, now: float) -> list[Order]:
+        orders: list[Order] = []
+        for part, path in self._turns.reply():
+            orders += self._speaker.await_reply(path, now, words=part.words, length_ms=part.length_ms)
+        return orders
+
+    def _reply_file(self, path: str, now: float) -> list[Order]:
+        if not self._turns.wants_reply(now):
+            return []
+        orders = self._speaker.on_reply_file(path, now)
+        if orders is None:
+            self._turns.keep_file(path)
+        return orders or []
 
     def _stream_refused(self, event: told.StreamRefused, now: float) -> list[Order]:
         if event.for_good:
@@ -285,6 +301,8 @@ class Call:
         return self._incidents.on_heard(heard, f"PLAYBACK_START {event.file}", in_menu=self._mode is Mode.FALLBACK)
 
     def _after_sound(self, said: Said, now: float) -> list[Order]:
+        if said is Said.ALL and self._turns.is_running:
+            return []  # A reply's sentence; the model is still at work on the next, or on the result.
         if said is Said.ALL and self._talker is not None:
             return self._carry_out(self._talker.on_said(), now)
         if said is Said.REPLY_LOST:
@@ -411,8 +429,7 @@ class Call:
                 self._hanging_up = True
                 return [*self._ownership.disarm(), HangUp()]
             case HearReply():
-                path, words, length_ms = self._turns.reply()
-                return self._speaker.await_reply(path, now, words=words, length_ms=length_ms)
+                return self._hear_reply(now)
             case Listen():
                 return self._listen(step.expect, now)
             case UseMenu():

@@ -141,6 +141,10 @@ class Dialogue:
         reply: list[DialogueStep] = [HearReply()] if done.reply_audio else []
         return [*kept, *self._choose(intent, reply)]
 
+    def acts_on(self, intent: str, confidence: float) -> bool:
+        """Whether the turn's reply is to be heard as it comes: the result that follows will be acted on."""
+        return self.state in (State.ASKING, State.MORE) and self._slot is None and self._flow.intent(intent) is not None
+
     def on_nothing_said(self) -> list[DialogueStep]:
         if self.state is State.MORE:
             return self._goodbye()

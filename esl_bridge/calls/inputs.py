@@ -15,6 +15,7 @@ from ai_engine.messages import (
     TurnDone,
     TurnFailed,
     TurnPartial,
+    TurnReplying,
     TurnTaken,
 )
 from callflows.definition.flow import FlowVersion
@@ -165,6 +166,7 @@ AiMessage = (
     | SpeechEnded
     | TurnTaken
     | TurnPartial
+    | TurnReplying
     | TurnDone
     | TurnFailed
 )

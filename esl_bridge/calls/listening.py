@@ -41,6 +41,7 @@ class Listening:
         self.queue_ms: float | None = None
         self.speech_began_at: float | None = None
         self.speech_ended_at: float | None = None
+        self.answered_at: float | None = None
         self.hearing = True
         self.words_shown = False
         self._listen_s = flow.listen_limit_ms / 1000
@@ -104,5 +105,12 @@ class Listening:
         """Both limits have passed and the caller speaks on: their turn is cut here, and the budget runs."""
         return self.speech_began_at is not None and self.speech_ended_at is None and now >= self._listening_until
 
+    def on_answer(self, now: float) -> None:
+        """The first sentence of the reply is there."""
+        if self.answered_at is None:
+            self.answered_at = now
+
     def answer_ms(self, now: float) -> float | None:
-        return None if self.speech_ended_at is None else (now - self.speech_ended_at) * 1000
+        """From the end of speech to the first sentence of the reply, or to the result (``now``) when it has none."""
+        answered_at = now if self.answered_at is None else self.answered_at
+        return None if self.speech_ended_at is None else max(0.0, answered_at - self.speech_ended_at) * 1000

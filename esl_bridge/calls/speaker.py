@@ -91,10 +91,11 @@ class Speaker:
         heard, self._heard = " ".join(self._heard), []
         return heard
 
-    def on_reply_file(self, path: str, now: float) -> list[Order]:
+    def on_reply_file(self, path: str, now: float) -> list[Order] | None:
+        """None when nobody waits for it."""
         waiting = next((item for item in self._queue if item.is_reply and not item.file), None)
         if waiting is None:
-            return []
+            return None
         waiting.file = path
         return self._next(now)
 

@@ -20,6 +20,7 @@ from ai_engine.messages import (
     TurnDone,
     TurnFailed,
     TurnPartial,
+    TurnReplying,
     TurnTaken,
 )
 from callflows.definition.flow import FlowVersion
@@ -67,7 +68,15 @@ class FalseBargeIn:
     """What stopped the prompt was no speech: nobody has heard the question to its end, nobody has answered it."""
 
 
-News = TurnFailure | DialogueResult | BargeIn | FalseBargeIn | None
+@dataclass(frozen=True, slots=True)
+class Replying:
+    """A sentence of the reply is on its way; the turn goes on."""
+
+    intent: str
+    confidence: float
+
+
+News = TurnFailure | Replying | DialogueResult | BargeIn | FalseBargeIn | None
 
 
 class Turns:
@@ -84,11 +93,11 @@ class Turns:
         self._stream_failure = ""
         self._waiting: tuple[str, dict[str, str], float] | None = None
         self._history: list[Exchange] = []
-        self._reply_path = ""
-        self._reply_words = ""
-        self._reply_ms = 0
-        self._reply_due = False
-        self._stale_reply_until = 0.0
+        self._reply_parts: list[TurnReplying] = []
+        self._reply_files: list[str] = []
+        self._files_due = 0
+        self._stale_files = 0
+        self._stale_until = 0.0
         self._failed: TurnFailed | None = None
         self.attempts = 0
         self.just_understood = False
@@ -98,6 +107,10 @@ class Turns:
         if self._running is not None:
             return self._running.deadline
         return None if self._waiting is None else self._waiting[2]
+
+    @property
+    def is_running(self) -> bool:
+        return self._running is not None
 
     @property
     def _secret(self) -> set[str]:
@@ -138,11 +151,12 @@ class Turns:
         self.turn = self._watched or self._number
         barged_in, self._barged_in = self._barged_in, False
         self._watched, self._watch_wanted = 0, False
-        if self._reply_due:
-            self._reply_due, self._stale_reply_until = False, now + STALE_REPLY_S
+        self._stale_files, self._stale_until = max(0, self._files_due), now + STALE_REPLY_S
+        self._files_due = 0
+        self._reply_parts.clear()
+        self._reply_files.clear()
         self.attempts = 0
         self.just_understood = False
-        self._reply_path = ""
         self._failed = None
         self._running = Listening(self.turn, expect, self._flow, now, interrupts=barged_in)
         public = {
@@ -207,6 +221,11 @@ class Turns:
             case TurnPartial() if running.expect not in self._secret:
                 running.words_shown = True
                 return [ShowPartial(event.transcript)], None
+            case TurnReplying():
+                running.on_answer(now)
+                self._reply_parts.append(event)
+                self._files_due += 1
+                return [], Replying(event.intent, event.confidence)
             case TurnDone():
                 return self._done(running, event, now)
             case TurnFailed():
@@ -245,8 +264,6 @@ class Turns:
         self.just_understood = True
         if done.transcript:
             self._history.append(Exchange("caller", done.transcript))
-        self._reply_words, self._reply_ms = done.reply, done.reply_ms
-        self._reply_due = done.reply_audio and not self._reply_path
         is_noise = running.interrupts and not (done.transcript or done.intent or done.slots)
         news = FalseBargeIn() if is_noise else DialogueResult(done)
         return self._end(running, outcome, TurnVerdict.OK, now, done), news
@@ -314,19 +331,22 @@ class Turns:
 
     # --- What a turn leaves behind ---
 
-    def wants_reply(self, path: str, now: float) -> bool:
-        """Note a file that the module announced; it belongs to the last turn, whose result may still be on its way."""
-        if now < self._stale_reply_until:
-            self._stale_reply_until = 0.0
+    def wants_reply(self, now: float) -> bool:
+        """A file of a reply is on the switch: whether it is one that is still wanted. They come in the order of the parts."""
+        if self._stale_files and now < self._stale_until:
+            self._stale_files -= 1
             return False
-        self._reply_due = False
-        self._reply_path = path
+        self._files_due -= 1
         return True
 
-    def reply(self) -> tuple[str, str, int]:
-        """The file of the last turn's reply (empty: still on its way), its words and its length in ms (0: not known)."""
-        path, self._reply_path = self._reply_path, ""
-        return path, self._reply_words, self._reply_ms
+    def keep_file(self, path: str) -> None:
+        """Its part is not to be said yet, or has not been told of."""
+        self._reply_files.append(path)
+
+    def reply(self) -> list[tuple[TurnReplying, str]]:
+        """The sentences not yet taken, each with its file (empty: still on its way)."""
+        parts, self._reply_parts = self._reply_parts, []
+        return [(part, self._reply_files.pop(0) if self._reply_files else "") for part in parts]
 
     def salvage(self, flow: FlowVersion, known: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         """What was understood before a stage failed, and needs no confirming: the intent (or nothing) and new slots."""
