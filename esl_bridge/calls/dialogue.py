@@ -136,14 +136,17 @@ class Dialogue:
             if self.state is State.MORE and (not done.transcript or _is_farewell(done.transcript)):
                 return self._goodbye()
             return [*kept, *self._not_understood()]
-        if not confirming.is_sure(intent, done.confidence) and confirming.can_ask(self._flow, intent):
+        if not self._is_certain(intent, done.confidence):
             return [*kept, *self._confirm(Doubt(intent))]
         reply: list[DialogueStep] = [HearReply()] if done.reply_audio else []
         return [*kept, *self._choose(intent, reply)]
 
     def acts_on(self, intent: str, confidence: float) -> bool:
         """Whether the turn's reply is to be heard as it comes: the result that follows will be acted on."""
-        return self.state in (State.ASKING, State.MORE) and self._slot is None and self._flow.intent(intent) is not None
+        wanted = self._flow.intent(intent)
+        if wanted is None or self._slot is not None or self.state not in (State.ASKING, State.MORE):
+            return False
+        return self._is_certain(wanted, confidence)
 
     def on_nothing_said(self) -> list[DialogueStep]:
         if self.state is State.MORE:
@@ -239,6 +242,10 @@ class Dialogue:
         return self._proceed(self._intent, ()) if self._intent else self._ask_again()
 
     # --- Confirming ---
+
+    def _is_certain(self, intent: Intent, confidence: float) -> bool:
+        """Nothing to ask back, or no words to ask it with."""
+        return confirming.is_sure(intent, confidence) or not confirming.can_ask(self._flow, intent)
 
     def _confirm(self, doubt: Doubt, opening: tuple[Phrase, ...] = ()) -> list[DialogueStep]:
         self.state = State.CONFIRMING

@@ -79,11 +79,13 @@ class FakeOpenAI(FakeHttpServer):
     """``fault``: one of FAULTS, foreign_intent, mute or mute_audio (headers and no more) or stall (the beginning and no more).
 
     ``streams`` False: a server that answers in one piece whatever it was asked for. ``faults_left`` requests fail.
+    ``breaks_at``: the piece of the answer at which ``reset`` and ``stall`` do.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.faults_left = -1
+        self.breaks_at = 3
         self.streams = True
         self.answer: dict[str, object] = {
             "intent": "opening_hours", "confidence": 0.9, "slots": {}, "reply": "We are open from nine to five.",
@@ -194,10 +196,10 @@ class FakeOpenAI(FakeHttpServer):
         if fault == "mute_audio":
             await asyncio.sleep(30)
         for position, part in enumerate(parts):
-            if position == 3 and fault == "reset":
+            if position == self.breaks_at and fault == "reset":
                 self.cut()
                 await asyncio.sleep(30)
-            if position == 3 and fault == "stall":
+            if position == self.breaks_at and fault == "stall":
                 await asyncio.sleep(30)
             yield part
             if fault == "drip":

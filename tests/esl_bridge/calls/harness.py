@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from ai_engine.messages import MediaConnected, MediaReport, SpeechEnded, SpeechStarted, TurnDone, TurnFailed, TurnTaken
+from ai_engine.messages import (
+    MediaConnected,
+    MediaReport,
+    SpeechEnded,
+    SpeechStarted,
+    TurnDone,
+    TurnFailed,
+    TurnReplying,
+    TurnTaken,
+)
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
@@ -109,7 +118,12 @@ class Line:
     def understood(self, intent: str = "", *, transcript: str = "words", slots: dict[str, str] | None = None,
                    reply: bool = False, confidence: float = 0.9) -> None:  # fmt: skip
         self.speak()
+        if reply:
+            self.replying("Sure.", intent, confidence=confidence)
         self.tell(TurnDone(UUID, self.turn(), transcript, intent, confidence, slots or {}, "Sure." if reply else "", reply, ()))
+
+    def replying(self, words: str, intent: str, *, part: int = 1, length_ms: int = 500, confidence: float = 0.9) -> None:
+        self.tell(TurnReplying(UUID, self.turn(), part, "words", intent, confidence, {}, words, length_ms))
 
     def turn_fails(self, *, stage: str = "stt", kind: str = "refused", intent: str = "",
                    slots: dict[str, str] | None = None, confidence: float = 0.9) -> None:  # fmt: skip

@@ -17,6 +17,7 @@ from ai_engine.messages import (
     TurnDone,
     TurnFailed,
     TurnPartial,
+    TurnReplying,
 )
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
@@ -60,9 +61,9 @@ def history(line: Line) -> list[Exchange]:
 
 
 def done(line: Line, transcript: str, intent: str = "", *, reply: str = "", reply_ms: int = 0) -> None:
-    line.tell(
-        TurnDone(UUID, line.turn(), transcript, intent, 0.9, {}, reply, bool(reply), (), reply_ms=reply_ms)
-    )
+    if reply:
+        line.tell(TurnReplying(UUID, line.turn(), 1, transcript, intent, 0.9, {}, reply, reply_ms))
+    line.tell(TurnDone(UUID, line.turn(), transcript, intent, 0.9, {}, reply, bool(reply), ()))
 
 
 def test_a_voice_over_the_greeting_stops_it_and_begins_the_turn_in_the_same_step() -> None:

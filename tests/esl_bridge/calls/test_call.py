@@ -69,6 +69,7 @@ def test_the_reply_plays_before_the_answer_whichever_arrives_first() -> None:
         if file_first:
             line.speak()
             line.tell(told.ReplyFileReady("/tmp/reply.r8"))
+            line.replying("Sure.", "hours")
             line.tell(TurnDone(UUID, line.turn(), "open", "hours", 0.9, {}, "Sure.", True, ()))
         else:
             line.understood("hours", reply=True)

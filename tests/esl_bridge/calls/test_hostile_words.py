@@ -7,7 +7,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_engine.messages import MediaConnected, SpeechEnded, TurnDone, TurnFailed, TurnTaken
+from ai_engine.messages import MediaConnected, SpeechEnded, TurnDone, TurnFailed, TurnReplying, TurnTaken
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.to_switch import SwitchSettings, to_switch
@@ -47,6 +47,8 @@ def test_no_word_from_outside_becomes_a_command(data: st.DataObject) -> None:
         line.tell(TurnTaken(UUID, turn, say(), 1.0))
         line.tell(SpeechEnded(UUID, turn, "vad"))
         slots = {"account": say(), say(): say()}
+        if data.draw(st.booleans()):
+            line.tell(TurnReplying(UUID, turn, 1, say(), data.draw(st.sampled_from(["balance", say()])), 0.9, slots, say(), 500))
         if data.draw(st.booleans()):
             line.tell(TurnDone(UUID, turn, say(), data.draw(st.sampled_from(["", "balance", say()])), 0.9, slots, say(), True, ()))
         else:
