@@ -16,6 +16,7 @@ import structlog
 
 from espeak.errors import SpeechError
 from simulator.hearing import PromptTexts
+from simulator.interrupting import By, Interruptions, voice_begins_s
 from simulator.media import Part
 from simulator.mind import Action, Kind, Mind
 from simulator.records import CallRecord, Outcome, SilenceMeter
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 _HEARD_SHARE: Final = 0.6  # of a prompt, after which its words are understood
 _KEY_GAP_S: Final = 0.25  # between keys, as a quick thumb presses them
 _BARGE_IN_AFTER_S: Final = 1.0
+_INTERRUPT_AFTER_S: Final = (0.6, 1.2)  # of a question, by who has heard it before
 _AGENT_VOICE: Final = "agent"
 
 
@@ -75,6 +77,7 @@ class Caller:
         self._on_end = on_end
         self.record = CallRecord(scenario.name, session.channel.uuid)
         self._silence = SilenceMeter()
+        self._interruptions = Interruptions()
         self._began_s = self._quiet_since_s = self._clock.now_s()
         self._changed = asyncio.Event()
         self._answered = False
@@ -102,8 +105,9 @@ class Caller:
             return
         now_s = self._clock.now_s()
         self._audible.remove(part)
-        if heard_s >= part.duration_s * _HEARD_SHARE:
+        if heard_s >= part.duration_s * _HEARD_SHARE and not self._interruptions.is_answered(part):
             self._take_in(part, now_s)
+        self._interruptions.ended(part, heard_s, now_s)
         if not self._audible:
             self._quiet_since_s = now_s
             self._silence.quiet_from(now_s)
@@ -142,6 +146,7 @@ class Caller:
         record.ended_because = self._hung_up_because
         record.duration_s = now_s - self._began_s
         record.longest_silence_s = self._silence.longest_s
+        record.barge_ins = self._interruptions.done
         record.in_fallback = mind.in_fallback
         record.understood = not mind.in_fallback and (
             mind.helped_by_person if mind.goal.name == "person" else mind.answered
@@ -239,8 +244,12 @@ class Caller:
         return True
 
     async def _barge_in(self) -> bool:
-        """A caller who knows the menu presses the key while the prompt still plays."""
-        if not self._scenario.barges_in or not self._audible:
+        """A caller who knows the menu, or the question, does not wait for its end."""
+        if not self._audible:
+            return False
+        if self._scenario.interrupts is not None:
+            return await self._interrupt(self._audible[-1], self._scenario.interrupts)
+        if not self._scenario.barges_in:
             return False
         option = self._mind.option_for_goal(" ".join([*self._words, self._texts.text_of(self._audible[-1])]))
         if option is None:
@@ -251,6 +260,19 @@ class Caller:
         self._words, self._unknown_speech = [], False
         await self._act(self._mind.decide(f"for {option.what}, press {option.key}", unknown_speech=False))
         await self._change(1.0)
+        return True
+
+    async def _interrupt(self, part: Part, by: By) -> bool:
+        text = self._texts.text_of(part)
+        if self._interruptions.is_answered(part) or not self._mind.is_asked(text):
+            return False
+        await self._clock.sleep(self._random.uniform(*_INTERRUPT_AFTER_S))
+        if self._over or part not in self._audible:
+            return True
+        self._words, self._unknown_speech = [], False
+        self._interruptions.intend(part, by)
+        spoken = by is By.VOICE
+        await self._act(self._mind.decide(text, unknown_speech=False) if spoken else self._mind.keys_instead(text))
         return True
 
     async def _act(self, action: Action) -> None:
@@ -271,12 +293,14 @@ class Caller:
         if self._over:
             return
         self._silence.own_turn()
+        self._interruptions.begin(self._clock.now_s() + voice_begins_s(pcm))
         self.record.said.append((self._now_in_call_s(), text))
         await self._clock.sleep(self._session.microphone.say(pcm, self._clock.now_s()))
         self._own_turn_over()
 
     async def _press(self, keys: str) -> None:
         self._silence.own_turn()
+        self._interruptions.begin(self._clock.now_s())
         self.record.said.append((self._now_in_call_s(), f"[{keys}]"))
         for number, key in enumerate(keys):
             if number:

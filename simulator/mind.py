@@ -75,6 +75,24 @@ class Mind:
             return self._guess() if unknown_speech else WAIT
         return self._answer(heard)
 
+    def is_asked(self, text: str) -> bool:
+        """Whether this prompt asks what the caller can answer before it ends: what they want, or their number."""
+        heard = understand(text)
+        if self.in_fallback or self.satisfied or heard.options or heard.wants_digits or heard.again:
+            return False
+        if heard.account:
+            return "account" in self._script
+        return heard.open_question and "goal" not in self._said
+
+    def keys_instead(self, text: str) -> Action:
+        """The answer by keys to what :meth:`is_asked`."""
+        if not understand(text).account:
+            self._said.append("goal")
+            return Action(Kind.PRESS, self.goal.key or "1")
+        self._said.append("account")
+        self._script.remove("account")
+        return Action(Kind.PRESS, self.account + "#")
+
     def option_for_goal(self, text: str) -> Option | None:
         """The menu line that names the goal, for a caller who does not wait for the menu's end."""
         return next((option for option in understand(text).options if self._is_goal(option)), None)

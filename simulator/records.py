@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from simulator.interrupting import BargeIn, By
+
 
 class Outcome(StrEnum):
     FINISHED = "finished"
@@ -28,6 +30,7 @@ class CallRecord:
     talked_to_person: bool = False
     duration_s: float = 0.0
     longest_silence_s: float = 0.0
+    barge_ins: list[BargeIn] = field(default_factory=list)
     heard: list[tuple[float, str]] = field(default_factory=list)
     said: list[tuple[float, str]] = field(default_factory=list)
 
@@ -63,6 +66,18 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
+def _barge_in_figures(barge_ins: list[BargeIn]) -> dict[str, int]:
+    """``unheard``: prompts that played to their end although somebody spoke or pressed a key over them."""
+    stopped = [one.barge_in_ms for one in barge_ins if one.barge_in_ms is not None]
+    return {
+        "count": len(barge_ins),
+        "unheard": len(barge_ins) - len(stopped),
+        "p50": round(percentile(stopped, 0.50)),
+        "p95": round(percentile(stopped, 0.95)),
+        "max": round(max(stopped, default=0.0)),
+    }
+
+
 _FIGURES: Final = ("calls", "finished", "disconnected", "gave_up", "understood", "in_fallback")
 
 
@@ -87,6 +102,7 @@ class Totals:
 
     def as_dict(self) -> dict[str, object]:
         """The figures programs read: see ``simulate_calls --json``. Silences are of the kept records."""
+        barge_ins = [one for record in self.records for one in record.barge_ins]
         silences_ms = [record.longest_silence_s * 1000 for record in self.records]
         return {
             **self._all,
@@ -95,5 +111,6 @@ class Totals:
                 "p99": round(percentile(silences_ms, 0.99)),
                 "max": round(max(silences_ms, default=0.0)),
             },
+            "barge_in_ms": {by.value: _barge_in_figures([one for one in barge_ins if one.by is by]) for by in By},
             "by_scenario": {name: dict(self._by_scenario[name]) for name in sorted(self._by_scenario)},
         }

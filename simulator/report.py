@@ -42,6 +42,16 @@ def table(totals: Totals) -> str:
     return "\n".join(
         [
             line(list(_HEADS)), rule, *(line(row) for row in rows[:-1]), rule, line(rows[-1]), "",
-            f"longest silence of a call: {silences}",
+            f"longest silence of a call: {silences}", *_barge_ins(figures["barge_in_ms"]),
         ]
     )  # fmt: skip
+
+
+def _barge_ins(figures: dict[str, dict[str, int]]) -> list[str]:
+    """One line for each way of interrupting that somebody used."""
+    return [
+        f"prompts interrupted by {by}: {found['count']}, stopped after P50 {found['p50']} ms, P95 {found['p95']} ms, "
+        f"max {found['max']} ms; {found['unheard']} played on"
+        for by, found in figures.items()
+        if found["count"]
+    ]

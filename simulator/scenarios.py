@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from simulator.errors import ScenarioError
+from simulator.interrupting import By
 
 ACCOUNTS: Final = ("4217",)  # a customer of the demonstration's business
 _DIGIT_WORDS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -35,6 +36,8 @@ class Goal:
     script: tuple[str, ...]
     utterances: tuple[str, ...]
     choices: tuple[str, ...] = ()
+    key: str = ""
+    """What somebody who called before presses for it at once."""
 
 
 _PEOPLE: Final = ("person", "human", "agent", "someone", "advisor", "adviser", "operator", "representative", "our team")
@@ -107,12 +110,16 @@ GOALS: Final[dict[str, Goal]] = {
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A kind of caller. ``share`` is their weight in the default mix; zero keeps them out of it."""
+    """A kind of caller. ``share`` is their weight in the default mix; zero keeps them out of it.
+
+    ``barges_in``: presses their key while the menu is still read out. ``interrupts``: answers a question before its end.
+    """
 
     name: str
     goal: str
     share: float
     barges_in: bool = False
+    interrupts: By | None = None
     types_ahead: bool = False
     hangs_up_after_s: tuple[float, float] | None = None
 
@@ -125,6 +132,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("opening_hours", "opening_hours", 2),
         Scenario("appointment", "appointment", 1),
         Scenario("person", "person", 1),
+        Scenario("interrupts_by_voice", "balance", 0.5, interrupts=By.VOICE),
+        Scenario("interrupts_by_key", "order_status", 0.5, interrupts=By.KEY),
         Scenario("barge_in", "balance", 0, barges_in=True),
         Scenario("type_ahead", "balance", 0, types_ahead=True),
         Scenario("impatient", "balance", 0, hangs_up_after_s=(3.0, 10.0)),
@@ -196,5 +205,6 @@ def _goals_of(flow: dict[str, Any], goals: dict[str, Goal]) -> dict[str, Goal]:
             utterances=tuple(intent["utterances"]) or goal.utterances,
             script=tuple("choice" if slot.get("choices") else "account" for slot in wanted),
             choices=choices or goal.choices,
+            key=str(intent.get("digit", "")),
         )
     return found

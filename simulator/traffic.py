@@ -120,7 +120,9 @@ class Traffic:
         log.info(
             "caller_gone", outcome=record.outcome.value, scenario=record.scenario, because=record.ended_because,
             fallback=record.in_fallback, understood=record.understood, duration_s=round(record.duration_s, 1),
-            silence_ms=round(record.longest_silence_s * 1000), call_uuid=record.call_uuid,
+            silence_ms=round(record.longest_silence_s * 1000),
+            barge_in_ms=[None if one.barge_in_ms is None else round(one.barge_in_ms) for one in record.barge_ins],
+            call_uuid=record.call_uuid,
             pii_heard=[text for _at, text in record.heard], pii_said=[text for _at, text in record.said],
         )  # fmt: skip
         self._ended.set()

@@ -66,13 +66,19 @@ def settled(stack: Stack) -> dict[str, object]:
     return found
 
 
-def test_callers_are_understood_and_served_by_ai(mended: Stack) -> None:
+def test_callers_are_understood_and_served_by_ai_and_may_interrupt(mended: Stack) -> None:
     before = settled(mended)
-    totals = Callers(mended, rate=RATE, limit=6).totals()
+    callers = "balance,order_status,opening_hours,interrupts_by_voice,interrupts_by_key"
+    totals = Callers(mended, rate=RATE, limit=6, scenario=callers).totals()
     after = settled(mended)
     assert totals["finished"] == totals["calls"] == 6
     assert totals["disconnected"] == 0
     assert totals["understood"] >= 4, totals
+    # The caller's own view: 140 ms of voice are needed, and the rest is this machine, which runs every process at once.
+    barge_ins = totals["barge_in_ms"]
+    assert barge_ins["voice"]["count"] >= 1, totals
+    assert barge_ins["voice"]["unheard"] == barge_ins["key"]["unheard"] == 0, totals
+    assert max(barge_ins["voice"]["max"], barge_ins["key"]["max"]) < 1500, totals
     assert after["ai_failures_dropped"] == before["ai_failures_dropped"]
 
 

@@ -203,3 +203,55 @@ async def test_an_impatient_caller_counts_as_given_up(start_switch: StartSwitch,
             switch = await start_switch(bridges=f"127.0.0.1:{port}", speed=10)
             record = await run_one(switch, prompts, "impatient")
     assert record.outcome is Outcome.GAVE_UP
+
+
+@pytest.mark.parametrize("by", ["voice", "key"])
+async def test_a_caller_who_interrupts_measures_how_soon_the_prompt_stops(
+    start_switch: StartSwitch, prompts: Prompts, by: str
+) -> None:
+    greeting = prompts.add("greeting", "Welcome to Lifeline. How can I help you?", seconds=8)
+    answer = prompts.add("answer", "Your balance is ten pounds. Your order has been dispatched.")
+    more = prompts.add("more", "Is there anything else I can help you with?")
+    async with gateway() as media:
+
+        async def app(peer: Peer) -> None:
+            uuid = await take_call(peer, media)
+            await peer.post("playback", greeting)
+            await peer.until_kind("PLAYBACK_START")
+            frames = media.frames[uuid]
+            if by == "voice":
+                await media.until(lambda: any(loudness(frame) > SPEECH_LOUDNESS for frame in frames))
+            else:
+                await peer.until_kind("DTMF")
+            await peer.api(f"uuid_break {uuid} all")
+            if by == "voice":
+                await listen_to_caller(media, uuid)
+            await peer.execute("playback", answer)
+            await peer.execute("playback", more)
+
+        async with listening(app) as (port, _peers):
+            switch = await start_switch(bridges=f"127.0.0.1:{port}", speed=2)
+            record = await run_one(switch, prompts, f"interrupts_by_{by}")
+    assert record.outcome is Outcome.FINISHED, record
+    (barge_in,) = record.barge_ins
+    assert barge_in.by == by
+    assert barge_in.barge_in_ms is not None
+    assert barge_in.barge_in_ms < 700
+    assert [words for _at, words in record.said] != []
+    assert len(record.said) == 1, "what was interrupted is not answered again"
+
+
+async def test_a_prompt_that_plays_on_over_its_caller_is_counted(start_switch: StartSwitch, prompts: Prompts) -> None:
+    greeting = prompts.add("greeting", "Welcome to Lifeline. How can I help you?", seconds=4)
+    answer = prompts.add("answer", "Your balance is ten pounds. Your order has been dispatched.")
+    async with gateway() as media:
+
+        async def app(peer: Peer) -> None:
+            await take_call(peer, media)
+            await peer.execute("playback", greeting)
+            await peer.execute("playback", answer)
+
+        async with listening(app) as (port, _peers):
+            switch = await start_switch(bridges=f"127.0.0.1:{port}", speed=SPEED)
+            record = await run_one(switch, prompts, "interrupts_by_key")
+    assert [one.barge_in_ms for one in record.barge_ins] == [None]

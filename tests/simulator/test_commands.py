@@ -38,7 +38,8 @@ def test_json_is_one_object_with_the_promised_figures() -> None:
     assert figures["calls"] == figures["finished"] == 3
     assert figures["disconnected"] == 0
     assert set(figures) == {
-        "calls", "finished", "disconnected", "gave_up", "understood", "in_fallback", "silence_ms", "by_scenario",
+        "calls", "finished", "disconnected", "gave_up", "understood", "in_fallback", "silence_ms",
+        "barge_in_ms", "by_scenario",
     }  # fmt: skip
     assert set(figures["silence_ms"]) == {"p50", "p99", "max"}
 

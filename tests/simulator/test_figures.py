@@ -8,6 +8,7 @@ import random
 import pytest
 
 from simulator.errors import ScenarioError
+from simulator.interrupting import BargeIn, By, voice_begins_s
 from simulator.records import CallRecord, Outcome, SilenceMeter, Totals, percentile
 from simulator.report import progress_line, table
 from simulator.scenarios import GOALS, SCENARIOS, choose, load_goals, parse_mix
@@ -49,6 +50,7 @@ def test_totals_as_programs_read_them() -> None:
     assert figures | {"by_scenario": None} == {
         "calls": 4, "finished": 2, "disconnected": 1, "gave_up": 1, "understood": 1, "in_fallback": 1,
         "silence_ms": {"p50": 1000, "p99": 12000, "max": 12000}, "by_scenario": None,
+        "barge_in_ms": {by: {"count": 0, "unheard": 0, "p50": 0, "p95": 0, "max": 0} for by in ("voice", "key")},
     }  # fmt: skip
     assert figures["by_scenario"]["balance"]["disconnected"] == 1
     assert Totals().as_dict()["silence_ms"] == {"p50": 0, "p99": 0, "max": 0}
@@ -78,7 +80,8 @@ def test_the_progress_line() -> None:
 
 def test_the_default_mix_leaves_out_those_who_give_up() -> None:
     mix = {scenario.name: weight for scenario, weight in parse_mix("mix")}
-    assert set(mix) == {"balance", "order_status", "opening_hours", "appointment", "person"}
+    regular = {"balance", "order_status", "opening_hours", "appointment", "person"}
+    assert set(mix) == regular | {"interrupts_by_voice", "interrupts_by_key"}
     assert {choose("balance:1,person:0", random.Random(3)).name for _ in range(20)} == {"balance"}
 
 
@@ -119,3 +122,23 @@ def test_a_snapshots_own_words_replace_the_built_in_ones(tmp_path_factory: pytes
     path.write_text('{"flows": 1}')
     with pytest.raises(ScenarioError, match="not a flow snapshot"):
         load_goals(path)
+
+
+def test_what_callers_interrupted_and_how_soon_it_stopped() -> None:
+    found = Totals()
+    barge_ins = [BargeIn(By.VOICE, 180.0), BargeIn(By.VOICE, 320.0), BargeIn(By.VOICE, None), BargeIn(By.KEY, 40.0)]
+    found.add(CallRecord("interrupts_by_voice", "u", Outcome.FINISHED, barge_ins=barge_ins))
+    assert found.as_dict()["barge_in_ms"] == {
+        "voice": {"count": 3, "unheard": 1, "p50": 180, "p95": 320, "max": 320},
+        "key": {"count": 1, "unheard": 0, "p50": 40, "p95": 40, "max": 40},
+    }
+    assert table(found).splitlines()[-2:] == [
+        "prompts interrupted by voice: 3, stopped after P50 180 ms, P95 320 ms, max 320 ms; 1 played on",
+        "prompts interrupted by key: 1, stopped after P50 40 ms, P95 40 ms, max 40 ms; 0 played on",
+    ]
+
+
+def test_a_voice_begins_with_its_first_loud_sample() -> None:
+    samples = [0] * 800 + [100] * 800 + [3000] * 800
+    assert voice_begins_s(b"".join(value.to_bytes(2, "little", signed=True) for value in samples)) == pytest.approx(0.2)
+    assert voice_begins_s(b"") == 0.0
