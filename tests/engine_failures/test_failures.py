@@ -15,6 +15,7 @@ import pytest
 
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
 from simulator.records import Outcome
+from tests.ai_engine.fake_anthropic import FakeAnthropic
 from tests.ai_engine.fake_deepgram import FakeDeepgram
 from tests.ai_engine.fake_engines import FakeOpenAI, FakeVosk
 from tests.ai_engine.fake_server import FAULTS
@@ -26,7 +27,9 @@ ALL = FAULTS[1:]
 ADAPTERS = {
     "Vosk": (EngineKind.VOSK, Stage.STT),
     "Deepgram": (EngineKind.DEEPGRAM, Stage.STT),
+    "OpenAI transcription": (EngineKind.OPENAI, Stage.STT),
     "OpenAI chat": (EngineKind.OPENAI, Stage.NLU),
+    "Anthropic messages": (EngineKind.ANTHROPIC, Stage.NLU),
     "OpenAI speech": (EngineKind.OPENAI, Stage.TTS),
 }
 Cell = tuple[str, str, str]
@@ -41,12 +44,14 @@ def batches() -> list[list[Cell]]:
     return [[(adapter, fault, others) for adapter in ADAPTERS for fault, others in (("hang", "second"), ("garbage", "alone"))]]
 
 
-def server(kind: EngineKind) -> FakeVosk | FakeDeepgram | FakeOpenAI:
+def server(kind: EngineKind) -> FakeVosk | FakeDeepgram | FakeOpenAI | FakeAnthropic:
     match kind:
         case EngineKind.VOSK:
             return FakeVosk()
         case EngineKind.DEEPGRAM:
             return FakeDeepgram()
+        case EngineKind.ANTHROPIC:
+            return FakeAnthropic()
         case _:
             return FakeOpenAI()
 
