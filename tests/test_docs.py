@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ai_engine.circuits.states import TRANSITIONS
+from ai_engine.circuits.transition_table import PAGE, with_table
+
 ROOT = Path(__file__).resolve().parents[1]
 ROW = re.compile(r"^\| `(?P<name>[A-Z_]+)` \| (?P<default>[^|]+) \| (?P<meaning>[^|]+) \|$", re.MULTILINE)
 # What these readers use when the call says no default.
@@ -59,3 +62,9 @@ PAGES = [Path("README.md"), Path("CONTRIBUTING.md"), *sorted(p.relative_to(ROOT)
 def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"(?<!!)\[[^]]+\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_the_circuits_table_is_that_of_the_code() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_table(page) == page, "run: python -m ai_engine.circuits.transition_table"
+    assert page.count("\n| ") == len(TRANSITIONS) + 1
