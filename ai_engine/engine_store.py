@@ -71,13 +71,15 @@ def stored_engines() -> tuple[EngineConfig, ...]:
 def shown_engines() -> EngineRows:
     """What serves, and what is disabled, for people to look at. Asks the database; raises its errors.
 
-    Rows that cannot be used are not shown here: the admin says so beside them.
+    What cannot be used is not shown here: the admin says so beside the rows, and a worker at its start.
     """
     known = engine_settings()
-    if known.by_setting:
-        return EngineRows(setting_engines(known.setting))
     try:
+        if known.by_setting:
+            return EngineRows(setting_engines(known.setting))
         rows = engine_rows()
+    except BadEngineConfigError:
+        return EngineRows()
     except ValueError:
         return EngineRows(stored_engines())
     return EngineRows(rows.serving(known.local), rows.disabled)

@@ -26,6 +26,7 @@ from ai_engine.circuits.errors import CircuitError, CircuitsUnreachableError
 from ai_engine.circuits.states import CircuitState
 from ai_engine.engine_store import stored_engines
 from ai_engine.engines.config import Stage
+from ai_engine.errors import BadEngineConfigError
 from ai_engine.local.faults import Mode as FaultMode
 from ai_engine.local.faults import set_fault
 from console import trial_calls
@@ -77,7 +78,7 @@ def order_circuit(request: HttpRequest) -> HttpResponse:
             names = operators.force(name, STATES[order], user, why, until, redis_url=url, engines=stored_engines())
     except CircuitsUnreachableError as error:
         return _answer(request, f"Not confirmed: {error}", ok=False)
-    except CircuitError as error:
+    except (CircuitError, BadEngineConfigError) as error:
         return _answer(request, f"Not done: {error}", ok=False)
     done = {"open": "held open", "close": "held closed", "release": "automatic again"}[order]
     _remember(request, f"circuit {order}", ", ".join(names), why, until)

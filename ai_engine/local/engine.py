@@ -37,6 +37,8 @@ REOPEN_S = 0.2
 HTTP_GRACE_S = 0.3
 # What hypercorn may take to end its tasks after that.
 HTTP_STOP_S = 2.0
+# Longer than our clients keep an idle connection: one that is closed under a request costs a caller a retry.
+HTTP_IDLE_S = 60.0
 BACKLOG = 256
 
 
@@ -211,6 +213,7 @@ async def _hypercorn(app: object, listener: socket.socket) -> AsyncIterator[None
     config = HttpConfig()
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = HTTP_GRACE_S
+    config.keep_alive_timeout = HTTP_IDLE_S
     config.backlog = BACKLOG
     config.loglevel = "WARNING"
     stopping = asyncio.Event()

@@ -105,6 +105,13 @@ def test_the_setting_wins_over_rows(db: None, settings: Any) -> None:
         store()
 
 
+def test_a_wrong_setting_leaves_the_page_to_be_seen(db: None, settings: Any) -> None:
+    settings.LIFELINE_ENGINES = "nonsense"
+    assert shown_engines() == EngineRows()
+    with pytest.raises(BadEngineConfigError, match="LIFELINE_ENGINES"):
+        store()
+
+
 # --- the file ---------------------------------------------------------------------------------------------------------
 def test_a_process_starts_from_the_file_with_the_database_down(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     row("mine")

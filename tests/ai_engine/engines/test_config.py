@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ai_engine.engines.build import Engines
-from ai_engine.engines.config import EngineConfig, configured_engines
+from ai_engine.engines.config import SERVES, EngineConfig, EngineKind, Stage, configured_engines, problems
 from ai_engine.errors import BadEngineConfigError
 
 GOOD: dict[str, object] = {"name": "cloud", "stage": "nlu", "kind": "openai", "url": "https://example.org/v1"}
@@ -58,3 +58,13 @@ def test_a_secret_that_is_not_set_stops_the_start() -> None:
     with pytest.raises(BadEngineConfigError, match="LIFELINE_SECRET_NOT_SET is not set"):
         Engines(configs)
     assert configs[0].secret_value({"LIFELINE_SECRET_NOT_SET": "abc"}) == "abc"
+
+
+@pytest.mark.parametrize(("kind", "stage"), [(kind, stage) for kind, stages in SERVES.items() for stage in sorted(stages)])
+async def test_whatever_a_row_may_say_can_be_built(kind: EngineKind, stage: Stage) -> None:
+    scheme = "ws" if kind in (EngineKind.VOSK, EngineKind.DEEPGRAM) else "http"
+    config = EngineConfig("one", stage, kind, f"{scheme}://127.0.0.1:1/v1", model="m")
+    assert problems(config) == {}
+    engines = Engines([config])
+    assert [one.config for one in (*engines.stt, *engines.nlu, *engines.tts)] == [config]
+    await engines.close()
