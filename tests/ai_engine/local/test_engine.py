@@ -12,12 +12,13 @@ import pytest
 from msgspec.structs import replace
 
 from ai_engine.engines.config import Stage
+from ai_engine.engines.http_pool import KEEPALIVE_S
 from ai_engine.engines.openai_compatible import OpenAISpeech, OpenAITranscription, OpenAIUnderstanding
 from ai_engine.engines.roles import Context, Heard, Understanding
 from ai_engine.engines.trace import Trace
 from ai_engine.engines.vosk import VoskRecogniser
 from ai_engine.errors import EngineError, Kind
-from ai_engine.local.engine import EngineConfig, LocalEngine, PortTakenError
+from ai_engine.local.engine import HTTP_IDLE_S, EngineConfig, LocalEngine, PortTakenError
 from ai_engine.local.faults import Mode, set_fault
 from tests.ai_engine.local.conftest import PATIENCE_S, Rig
 
@@ -190,3 +191,7 @@ async def test_a_taken_port_names_its_setting(rig: Rig) -> None:
     config = EngineConfig("127.0.0.1", port, port, rig.folder / "flows.json")
     with pytest.raises(PortTakenError, match="LIFELINE_ENGINE_STT_PORT"):
         await LocalEngine(config).run()
+
+
+async def test_an_idle_connection_is_given_up_by_us_before_the_engine_closes_it() -> None:
+    assert HTTP_IDLE_S > KEEPALIVE_S
