@@ -66,5 +66,6 @@ async def test_whatever_a_row_may_say_can_be_built(kind: EngineKind, stage: Stag
     config = EngineConfig("one", stage, kind, f"{scheme}://127.0.0.1:1/v1", model="m")
     assert problems(config) == {}
     engines = Engines([config])
-    assert [one.config for one in (*engines.stt, *engines.nlu, *engines.tts)] == [config]
+    built = [*(one.config for one in engines.stt), *(one.config for one in engines.nlu), *(one.config for one in engines.tts)]
+    assert built == [config]
     await engines.close()
