@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 
 import pytest
@@ -46,14 +45,13 @@ async def test_a_success_anywhere_begins_the_count_anew(durable_redis: str) -> N
         assert state(one, "local-tts") is CircuitState.CLOSED
 
 
-async def test_every_process_sees_a_move_within_200_ms(durable_redis: str) -> None:
+async def test_every_process_sees_a_move(durable_redis: str) -> None:
+    """How soon is measured by ``bench.circuits``: aim 200 ms."""
     boards = [board(durable_redis, f"p{n}", open_s=60) for n in range(4)]
-    took = []
     async with running(*boards):
         for engine in ("local-stt", "local-nlu", "local-tts"):
             spend(boards[0], engine, Verdict.FAIL, 3)
-            took.append(await until(lambda e=engine: all(state(b, e) is CircuitState.OPEN for b in boards)))  # type: ignore[misc]
-    assert statistics.median(took) < 0.2
+            await until(lambda e=engine: all(state(b, e) is CircuitState.OPEN for b in boards))  # type: ignore[misc]
 
 
 async def test_half_open_one_probe_succeeds_and_all_close(durable_redis: str) -> None:
