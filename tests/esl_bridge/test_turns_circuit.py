@@ -10,9 +10,9 @@ from ai_engine.circuits import operators
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.guard import turns_name
 from ai_engine.circuits.states import CircuitState, Verdict
-from ai_engine.messages import FIELD, TurnDone, TurnRequest, decode_request
+from ai_engine.messages import FIELD, TURNS_STREAM, TurnDone, TurnRequest, decode_request
 from ai_engine.redis_clients import connect_async
-from ai_engine.turn_queue import TURNS_STREAM, publish_result
+from ai_engine.turn_queue import publish_result
 from callflows.definition.flow import Snapshot
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.bridge import Bridge, BridgeConfig
