@@ -262,7 +262,7 @@ class Turns:
         understood = done.intent or done.slots or answered
         outcome = TurnOutcome.UNDERSTOOD if understood else TurnOutcome.NOT_UNDERSTOOD
         self.just_understood = True
-        if done.transcript:
+        if done.transcript and running.expect not in self._secret:
             self._history.append(Exchange("caller", done.transcript))
         is_noise = running.interrupts and not (done.transcript or done.intent or done.slots)
         news = FalseBargeIn() if is_noise else DialogueResult(done)

@@ -9,14 +9,16 @@ import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.guard import turns_name
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
+from ai_engine.messages import FIELD, TURNS_STREAM, MediaConnected, SpeechStarted, decode_request
 from ai_engine.redis_clients import connect_async
+from ai_engine.turn_queue import publish_result
 from callflows.definition.flow import Snapshot
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.bridge import Bridge, BridgeConfig
@@ -431,3 +433,31 @@ async def test_a_switch_that_stops_reading_costs_only_its_own_call(bridge: Runni
     async with asyncio.timeout(20):
         await pressing
     await deaf.leave()
+
+
+async def test_a_voice_over_the_greeting_breaks_it_off_on_the_wire_and_the_turn_is_published(
+    bridge_with_ai: Running, volatile_redis: str
+) -> None:
+    client = connect_async(volatile_redis)
+    await client.delete(TURNS_STREAM)
+    peer = await bridge_with_ai.connect()
+    await peer.until(b"connect\n\n")
+    peer.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200"))
+    await peer.answer_everything()
+    await peer.until(b"execute-app-name: playback")
+    file = re.findall(rb"\n\n(/prompts/\S+)", peer.sent)[-1].decode()
+    peer.writer.write(event("PLAYBACK_START", "bridge-1:1", f"Playback-File-Path: {file}\n"))
+    await publish_result(client, "bridge-1", MediaConnected(UUID, "gateway-1", 1))
+    await peer.until(b'send_text {"watch":')
+    turn = int(re.findall(rb'{"watch":(\d+)}', peer.sent)[-1])
+    assert b"uuid_break" not in peer.sent
+    assert await client.xlen(TURNS_STREAM) == 0
+    await publish_result(client, "bridge-1", SpeechStarted(UUID, turn))
+    await peer.until(b"uuid_break")
+    entries: Any = []
+    async with asyncio.timeout(5):
+        while not entries:
+            entries = await client.xrange(TURNS_STREAM)
+    assert decode_request(entries[0][1][FIELD]).turn == turn
+    await peer.leave()
+    await client.aclose()

@@ -340,3 +340,6 @@ def test_what_answers_a_sensitive_question_is_shown_to_nobody() -> None:
     line.hear_out()
     line.tell(TurnPartial(UUID, line.turn(), "four two"))
     assert line.all(order.ShowPartial) == []
+    line.understood(transcript="four two")
+    line.hear_out()
+    assert Exchange("caller", "four two") not in history(line), "and no model either"
