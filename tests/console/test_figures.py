@@ -8,6 +8,7 @@ from dataclasses import fields
 from datetime import timedelta
 from io import StringIO
 
+import msgspec
 import pytest
 from django.core.management import call_command
 from django.db import connection
@@ -16,7 +17,8 @@ from django.utils import timezone
 
 from ai_engine.circuits import keys
 from ai_engine.circuits.guard import turns_name
-from ai_engine.messages import TURNS_GROUP, TURNS_STREAM
+from ai_engine.messages import TURNS_GROUP, TURNS_STREAM, Heartbeat
+from ai_engine.models import Engine
 from ai_engine.redis_clients import connect
 from console import tasks
 from console.figures import figures
@@ -317,3 +319,20 @@ def test_a_call_that_speaks_while_it_is_looked_up_is_not_ended(orphan: Call) -> 
     Call.objects.update(last_event_at=timezone.now())
     assert end_found_gone(orphan, timezone.now()) is False
     assert Call.objects.get().ended_at is None
+
+
+def test_disabled_engines_and_workers_that_keep_older_ones_are_told(records: None, volatile_redis: str) -> None:
+    for name, order, enabled in (("second", 2, True), ("first", 1, True), ("off", 3, False)):
+        Engine.objects.create(name=name, stage="stt", order=order, kind="vosk", address="ws://10.0.0.1", enabled=enabled)
+    beat = Heartbeat(1, 16, "the environment variable LIFELINE_SECRET_X is not set")
+    with connect(volatile_redis) as client:
+        client.set("worker:w1", msgspec.json.encode(beat), px=3000)
+    found = figures()
+    assert found.circuits is not None
+    assert [view.name for view in found.circuits][:2] == ["first", "second"]
+    assert found.disabled_engines == [("off", "stt")]
+    assert found.engine_problems == [("w1", beat.engines_problem)]
+    assert found.workers == [("w1", 1, 16)]
+    out = StringIO()
+    call_command("figures", stdout=out)
+    assert "LIFELINE_SECRET_X is not set" in out.getvalue()
