@@ -148,10 +148,16 @@ class EngineStore:
         self._rows, self._engines = rows, engines
         return engines != before
 
-    async def run(self, apply: Callable[[Sequence[EngineConfig]], None], every_s: float = REFRESH_S) -> None:
+    async def run(
+        self,
+        apply: Callable[[Sequence[EngineConfig]], None],
+        every_s: float = REFRESH_S,
+        prepare: Callable[[Sequence[EngineConfig]], None] = lambda _engines: None,
+    ) -> None:
         """Until cancelled: ``apply`` is called with the engines that serve from now on, from the loop, whenever they
-        have changed. When it raises BadEngineConfigError (a secret is not set here), the earlier ones go on serving and
-        it is asked again at the next change. Returns only by being cancelled, also when the setting leaves it idle.
+        have changed; before that ``prepare``, from the thread, for what would hold up the loop. When ``apply`` raises
+        BadEngineConfigError (a secret is not set here), the earlier ones go on serving and it is asked again at the next
+        change. Returns only by being cancelled, also when the setting leaves it idle.
         """
         if self._known.by_setting:
             await asyncio.Event().wait()
@@ -161,6 +167,7 @@ class EngineStore:
                 while True:
                     changed, problem = await loop.run_in_executor(executor, self._refresh_in_thread)
                     if changed:
+                        await loop.run_in_executor(executor, prepare, self._engines)
                         self.refused = self._apply(apply)
                     self._note(problem or self.refused)
                     await asyncio.sleep(every_s)

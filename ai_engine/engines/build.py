@@ -21,6 +21,14 @@ class Closable(Protocol):
 E = TypeVar("E", bound=Closable)
 
 
+def load_adapters(configs: Iterable[EngineConfig]) -> None:
+    """Imports what these engines need. Anthropic's client takes two seconds, which only who uses it should pay, and no
+    event loop: called from a thread before such engines are built on one.
+    """
+    if any(config.kind is EngineKind.ANTHROPIC for config in configs):
+        import ai_engine.engines.anthropic_messages  # noqa: F401
+
+
 class Engines:
     """The engines of each stage, in the order in which they are tried."""
 
@@ -50,7 +58,7 @@ class Engines:
             case EngineKind.OPENAI, Stage.TTS:
                 self.tts.append(self._closed_later(OpenAISpeech(config)))
             case EngineKind.ANTHROPIC, Stage.NLU:
-                # Two seconds of importing, which only who uses it should pay.
+                # See load_adapters.
                 from ai_engine.engines.anthropic_messages import AnthropicUnderstanding
 
                 self.nlu.append(self._closed_later(AnthropicUnderstanding(config)))

@@ -65,7 +65,10 @@ class SpeechToText(Protocol):
     def open(
         self, language: str, on_partial: Callable[[str], None], trace: Trace
     ) -> AbstractAsyncContextManager[SpeechStream]:
-        """``on_partial`` is called with everything heard so far, whenever that changes."""
+        """``on_partial`` is called with everything heard so far, whenever that changes; never by an engine that hears
+        whole recordings, whose silence begins with :meth:`SpeechStream.finish`. Others fail by themselves
+        (``no_partial``) when they were sent a second of voice and had their time without a word.
+        """
 
 
 class LanguageUnderstanding(Protocol):
@@ -74,8 +77,9 @@ class LanguageUnderstanding(Protocol):
     async def understand(
         self, transcript: str, context: Context, trace: Trace, on_sentence: OnSentence | None = None
     ) -> Understanding:
-        """``on_sentence`` is called for each sentence of the reply as soon as it is there, before the rest is; an engine
-        that answers at once may leave it uncalled. The result's ``reply`` is the whole reply all the same.
+        """``on_sentence`` is called for each sentence of the reply as soon as it is there, before the rest is. The result's
+        ``reply`` is the whole reply all the same: those sentences with spaces between. An attempt that has told sentences
+        may still fail, and the next one tells its own from the beginning.
         """
 
 

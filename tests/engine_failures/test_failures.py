@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 import pytest
 
+from ai_engine.engines.build import load_adapters
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
 from simulator.records import Outcome
 from tests.ai_engine.fake_anthropic import FakeAnthropic
@@ -56,12 +57,18 @@ def server(kind: EngineKind) -> FakeVosk | FakeDeepgram | FakeOpenAI | FakeAnthr
             return FakeOpenAI()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def adapters() -> None:
+    """Imported before any call, as a worker does."""
+    load_adapters([EngineConfig("x", stage, kind, "http://x") for kind, stage in ADAPTERS.values()])
+
+
 @contextlib.asynccontextmanager
 async def engine(name: str, kind: EngineKind, stage: Stage, fault: str) -> AsyncIterator[EngineConfig]:
     """A server of the wire format that fails as told, and how a worker is told of it."""
     async with server(kind).running() as fake:
         await fake.break_with(fault)
-        http2 = kind is EngineKind.OPENAI
+        http2 = kind in (EngineKind.OPENAI, EngineKind.ANTHROPIC)
         yield EngineConfig(name, stage, kind, fake.url, model="m", http2_cleartext=http2, first_byte_s=0.8, total_s=2.0)
 
 

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from ai_engine.caches.store import Cache, configured_caches
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.engine_store import EngineStore, engine_settings
-from ai_engine.engines.build import Engines
+from ai_engine.engines.build import Engines, load_adapters
 from ai_engine.engines.rows import usable
 from ai_engine.errors import BadEngineConfigError
 from ai_engine.worker import Worker
@@ -81,7 +81,7 @@ async def _serve(store: EngineStore, engines: Engines, caches: frozenset[Cache])
         loop.add_signal_handler(number, worker.stop)
     refreshing = [
         asyncio.create_task(work)
-        for work in (flows.run(), store.run(lambda configs: worker.set_engines(Engines(configs))))
+        for work in (flows.run(), store.run(lambda configs: worker.set_engines(Engines(configs)), prepare=load_adapters))
     ]
     try:
         await worker.run()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ai_engine.engines.build import Engines
+from ai_engine.engines.build import Engines, load_adapters
 from ai_engine.engines.config import SERVES, EngineConfig, EngineKind, Stage, configured_engines, problems
 from ai_engine.errors import BadEngineConfigError
 
@@ -24,6 +24,19 @@ async def test_nothing_configured_means_the_local_engine_for_every_stage() -> No
     ]  # fmt: skip
     engines = Engines(configs)
     assert [len(stage) for stage in (engines.stt, engines.nlu, engines.tts)] == [1, 1, 1]
+    await engines.close()
+
+
+async def test_every_kind_is_built_for_every_stage_that_it_serves() -> None:
+    every = [(kind, stage) for kind, stages in SERVES.items() for stage in stages]
+    sockets = (EngineKind.VOSK, EngineKind.DEEPGRAM)
+    configs = [
+        EngineConfig(f"{kind}-{stage}", stage, kind, "wss://x" if kind in sockets else "https://x") for kind, stage in every
+    ]
+    load_adapters(configs)
+    engines = Engines(configs)
+    built = [(one.config.kind, one.config.stage) for one in (*engines.stt, *engines.nlu, *engines.tts)]
+    assert sorted(built) == sorted(every)
     await engines.close()
 
 
