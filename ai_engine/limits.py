@@ -14,6 +14,7 @@ from aiolimiter import AsyncLimiter
 
 from ai_engine.engines.config import EngineConfig
 from ai_engine.errors import EngineError, Kind
+from ai_engine.stalls import LoopWatch
 
 # A quota that is used up may say "in a day"; somebody may buy more meanwhile, and the circuit sees to a real outage.
 MAX_BACK_OFF_S = 600.0
@@ -86,9 +87,13 @@ class EngineLimit:
 
 
 class Limits:
-    """Each engine's limit, made when it is first asked for, and anew when its configuration has changed."""
+    """Each engine's limit, made when it is first asked for, and anew when its configuration has changed.
+
+    ``watch``: whether this process ran at all; like a place at the engine, that is our part and not the engine's.
+    """
 
     def __init__(self) -> None:
+        self.watch = LoopWatch()
         self._known: dict[str, tuple[EngineConfig, EngineLimit]] = {}
 
     def of(self, config: EngineConfig) -> EngineLimit:

@@ -34,6 +34,9 @@ JITTER = 0.2
 LEAST_ATTEMPT_S = 0.3
 # Kept for the stage's next engine, so that one that hangs never eats both.
 NEXT_ENGINE_S = 1.2
+# An attempt of whose time our own process stood still for this share says nothing about the engine. Less must not excuse
+# it, or an engine that hangs would keep its circuit closed wherever the machine is a little slow.
+STALLED_SHARE = 1 / 3
 
 log = structlog.get_logger(__name__)
 
@@ -129,6 +132,8 @@ class _Trial(Generic[E]):
         self._stage, self._engine = stage, engine
         self._guard, self._permit = guard, permit
         self._limit = limits.of(engine.config)
+        self._watch = limits.watch
+        self._attempted_at = 0.0
         self._another = another
         self._total_s = math.inf if open_ended else engine.config.total_s
         self._attempts = 0
@@ -158,6 +163,9 @@ class _Trial(Generic[E]):
                 if not self._attempts:
                     return None, error
                 verdict, kind = Verdict.FAIL, error.kind
+                if isinstance(error, SlowEngineError) and self._stood_still():
+                    log.warning("engine_not_blamed", engine=self._engine.config.name, kind=error.kind)
+                    verdict = Verdict.ABANDONED
                 delay_s = next_delay_s(self._attempts, error, left_s() - self._kept_s, chance())
                 if delay_s is None or enough() is not None:
                     return None, error
@@ -167,6 +175,10 @@ class _Trial(Generic[E]):
             raise
         finally:
             self._guard.record(self._permit, verdict, kind)
+
+    def _stood_still(self) -> bool:
+        took_s = time.monotonic() - self._attempted_at
+        return self._watch.stood_still_s(self._attempted_at) > took_s * STALLED_SHARE
 
     @property
     def _kept_s(self) -> float:
@@ -192,6 +204,7 @@ class _Trial(Generic[E]):
 
     async def _attempt(self, limit_s: float, attempt: Callable[[E, Trace], Awaitable[T]]) -> tuple[T | None, EngineError | None]:
         self._attempts += 1
+        self._attempted_at = time.monotonic()
         self._trace.restart()
         try:
             async with asyncio.timeout(limit_s):

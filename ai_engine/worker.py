@@ -140,7 +140,7 @@ class Worker:
         services = [
             asyncio.create_task(work)
             for work in (
-                self._board.run(), self._hub.run(), self._prober.run(),
+                self._board.run(), self._hub.run(), self._prober.run(), self._limits.watch.run(),
                 self._every(LEASE_RENEW_S, self._keep_leases, "leases"),
                 self._every(HEARTBEAT_S, self._beat, "heartbeat"),
             )
