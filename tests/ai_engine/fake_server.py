@@ -72,6 +72,7 @@ class FakeSocketServer(FakeServer):
         self.paths: list[str] = []
         self.authorization: list[str] = []
         self._server: Server | None = None
+        self._talking: set[asyncio.Task[object]] = set()
 
     @property
     def url(self) -> str:
@@ -89,6 +90,8 @@ class FakeSocketServer(FakeServer):
         assert self._server is not None
         for connection in list(self._server.connections):
             connection.transport.abort()
+        for task in list(self._talking):
+            task.cancel()  # It may be in the middle of a delay.
         self._server.close()
         await self._server.wait_closed()
 
@@ -106,8 +109,14 @@ class FakeSocketServer(FakeServer):
     async def _talk(self, connection: ServerConnection) -> None:
         if self.fault == "frozen":
             connection.transport.pause_reading()
-        with contextlib.suppress(ConnectionClosed):
-            await self.listen(connection)
+        task = asyncio.current_task()
+        assert task is not None
+        self._talking.add(task)
+        try:
+            with contextlib.suppress(ConnectionClosed):
+                await self.listen(connection)
+        finally:
+            self._talking.discard(task)
 
 
 class FakeHttpServer(FakeServer):
