@@ -1,13 +1,14 @@
 """The bridge: takes calls from FreeSWITCH and holds what they share: flows, queue, circuits, actions, journal.
 
-Owns the listener, its address list and cap, and the passage of results to calls. What a call does is decided in ``calls``.
+Owns the listener, its cap, and the passage of results to calls. Who may connect at all is the door's (``door.py``); what a
+call does is decided in ``calls``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
+import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.listening import LONGEST_SPEECH_S
 from esl_bridge.calls.to_switch import SwitchSettings
+from esl_bridge.door import Door, Guest, Limits
 from esl_bridge.journal.sender import Journal
 from esl_bridge.media.tokens import make_metadata
 from esl_bridge.partials import PartialWriter
@@ -46,7 +48,7 @@ PROBE_TIMEOUT_S = 1.0
 # A turn waits in the queue at most until nobody wants its answer: listening, speaking, budget, and a second for the way.
 SPEECH_MS = int(LONGEST_SPEECH_S * 1000)
 WAY_MS = 1000
-# Beyond the cap calls get the keypad at once; beyond this much more they are refused, and the dialplan goes on.
+# Beyond the cap calls get the keypad at once; beyond this much more they are turned away, and the dialplan goes on.
 REFUSE_FACTOR = 1.2
 BACKLOG = 512
 
@@ -61,6 +63,13 @@ class BridgeConfig:
     redis_volatile_url: str
     max_calls: int
     switch: SwitchSettings
+    per_address: int = 0
+
+    @property
+    def limits(self) -> Limits:
+        """As many may wait as may be calls: at the worst honest moment, all calls of a bridge that died come at once."""
+        most = math.ceil(self.max_calls * REFUSE_FACTOR)
+        return Limits(inside=most, waiting=most, per_address=self.per_address)
 
 
 class Bridge:
@@ -74,7 +83,8 @@ class Bridge:
         self._board = board
         self._journal = journal
         self._actions = actions
-        self._networks = [ipaddress.ip_network(text, strict=False) for text in config.allow]
+        self._door = Door("bridge", config.allow, config.limits)
+        self._guests: dict[Session, Guest] = {}
         self._sessions: set[Session] = set()
         self._by_call: dict[str, Session] = {}
         self._permits: dict[tuple[str, int], Permit] = {}
@@ -126,10 +136,16 @@ class Bridge:
             session.close()
 
     def _accept(self) -> asyncio.Protocol:
-        if len(self._sessions) >= self._config.max_calls * REFUSE_FACTOR:
-            log.warning("a call was refused: this bridge is full", calls=len(self._sessions))
-            return _Refusal()
-        return _Doorkeeper(self, self._networks)
+        return _Doorkeeper(self)
+
+    def came_in(self, transport: asyncio.Transport) -> Session | None:
+        """None: it was turned away, and is closed."""
+        guest = self._door.enter(transport)
+        if guest is None:
+            return None
+        session = Session(self)
+        self._guests[session] = guest
+        return session
 
     # --- What sessions ask (Surroundings) ---
 
@@ -157,6 +173,9 @@ class Bridge:
     def media_metadata(self, call_uuid: str, epoch: int) -> str:
         return make_metadata(self._config.media_secret, call_uuid, self.bridge_id, epoch, time.time())
 
+    def identified(self, session: Session) -> bool:
+        return self._door.identified(self._guests[session])
+
     def opened(self, session: Session) -> None:
         self._sessions.add(session)
         self._idle.clear()
@@ -167,6 +186,7 @@ class Bridge:
             before.feed(told.OwnerChanged())
 
     def closed(self, session: Session) -> None:
+        self._door.left(self._guests.pop(session))
         self._sessions.discard(session)
         if not self._sessions:
             self._idle.set()
@@ -285,28 +305,15 @@ class Bridge:
         task.add_done_callback(self._tasks.discard)
 
 
-class _Refusal(asyncio.Protocol):
-    """Closes at once: the dialplan tries the next bridge."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
-
-
 class _Doorkeeper(asyncio.Protocol):
-    """Lets only listed addresses become calls."""
+    """Lets only what the door admits become a call; the rest is closed, and the dialplan tries the next bridge."""
 
-    def __init__(self, bridge: Bridge, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> None:
+    def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        self._networks = networks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         wire = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it.
-        peer = wire.get_extra_info("peername")
-        address = ipaddress.ip_address(peer[0]) if peer else None
-        if address is None or not any(address in network for network in self._networks):
-            log.warning("a stranger at the bridge's port was refused", address=str(address))
-            wire.abort()
-            return
-        session = Session(self._bridge)
-        wire.set_protocol(session)
-        session.connection_made(wire)
+        session = self._bridge.came_in(wire)
+        if session is not None:
+            wire.set_protocol(session)
+            session.connection_made(wire)

@@ -1,14 +1,13 @@
 """The media gateway: the WebSocket that ``mod_audio_stream`` connects to, and the audio's way to and from Redis.
 
-Owns connections, the address list, tokens and publishing. Reading a call's audio never waits for Redis: what cannot be
-published in time is dropped and counted, and the bridge, which hears nothing then, falls back.
+Owns connections, tokens and publishing; who may connect at all is the door's (``door.py``). Reading a call's audio never
+waits for Redis: what cannot be published in time is dropped and counted, and the bridge, which hears nothing then, falls back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import ipaddress
 import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
@@ -18,6 +17,7 @@ from typing import Any, cast
 import msgspec
 import redis.exceptions
 import structlog
+from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -33,12 +33,14 @@ from ai_engine.messages import (
 )
 from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
 from ai_engine.turn_queue import publish_chunks, publish_result
+from esl_bridge.door import Door, Guest, Limits
 from esl_bridge.media.call_audio import BadAudio, CallAudio, Output
 from esl_bridge.media.loudness import no_louder_than_prompts
 from esl_bridge.media.tokens import Metadata, TokenRefused, check_metadata
 
 log = structlog.get_logger(__name__)
 
+# For the WebSocket's handshake, and again for the metadata: a switch sends both in milliseconds.
 FIRST_MESSAGE_S = 3.0
 # How long a closing connection may take: a peer that goes on sending does not read our good-bye.
 CLOSE_S = 1.0
@@ -50,6 +52,7 @@ RETRY_S = 0.25
 NONCE_KEY = "media-token:"
 NONCE_TTL_S = 20
 POLICY_VIOLATION = 1008
+TRY_AGAIN_LATER = 1013
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,19 @@ class GatewayConfig:
     secret: str
     redis_url: str
     gateway_id: str
+    max_calls: int = 2000
+    per_address: int = 0
+
+    @property
+    def limits(self) -> Limits:
+        """As many may wait as may be calls: after a restart of the gateway all streams come at once."""
+        return Limits(inside=self.max_calls, waiting=self.max_calls, per_address=self.per_address)
 
 
 class Gateway:
     def __init__(self, config: GatewayConfig) -> None:
         self._config = config
-        self._networks = [ipaddress.ip_network(text, strict=False) for text in config.allow]
+        self._door = Door("media gateway", config.allow, config.limits)
         self._redis = connect_async(config.redis_url)
         self._reader = connect_async(config.redis_url)
         self._calls: dict[str, tuple[ServerConnection, CallAudio]] = {}
@@ -74,7 +84,7 @@ class Gateway:
         """Serve until ``stop``. Raises OSError when the port cannot be had."""
         config = self._config
         async with serve(self._serve_call, config.host, config.port, max_size=1 << 16, compression=None, ping_interval=None,
-                         close_timeout=CLOSE_S):  # fmt: skip
+                         open_timeout=FIRST_MESSAGE_S, close_timeout=CLOSE_S, create_connection=behind(self._door)):  # fmt: skip
             log.info("the media gateway listens", host=config.host, port=config.port)
             replies = asyncio.create_task(self._deliver_replies())
             try:
@@ -87,10 +97,6 @@ class Gateway:
 
     async def _serve_call(self, connection: ServerConnection) -> None:
         peer = connection.remote_address[0] if connection.remote_address else ""
-        if not any(ipaddress.ip_address(peer) in network for network in self._networks):
-            log.warning("a stranger at the media port was refused", address=peer)
-            await connection.close(POLICY_VIOLATION, "address")
-            return
         try:
             async with asyncio.timeout(FIRST_MESSAGE_S):
                 first = await _first_text(connection)
@@ -104,6 +110,10 @@ class Gateway:
         except (TimeoutError, ConnectionClosed, redis.exceptions.RedisError, OSError) as error:
             log.warning("a media connection came to nothing", address=peer, error=repr(error))
             await connection.close(POLICY_VIOLATION, "no metadata")
+            return
+        guest = cast("GuestConnection", connection).guest
+        if guest is None or not self._door.identified(guest):
+            await connection.close(TRY_AGAIN_LATER, "full")
             return
         await self._carry(connection, metadata)
 
@@ -164,6 +174,31 @@ class Gateway:
                 await held[0].send(msgspec.json.encode({"type": "streamAudio", "data": data}).decode())
         except (TimeoutError, ConnectionClosed) as error:
             log.warning("a reply could not be handed to the switch", call=reply.call_uuid, error=repr(error))
+
+
+class GuestConnection(ServerConnection):
+    """A connection of which the door knows, from its first byte to its last."""
+
+    door: Door
+    guest: Guest | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.guest = self.door.enter(cast("asyncio.Transport", transport))
+        if self.guest is None:
+            # It is closed already. ServerConnection's own would begin a handshake, and a task for it.
+            Connection.connection_made(self, transport)
+            return
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.guest is not None:
+            self.door.left(self.guest)
+        super().connection_lost(exc)
+
+
+def behind(door: Door) -> type[GuestConnection]:
+    """``websockets`` makes the connections itself, so that only a class can carry the door."""
+    return type("GuestAtThisDoor", (GuestConnection,), {"door": door})
 
 
 class CallPublisher:

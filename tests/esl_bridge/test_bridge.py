@@ -138,14 +138,14 @@ class Peer:
 class Running:
     def __init__(
         self, tmp_path: Path, durable: str, volatile: str, *, allow: list[str], max_calls: int = 10, ai: bool = False,
-        at: tuple[str, int] | None = None, switch: SwitchSettings = SWITCH,
+        at: tuple[str, int] | None = None, switch: SwitchSettings = SWITCH, per_address: int = 0,
     ) -> None:  # fmt: skip
         self.host, self.port = at or ("127.0.0.1", free_port())
         self._client = connect_async(durable)
         self.board = CircuitBoard(durable, ENGINES if ai else [], "bridge-1", local=[turns_name("bridge-1")])
         self._journals = tmp_path
         self.journal = Journal(tmp_path, self._client)
-        config = BridgeConfig("bridge-1", self.host, self.port, allow, "secret", volatile, max_calls, switch)
+        config = BridgeConfig("bridge-1", self.host, self.port, allow, "secret", volatile, max_calls, switch, per_address)
         self._stop = asyncio.Event()
         self._bridge = LateBridge(config, lambda: Snapshot((demonstration(),)), self.board, self.journal, ActionRunner())
         self._task = asyncio.create_task(self._bridge.run(self._stop, 0.1))

@@ -23,6 +23,7 @@ from console.logs import configure_logging
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.bridge import Bridge, BridgeConfig
 from esl_bridge.calls.to_switch import SwitchSettings
+from esl_bridge.door import make_room_for
 from esl_bridge.journal.sender import Journal
 
 log = structlog.get_logger(__name__)
@@ -61,6 +62,7 @@ def bridge_config() -> BridgeConfig:
         media_secret=settings.LIFELINE_MEDIA_SECRET,
         redis_volatile_url=settings.LIFELINE_REDIS_VOLATILE_URL,
         max_calls=settings.LIFELINE_MAX_CALLS,
+        per_address=settings.LIFELINE_ESL_PER_ADDRESS,
         switch=SwitchSettings(
             chain_extension=settings.LIFELINE_CHAIN_EXTENSION,
             chain_context=settings.LIFELINE_CHAIN_CONTEXT,
@@ -88,6 +90,7 @@ async def _serve(drain_s: float) -> None:
     store = EngineStore(engine_settings())
     store.load()
     config = bridge_config()
+    make_room_for(config.limits.connections)
     flows = load_flows()
     board = CircuitBoard(
         settings.LIFELINE_REDIS_DURABLE_URL,

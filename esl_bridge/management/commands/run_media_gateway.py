@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from console.logs import configure_logging
+from esl_bridge.door import make_room_for
 from esl_bridge.media.gateway import Gateway, GatewayConfig
 
 
@@ -28,7 +29,10 @@ class Command(BaseCommand):
             secret=settings.LIFELINE_MEDIA_SECRET,
             redis_url=settings.LIFELINE_REDIS_VOLATILE_URL,
             gateway_id=f"gateway-{socket.gethostname()}-{os.getpid()}",
+            max_calls=settings.LIFELINE_MEDIA_MAX_CALLS,
+            per_address=settings.LIFELINE_MEDIA_PER_ADDRESS,
         )
+        make_room_for(config.limits.connections)
         try:
             uvloop.run(_serve(config))
         except OSError as error:
