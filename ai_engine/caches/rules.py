@@ -55,7 +55,8 @@ def question(request: TurnRequest, transcript: str, engines: Iterable[EngineConf
 
 def may_keep(request: TurnRequest, understood: Understanding) -> bool:
     """Only a sure answer to a caller's first words: a later one may mean what it means because of what came before."""
-    return bool(understood.intent) and understood.confidence >= KEPT_FROM and not understood.slots and not request.history
+    first_words = all(exchange.who != "caller" for exchange in request.history)
+    return bool(understood.intent) and understood.confidence >= KEPT_FROM and not understood.slots and first_words
 
 
 def rendering(text: str, voice: str, engines: Iterable[EngineConfig]) -> str:
