@@ -50,6 +50,11 @@ SLOT_PREFIX = "slot_"
 # A start of the audio stream is refused while the one before it is still being stopped, which takes some milliseconds. How
 # long a call waits for its stream is the turn's matter: a frozen gateway may hold the stopping for seconds.
 AUDIO_RETRY_S = 0.1
+# A busy loop is late by tens of milliseconds. One that is later than this stood still (stopped, starved), and what was said
+# to it meanwhile waits unread: no deadline is past before that has been read.
+LATE_S = 0.3
+# Long enough for a round through Redis and for the gateway's next report (every 250 ms); no caller notices it.
+CATCH_UP_S = 0.3
 # A line whose noise has stopped this many prompts hears the others to their end, and may speak then.
 MAX_FALSE_BARGE_INS = 2
 
@@ -80,6 +85,7 @@ class Call:
         self._audio_retry_at: float | None = None
         self._question: tuple[Phrase, ...] = ()
         self._false_barge_ins = 0
+        self._catching_up_until = 0.0
         self.ended = False
         self.epoch = 0
         self.owner = ""
@@ -106,9 +112,9 @@ class Call:
         """When :class:`TimePassed` should come, if nothing else does before."""
         if self.ended or self._released or not self.owner:
             return None
-        moments = (self._speaker.deadline, self._key_deadline, self._ownership.due, self._turns.deadline,
-                   self._audio_retry_at)  # fmt: skip
-        return min((moment for moment in moments if moment is not None), default=None)
+        moments = (self._speaker.deadline, self._key_deadline, self._turns.deadline, self._audio_retry_at)
+        patient = [max(moment, self._catching_up_until) for moment in moments if moment is not None]
+        return min([*patient, *([] if self._ownership.due is None else [self._ownership.due])], default=None)
 
     def in_doubt(self, now: float) -> bool:
         """Whether the switch must be asked who owns the call before anything is decided: its timer may have fired."""
@@ -298,8 +304,7 @@ class Call:
 
     def _playback_started(self, event: told.PlaybackStarted, now: float) -> list[Order]:
         heard = self._speaker.on_started(event.file, now)
-        proof = f"PLAYBACK_START {event.file}"
-        return self._incidents.on_heard(heard, proof, in_menu=self._mode is Mode.FALLBACK) + self._let_speak_over()
+        return self._incidents.on_heard(heard, f"PLAYBACK_START {event.file}", in_menu=self._mode is Mode.FALLBACK)
 
     def _after_sound(self, said: Said, now: float) -> list[Order]:
         if said is Said.ALL and self._turns.is_running:
@@ -336,11 +341,16 @@ class Call:
         return orders + self._carry_out(self._talker.on_action_failed(), now)
 
     def _time(self, now: float) -> list[Order]:
+        due = self.wake_at()
+        if due is not None and now - due > LATE_S:
+            self._catching_up_until = now + CATCH_UP_S
         orders = self._ownership.on_time(now)
         if orders and not self._well:
             # The dialplan counts visits; an owner that has lived until its first re-arming is well and empties the counter.
             self._well = True
             orders.append(SetVariables({"hops": ""}))
+        if now < self._catching_up_until:
+            return orders
         if self._audio_retry_at is not None and now >= self._audio_retry_at:
             self._audio_retry_at = None
             orders += [StartAudio()] if self._mode is Mode.AI else []
@@ -392,9 +402,9 @@ class Call:
         return self._mode is Mode.AI and isinstance(self._talker, Dialogue) and self._talker.invites_speech
 
     def _let_speak_over(self) -> list[Order]:
-        """A question is being asked: from the moment the switch plays it the caller may answer it."""
+        """A question is being asked: from its first word on the caller may answer it."""
         allowed = self._use is AiUse.USABLE and self._false_barge_ins < MAX_FALSE_BARGE_INS
-        return self._turns.watch() if allowed and self._asks and self._speaker.is_heard else []
+        return self._turns.watch() if allowed and self._asks and self._speaker.busy else []
 
     def _carry_out_one(self, step: DialogueStep, now: float) -> list[Order]:
         match step:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -16,12 +17,24 @@ import pytest
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.guard import turns_name
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
-from ai_engine.messages import FIELD, TURNS_STREAM, MediaConnected, SpeechStarted, decode_request
-from ai_engine.redis_clients import connect_async
+from ai_engine.messages import (
+    FIELD,
+    TURNS_STREAM,
+    MediaConnected,
+    MediaReport,
+    SpeechStarted,
+    TurnDone,
+    TurnTaken,
+    decode_request,
+    encode,
+    results_stream,
+)
+from ai_engine.redis_clients import connect, connect_async
 from ai_engine.turn_queue import publish_result
 from callflows.definition.flow import Snapshot
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.bridge import Bridge, BridgeConfig
+from esl_bridge.calls.listening import MEDIA_SILENCE_S
 from esl_bridge.calls.to_switch import SwitchSettings
 from esl_bridge.journal.events import IncidentClosed, JournalEvent, Outcome
 from esl_bridge.journal.sender import Journal
@@ -243,9 +256,7 @@ async def test_an_address_that_is_not_listed_is_refused(tmp_path: Path, durable_
     await running.close()
 
 
-async def test_a_full_bridge_refuses_so_that_the_dialplan_goes_on(
-    tmp_path: Path, durable_redis: str, volatile_redis: str
-) -> None:
+async def test_a_full_bridge_refuses_so_that_the_dialplan_goes_on(tmp_path: Path, durable_redis: str, volatile_redis: str) -> None:
     running = Running(tmp_path, durable_redis, volatile_redis, allow=["127.0.0.0/8"], max_calls=1)
     peers = []
     for _ in range(2):
@@ -345,6 +356,31 @@ async def test_a_caller_who_went_during_the_stall_is_recorded_by_the_bridge_the_
     assert made[-3:] == ["IncidentOpened", "IncidentClosed", "CallEnded"], "they went in a silence of ours: that is a drop"
     (closed,) = [one for one in bridge.journalled() if isinstance(one, IncidentClosed)]
     assert closed.outcome is Outcome.DROPPED
+
+
+async def test_reports_that_waited_in_the_queue_during_a_stall_are_read_before_anybody_is_blamed(
+    bridge_with_ai: Running, volatile_redis: str
+) -> None:
+    client, at_once = connect_async(volatile_redis), connect(volatile_redis)
+    await client.delete(TURNS_STREAM)
+    peer = await taken_call(bridge_with_ai)
+    await publish_result(client, "bridge-1", MediaConnected(UUID, "gateway-1", 1))
+    await peer.finish_what_plays()
+    await peer.until(b'send_text {"listen":')
+    turn = int(re.findall(rb'{"listen":(\d+)', peer.sent)[-1])
+    await publish_result(client, "bridge-1", TurnTaken(UUID, turn, "worker-1", 1.0))
+    await peer.until(b"api sched_del")
+    already = len(peer.sent)
+    at_once.xadd(results_stream("bridge-1"), {FIELD: encode(MediaReport(UUID, turn, 12))})
+    at_once.close()
+    time.sleep(MEDIA_SILENCE_S + 0.5)  # noqa: ASYNC251 - this process stands still: that is the test
+    await publish_result(client, "bridge-1", TurnDone(UUID, turn, "words", "", 0.9, {}, "", False, ()))
+    while b"execute-app-name: playback" not in peer.sent[already:]:
+        async with asyncio.timeout(5):
+            peer.sent += await peer.reader.read(65536)
+    assert "IncidentOpened" not in [type(one).__name__ for one in bridge_with_ai.journalled()]
+    await peer.leave()
+    await client.aclose()
 
 
 # --- After a failure: is the call still up? ---

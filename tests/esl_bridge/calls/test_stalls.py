@@ -1,0 +1,70 @@
+"""A bridge that stood still and wakes: what waits unread is heard before any deadline is past, the dead man's timer first."""
+
+from __future__ import annotations
+
+import pytest
+
+from ai_engine.messages import MediaReport
+from esl_bridge.calls import inputs as told
+from esl_bridge.calls import orders as order
+from esl_bridge.calls.call import CATCH_UP_S
+from esl_bridge.journal.events import IncidentOpened
+from tests.esl_bridge.calls.harness import UUID, Line
+
+# Shorter than what makes the call's owner doubtful; longer than the gateway may be silent.
+STALL_S = 2.4
+
+
+@pytest.fixture
+def woken() -> Line:
+    """Listening, and then no one ran this process: its timer comes late."""
+    line = Line()
+    line.to_listening()
+    line.taken()
+    line.now += STALL_S
+    line.tell(told.TimePassed())
+    return line
+
+
+def test_no_engine_and_no_gateway_is_blamed_for_a_stall_of_ours(woken: Line) -> None:
+    woken.tell(MediaReport(UUID, woken.turn(), 12))
+    woken.wait(1.4)
+    assert woken.journal(IncidentOpened) == []
+
+
+def test_a_gateway_that_says_nothing_after_the_stall_either_is_a_failure(woken: Line) -> None:
+    assert woken.journal(IncidentOpened) == []
+    woken.wait(CATCH_UP_S)
+    assert [(one.stage, one.kind) for one in woken.journal(IncidentOpened)] == [("gateway", "no_frames")]
+
+
+def test_the_dead_mans_timer_is_armed_without_waiting() -> None:
+    line = Line()
+    line.connect()
+    line.begin_play()
+    line.tell(told.TimerArmed("timer-1"))
+    armed = len(line.all(order.ArmTimer))
+    line.now += 4.9
+    line.tell(told.TimePassed())
+    assert len(line.all(order.ArmTimer)) == armed + 1
+
+
+def test_a_key_pressed_during_the_stall_counts_before_the_end_of_waiting_for_it() -> None:
+    line = Line()
+    line.connect(use=told.AiUse.NO_ENGINE)
+    line.hear_out()
+    said = len(line.all(order.Play))
+    line.now += 30.0
+    line.tell(told.TimePassed())
+    assert len(line.all(order.Play)) == said, "the menu was not repeated"
+    line.key("3")
+    assert line.all(order.Play)[said:], "the key was acted on"
+
+
+def test_a_busy_loop_is_no_stall() -> None:
+    line = Line()
+    line.to_listening()
+    line.taken()
+    line.now += 1.7
+    line.tell(told.TimePassed())
+    assert [one.kind for one in line.journal(IncidentOpened)] == ["no_frames"]
