@@ -48,7 +48,7 @@ class Whole(Decoder):
         self._audio = b""
 
     def hear(self, pcm: bytes) -> str:
-        if not self._mean:
+        if not self.mean:
             return super().hear(pcm)
         self._audio += pcm
         return ""

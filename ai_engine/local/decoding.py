@@ -46,9 +46,12 @@ TINY = 1e-300
 
 
 class Decoder:
-    """One caller's audio at a time: :meth:`start`, :meth:`hear` …, :meth:`finish`."""
+    """One caller's audio at a time: :meth:`start`, :meth:`hear` …, :meth:`finish`.
 
-    def __init__(self, grammar: Grammar) -> None:
+    ``mean`` is another decoder's, of whatever grammar: then it need not be warmed, which is most of what making one takes.
+    """
+
+    def __init__(self, grammar: Grammar, mean: str = "") -> None:
         self.grammar = grammar
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "words.dict"
@@ -60,17 +63,21 @@ class Decoder:
         self._decoder.add_jsgf_string("calls", grammar.jsgf)
         self._decoder.activate_search("calls")
         self._noise = np.random.default_rng(1).normal(0, WIDE_NOISE_LSB, _NOISE_SAMPLES)
-        self._mean = ""
+        self._running = False
+        self.mean = ""
+        self.mean = mean or self._warmed()
+
+    def _warmed(self) -> str:
         self.start()
         self.hear(_warm_speech())
         self._decoder.end_utt()
-        self._mean = self._decoder.get_cmn(True)
         self._running = False
+        return str(self._decoder.get_cmn(True))
 
     def start(self) -> None:
         self.abandon()
-        if self._mean:
-            self._decoder.set_cmn(self._mean)
+        if self.mean:
+            self._decoder.set_cmn(self.mean)
         self._decoder.start_utt()
         self._running = True
         self._noise_at = 0
@@ -78,7 +85,7 @@ class Decoder:
         self._odd = b""
 
     def abandon(self) -> None:
-        if getattr(self, "_running", False):
+        if self._running:
             self._decoder.end_utt()
         self._running = False
 

@@ -17,7 +17,8 @@ from ai_engine.local.grammar import Grammar
 
 # A decoder takes about a twentieth of real time for a caller who speaks: more of them would fall behind on one core.
 MAX_DECODERS = 8
-# Made before the first call comes; the rest are made when they are needed, each in some hundredths of a second.
+# Kept ready whatever else there is to do; the rest are made while nobody speaks, because making one holds up who does. Made
+# when callers came, a dozen at once, the last of them waited longer than their clients do.
 READY_DECODERS = 2
 _PR_SET_PDEATHSIG = 1
 
@@ -75,12 +76,19 @@ _encoder = msgspec.msgpack.Encoder()
 class Streams:
     def __init__(self, grammar: Grammar) -> None:
         self._grammar = grammar
-        self._idle = [Decoder(grammar)]
+        first = Decoder(grammar)
+        self._mean = first.mean
+        self._idle = [first]
         self._busy: dict[int, Decoder] = {}
 
-    def warm_up(self) -> None:
-        while len(self._idle) < READY_DECODERS:
-            self._idle.append(Decoder(self._grammar))
+    @property
+    def wants_more(self) -> bool:
+        """Whether a decoder should be made as soon as no message waits."""
+        enough = READY_DECODERS if self._busy else MAX_DECODERS
+        return len(self._idle) < enough and len(self._idle) + len(self._busy) < MAX_DECODERS
+
+    def make_one(self) -> None:
+        self._idle.append(Decoder(self._grammar, self._mean))
 
     def answer(self, message: ToProcess) -> FromProcess | None:
         match message:
@@ -97,13 +105,14 @@ class Streams:
             case NewGrammar(grammar):
                 self._grammar = grammar
                 self._idle = []
-                self.warm_up()
         return None
 
     def _open(self, stream: int) -> bool:
         if not self._idle and len(self._busy) >= MAX_DECODERS:
             return False
-        decoder = self._idle.pop() if self._idle else Decoder(self._grammar)
+        if not self._idle:
+            self.make_one()
+        decoder = self._idle.pop()
         decoder.start()
         self._busy[stream] = decoder
         return True
@@ -124,9 +133,11 @@ def serve(pipe: Connection, parent_pid: int, grammar: Grammar) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     streams = Streams(grammar)
     pipe.send_bytes(_encoder.encode(Ready()))
-    streams.warm_up()
     while True:
         try:
+            if streams.wants_more and not pipe.poll(0):
+                streams.make_one()
+                continue
             message = _decoder.decode(pipe.recv_bytes())
         except (EOFError, OSError):
             return
