@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import close_old_connections, connection
+from django.db import close_old_connections, connection, connections
 
 from ai_engine.engines.config import EngineConfig, local_engines, setting_engines
 from ai_engine.engines.rows import EngineRows, checked, decode_rows, encode_rows
@@ -172,7 +172,7 @@ class EngineStore:
                     self._note(problem or self.refused)
                     await asyncio.sleep(every_s)
             finally:
-                executor.submit(connection.close)
+                executor.submit(connections.close_all)
 
     def _serving(self, rows: EngineRows) -> tuple[EngineConfig, ...]:
         known = self._known

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 from django.db import Error as DatabaseError
-from django.db import close_old_connections, connection
+from django.db import close_old_connections, connection, connections
 from django.db.models import Count, Max
 from django.db.models.functions import Length
 from django.utils import timezone
@@ -192,7 +192,7 @@ class FlowStore:
                     failing = error is not None
                     await asyncio.sleep(every_s)
             finally:
-                executor.submit(connection.close)
+                executor.submit(connections.close_all)
 
     def _refresh_in_thread(self) -> str | None:
         close_old_connections()

@@ -118,9 +118,15 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
-else:
-    DATABASES["default"]["CONN_MAX_AGE"] = 60
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    # Kept connections (CONN_MAX_AGE) stay at 0: every request of the console has a thread of its own, and would leave one behind.
+    DATABASES["default"]["OPTIONS"] = {
+        # A server that is gone without a word is noticed within half a minute, not after the system's two hours.
+        "connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000,
+        # A recorder that froze within a transaction must not hold up the other one. Transactions here take a second at most.
+        "options": "-c idle_in_transaction_session_timeout=60s",
+        **DATABASES["default"].get("OPTIONS", {}),
+    }  # fmt: skip
 LIFELINE_REDIS_DURABLE_URL = env.text("LIFELINE_REDIS_DURABLE_URL", "redis://127.0.0.1:6379/0")
 LIFELINE_REDIS_VOLATILE_URL = env.text("LIFELINE_REDIS_VOLATILE_URL", "redis://127.0.0.1:6380/0")
 CHANNEL_LAYERS = {

@@ -304,7 +304,8 @@ class Call:
 
     def _playback_started(self, event: told.PlaybackStarted, now: float) -> list[Order]:
         heard = self._speaker.on_started(event.file, now)
-        return self._incidents.on_heard(heard, f"PLAYBACK_START {event.file}", in_menu=self._mode is Mode.FALLBACK)
+        proof = f"PLAYBACK_START {event.file}"
+        return self._incidents.on_heard(heard, proof, in_menu=self._mode is Mode.FALLBACK) + self._let_speak_over()
 
     def _after_sound(self, said: Said, now: float) -> list[Order]:
         if said is Said.ALL and self._turns.is_running:
@@ -402,9 +403,9 @@ class Call:
         return self._mode is Mode.AI and isinstance(self._talker, Dialogue) and self._talker.invites_speech
 
     def _let_speak_over(self) -> list[Order]:
-        """A question is being asked: from its first word on the caller may answer it."""
+        """A question is being asked: from the moment the switch plays it the caller may answer it."""
         allowed = self._use is AiUse.USABLE and self._false_barge_ins < MAX_FALSE_BARGE_INS
-        return self._turns.watch() if allowed and self._asks and self._speaker.busy else []
+        return self._turns.watch() if allowed and self._asks and self._speaker.is_heard else []
 
     def _carry_out_one(self, step: DialogueStep, now: float) -> list[Order]:
         match step:

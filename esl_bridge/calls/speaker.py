@@ -71,6 +71,11 @@ class Speaker:
     def busy(self) -> bool:
         return self._current is not None or bool(self._queue)
 
+    @property
+    def is_heard(self) -> bool:
+        """A file has begun and is not being stopped."""
+        return self._started and not self._stopping
+
     def say(
         self, phrases: tuple[Phrase, ...], now: float, *, names_keys: bool = False, remember: bool = False
     ) -> list[Order]:
@@ -141,7 +146,7 @@ class Speaker:
         stopped, self._stopping = self._stopping, False
         if not stopped:
             self._remember(self._current, now, whole=response == PLAYED)
-        self._current = None
+        self._current = self._started_at = None
         self.deadline = None
         if missing and not stopped:
             self._queue.clear()

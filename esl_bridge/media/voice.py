@@ -20,9 +20,13 @@ WINDOW_FRAMES, VOICED_FRAMES = 12, 6
 # People pause between words for up to half a second; longer, and they wait for an answer.
 SILENCE_FRAMES = 35
 # Over a prompt the line may carry the prompt back. Prompts are at -20 dB full scale (callflows.rendering), replies no louder
-# (loudness.py); a line that returns 20 dB less has frames of up to 670 RMS, and up to -14 dB none of our prompts stops itself
-# (measured). Callers speak at 900 to 3000; who speaks more softly is heard after the prompt.
+# (loudness.py); a line that returns 20 dB less has frames of up to 670 RMS (measured). Callers speak at 900 to 3000.
 OVER_PROMPT_RMS = 800.0
+# What a line really returns is known after 0.8 s of a prompt, half of which was speech for certain: then 10 dB above its loudest
+# tenth of a second are enough, down to soft speech. None of our prompts stopped itself so at -15 to -39 dB (measured).
+KNOWN_FRAMES, ECHO_FRAMES = 40, 5
+ABOVE_ECHO = 3.0
+SOFT_VOICE_RMS = 300.0
 # 140 ms of loud voice within 300 ms: two syllables' worth, and "no" has more. Without a prompt 120 ms of any voice do.
 OVER_WINDOW_FRAMES, OVER_FRAMES = 15, 7
 
@@ -61,19 +65,35 @@ class VoiceActivity:
 
 
 class VoiceOverPrompt:
-    """Whether somebody speaks over a prompt: stricter than :class:`VoiceActivity`, so that the prompt's echo is nobody."""
+    """Whether somebody speaks over a prompt, fed from its beginning: stricter than :class:`VoiceActivity`, so that the prompt's
+    echo is nobody."""
 
     def __init__(self) -> None:
         self._vad = webrtcvad.Vad(AGGRESSIVENESS)
         self._window: deque[bool] = deque(maxlen=OVER_WINDOW_FRAMES)
+        # Of the frames under judgement, and of the tenth of a second before them, which is taken for echo.
+        self._powers: deque[float] = deque(maxlen=OVER_WINDOW_FRAMES + ECHO_FRAMES)
+        self._frames = 0
+        self._echo_rms = 0.0
 
     def feed(self, frame: bytes) -> bool:
         """True once the caller has begun to speak."""
-        level_rms = float(np.sqrt(np.mean(np.square(np.frombuffer(frame, dtype="<i2").astype(np.float64)))))
+        self._frames += 1
+        power = float(np.mean(np.square(np.frombuffer(frame, dtype="<i2").astype(np.float64))))
+        self._powers.append(power)
+        if len(self._powers) == self._powers.maxlen:
+            earlier = [self._powers[index] for index in range(ECHO_FRAMES)]
+            self._echo_rms = max(self._echo_rms, (sum(earlier) / ECHO_FRAMES) ** 0.5)
         # Asked of every frame: it follows the line's noise.
         voiced = self._vad.is_speech(frame, 8000)
-        self._window.append(voiced and level_rms >= OVER_PROMPT_RMS)
+        self._window.append(voiced and power**0.5 >= self._least_rms)
         return sum(self._window) >= OVER_FRAMES
+
+    @property
+    def _least_rms(self) -> float:
+        if self._frames < KNOWN_FRAMES:
+            return OVER_PROMPT_RMS
+        return min(OVER_PROMPT_RMS, max(SOFT_VOICE_RMS, ABOVE_ECHO * self._echo_rms))
 
     @property
     def perhaps_begun(self) -> bool:

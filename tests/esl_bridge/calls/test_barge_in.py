@@ -115,11 +115,11 @@ def test_every_question_may_be_spoken_over_and_answers_and_transfers_may_not() -
     line = Line()
     line.to_listening()
     line.understood("balance")
+    line.hear_out()
     assert len(line.all(order.WatchFor)) == 2, "the greeting, and the question for the account"
-    line.hear_out()
     line.understood(slots={"account": "4217"})
-    assert len(line.all(order.WatchFor)) == 3, "whether the number is right"
     line.hear_out()
+    assert len(line.all(order.WatchFor)) == 3, "whether the number is right"
     line.understood(transcript="yes")
     line.tell(told.ActionDone(line.all(order.RunAction)[-1].key, "ok", {"balance": Decimal("1.00")}))
     assert now_playing(line) == "Your balance is"
@@ -190,13 +190,13 @@ def test_a_prompt_that_had_hardly_begun_was_not_heard() -> None:
     assert history(line) == []
 
 
-def test_a_prompt_whose_file_had_not_opened_was_not_heard() -> None:
+def test_a_prompt_whose_file_has_not_opened_cannot_be_spoken_over() -> None:
     line = Line()
     line.connect()
     line.stream_up()
-    line.wait(1.0)
-    interrupt(line)
-    assert history(line) == []
+    assert line.all(order.WatchFor) == []
+    line.begin_play()
+    assert len(line.all(order.WatchFor)) == 1
 
 
 def test_what_a_key_cut_was_not_heard_either() -> None:
@@ -211,7 +211,11 @@ def test_the_reply_of_a_turn_that_was_spoken_over_is_not_taken_for_the_next_ones
     line = Line()
     line.to_listening()
     line.speak()
-    done(line, "my balance", "balance", reply="Sure.", reply_ms=500)
+    line.replying("Sure.", "balance", part=1)
+    line.tell(told.ReplyFileReady("/tmp/first.r8"))
+    line.replying("Let me see.", "balance", part=2)
+    line.tell(TurnDone(UUID, line.turn(), "my balance", "balance", 0.9, {}, "Sure. Let me see.", True, ()))
+    line.begin_play()
     interrupt(line)
     line.tell(told.ReplyFileReady("/tmp/late.r8"))
     line.wait(1.2)
@@ -312,11 +316,17 @@ def test_without_a_usable_engine_nobody_is_invited_to_speak_over_a_prompt() -> N
     line.connect()
     line.tell(told.AiUseChanged(told.AiUse.NO_ENGINE))
     line.stream_up()
-    interrupted = line.all(order.WatchFor)
-    assert len(interrupted) == 1, "asked for before"
-    fresh = line.tell(SpeechStarted(UUID, interrupted[0].turn))
+    line.begin_play()
+    assert line.all(order.WatchFor) == []
+
+
+def test_who_speaks_over_a_prompt_when_the_last_engine_has_just_gone_hears_the_menu_at_once() -> None:
+    line = greeted()
+    line.tell(told.AiUseChanged(told.AiUse.NO_ENGINE))
+    fresh = interrupt(line)
     assert order.StopPlayback() in fresh
-    assert line.journal(FellBack)[0].reason.value == "no_engine", "who speaks hears the menu at once"
+    assert line.journal(FellBack)[0].reason.value == "no_engine"
+    assert line.hear_out()[0] == "transfer_to_team"
 
 
 # --- What they are just saying ---
