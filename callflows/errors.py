@@ -31,3 +31,11 @@ class SilentSpeechError(CallflowsError):
 
 class VersionIsFinalError(CallflowsError):
     """A published version was about to be changed or deleted."""
+
+
+class LastResortRefusedError(CallflowsError):
+    """No switch may have this as its dialplan of last resort. The file on the disk is as it was."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems

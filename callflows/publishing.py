@@ -18,7 +18,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from callflows import claims, rendering, store
+from callflows import claims, last_resort, rendering, store
 from callflows.definition.codec import encode_version
 from callflows.definition.flow import FlowVersion, Phrase
 from callflows.drafts import AudioIndex, Draft
@@ -81,10 +81,13 @@ def publish(
         raise PublishRefusedError(problems)
     _render_missing(flow, render, progress, pause)
     draft = build(flow)
+    if problem := last_resort.draft_problem(draft):
+        raise PublishRefusedError([Problem("Dialplan of last resort", problem)])
     # The switch has every file before any bridge can learn of the version.
     store.sync_prompts(Path(settings.LIFELINE_PROMPT_DIR))
     version = _store(flow, user, draft, note)
-    store.export(Path(settings.LIFELINE_PROMPT_DIR), Path(settings.LIFELINE_FLOW_SNAPSHOT))
+    snapshot, _ = store.export(Path(settings.LIFELINE_PROMPT_DIR), Path(settings.LIFELINE_FLOW_SNAPSHOT))
+    last_resort.write_or_say_why_not(snapshot)
     return version
 
 
@@ -151,9 +154,7 @@ def _store(flow: Flow, user: User | None, checked: FlowVersion, note: str) -> Ve
 
 def _existing(draft: FlowVersion) -> frozenset[str]:
     hashes = [file.removesuffix(".wav") for file in draft.files()]
-    return frozenset(
-        f"{sha256}.wav" for sha256 in Prompt.objects.filter(sha256__in=hashes).values_list("sha256", flat=True)
-    )
+    return frozenset(f"{sha256}.wav" for sha256 in Prompt.objects.filter(sha256__in=hashes).values_list("sha256", flat=True))
 
 
 def _next_number(flow: Flow) -> int:

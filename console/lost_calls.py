@@ -14,7 +14,7 @@ from console.projection import FOUND_GONE, LOST, settle_by_end
 from esl_bridge.journal.events import Cause, Mode, Outcome
 
 # The extensions of the deployed dialplan that serve a call without any bridge.
-LAST_RESORT_EXTENSIONS = ("ll-last-resort", "ll-key-", "ll-human")
+LAST_RESORT_EXTENSIONS = ("ll-last-resort", "ll-lr", "ll-key-", "ll-human")
 
 
 def end_found_gone(call: Call, at: datetime) -> bool:

@@ -137,6 +137,7 @@ CHANNEL_LAYERS = {
 }
 CELERY_BROKER_URL = env.text("LIFELINE_CELERY_BROKER_URL", LIFELINE_REDIS_DURABLE_URL)
 LIFELINE_FLOW_SNAPSHOT = Path(env.text("LIFELINE_FLOW_SNAPSHOT", str(LIFELINE_DATA_DIR / "flows.json")))
+LIFELINE_LAST_RESORT_DIALPLAN = Path(env.text("LIFELINE_LAST_RESORT_DIALPLAN", str(LIFELINE_DATA_DIR / "last_resort.xml")))
 LIFELINE_SPOOL_DIR = Path(env.text("LIFELINE_SPOOL_DIR", str(LIFELINE_DATA_DIR / "spool")))
 
 # --- The bridge and the media gateway ------------------------------------------------------------------------------

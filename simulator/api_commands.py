@@ -14,6 +14,7 @@ from simulator import wire
 from simulator.arguments import separate
 from simulator.audio_stream import AudioStream
 from simulator.channel import Channel, stamp
+from simulator.errors import DialplanError
 from simulator.events import Origin
 from simulator.expand import would_expand
 from simulator.originating import originate
@@ -48,6 +49,14 @@ async def status(switch: Switch, _argument: str) -> str:
         f"0 session(s) per Sec out of max 1000, peak {peak}, last 5min {peak} \n"
         f"{switch.config.max_sessions} session(s) max\nmin idle cpu 0.00/95.77\nCurrent Stack Size/Max 240K/240K\n"
     )
+
+
+async def reload_xml(switch: Switch, _argument: str) -> str:
+    try:
+        switch.reload_dialplan()
+    except DialplanError as error:
+        return f"-ERR [{error}]\n"
+    return "+OK [Success]\n"
 
 
 async def version(_switch: Switch, _argument: str) -> str:
@@ -275,6 +284,7 @@ API_COMMANDS: Final[dict[str, ApiCommand]] = {
     "module_exists": module_exists,
     "msleep": msleep,
     "originate": originate,
+    "reloadxml": reload_xml,
     "sched_api": sched_api,
     "sched_del": sched_del,
     "sched_hangup": sched_hangup,
@@ -290,9 +300,7 @@ API_COMMANDS: Final[dict[str, ApiCommand]] = {
     "uuid_kill": uuid_kill,
     "uuid_recv_dtmf": _on_session(_receive_dtmf, "<uuid> <dtmf_data>"),
     "uuid_setvar": _on_session(_set_variable, "<uuid> <var> [value]"),
-    "uuid_setvar_multi": _on_session(
-        _set_variables, "<uuid> <var>=<value>;<var>=<value>...", says_usage_too=True
-    ),
+    "uuid_setvar_multi": _on_session(_set_variables, "<uuid> <var>=<value>;<var>=<value>...", says_usage_too=True),
     "uuid_transfer": _on_session(_transfer, "<uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]"),
     "version": version,
 }

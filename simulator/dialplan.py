@@ -5,6 +5,7 @@ Owns parsing and matching. Conditions are evaluated before any action runs, as o
 
 from __future__ import annotations
 
+import glob
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from simulator.errors import DialplanError
 from simulator.expand import expand, expand_captures
 
 _MAX_FILE_BYTES: Final = 4 * 1024 * 1024  # a last resort of a large flow is some 100 KB
+_SET: Final = re.compile(r'<X-PRE-PROCESS\s+cmd="set"\s+data="([^"]*)"\s*/>')
+_INCLUDE: Final = re.compile(r'<X-PRE-PROCESS\s+cmd="include"\s+data="([^"]*)"\s*/>')
 _TIME_FIELDS: Final = ("year", "mon", "mday", "wday", "hour", "minute", "time-of-day")
 
 
@@ -131,6 +134,31 @@ def _seconds(text: str) -> int:
     return hours * 3600 + minutes * 60 + (rest[0] if rest else 0)
 
 
+def included_files(path: Path, variables: Mapping[str, str]) -> tuple[Path, ...]:
+    """The files that a dialplan includes, as far as they exist now."""
+    text = path.read_text(encoding="utf-8")
+    known = {name.strip(): value for name, _, value in (data.partition("=") for data in _SET.findall(text))} | dict(variables)
+    filled = re.sub(r"\$\$\{([^}]+)\}", lambda found: known.get(found[1], ""), text)
+    return tuple(each for found in _INCLUDE.findall(filled) for each in _named(found, path.parent))
+
+
+def _named(pattern: str, folder: Path) -> list[Path]:
+    """As FreeSWITCH's own: a glob, from the including file's folder on; what names no file includes none."""
+    # Not Path.glob: the pattern may be a whole path of its own.
+    return [Path(found) for found in sorted(glob.glob(str(folder / pattern)))]  # noqa: PTH207
+
+
+def _kept(path: Path) -> str:
+    """An included file without the lines that FreeSWITCH drops from every file."""
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise DialplanError(f"{path}: larger than {_MAX_FILE_BYTES} bytes")
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DialplanError(f"{path}: {error.strerror}") from error
+    return "\n".join(line for line in lines if not any(dropped in line for dropped in ("<include>", "</include>", "<?")))
+
+
 def load_dialplan(path: Path, variables: Mapping[str, str]) -> Dialplan:
     """``variables`` are the switch's globals, for ``$${name}``; the file's own ``X-PRE-PROCESS set`` come after them.
 
@@ -143,19 +171,26 @@ def load_dialplan(path: Path, variables: Mapping[str, str]) -> Dialplan:
     except OSError as error:
         raise DialplanError(f"{path}: {error.strerror}") from error
     try:
-        return parse_dialplan(text, variables)
+        return parse_dialplan(text, variables, path.parent)
     except DialplanError as error:
         raise DialplanError(f"{path}: {error}") from error
 
 
-def parse_dialplan(text: str, variables: Mapping[str, str]) -> Dialplan:
+def parse_dialplan(text: str, variables: Mapping[str, str], folder: Path | None = None) -> Dialplan:
+    """``folder`` is where included files are looked for; None: nothing is included."""
     known = dict(variables)
-    for data in re.findall(r'<X-PRE-PROCESS\s+cmd="set"\s+data="([^"]*)"\s*/>', text):
+    for data in _SET.findall(text):
         name, _, value = data.partition("=")
         known.setdefault(name.strip(), value)
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+
+    def filled_in(part: str) -> str:
+        return re.sub(r"\$\$\{([^}]+)\}", lambda found: known.get(found[1], ""), part)
+
+    filled = filled_in(text)
+    if folder is not None:
+        filled = _INCLUDE.sub(lambda found: filled_in("\n".join(_kept(path) for path in _named(found[1], folder))), filled)
+    if "<!DOCTYPE" in filled or "<!ENTITY" in filled:
         raise DialplanError("a document type is not allowed")
-    filled = re.sub(r"\$\$\{([^}]+)\}", lambda found: known.get(found[1], ""), text)
     try:
         root = ElementTree.fromstring(filled)  # a local file of ours, entities refused above
     except ElementTree.ParseError as error:

@@ -30,6 +30,7 @@ def switch_config(options: Mapping[str, Any], *, inbound_port: int | None) -> Sw
         sound_dir=Path(settings.LIFELINE_PROMPT_DIR),
         temp_dir=temp_dir,
         speed=options["speed"],
+        variables=(("lifeline_last_resort_dialplan", str(settings.LIFELINE_LAST_RESORT_DIALPLAN)),),
     )
 
 

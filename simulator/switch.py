@@ -23,7 +23,7 @@ from simulator.bridging import AgentLeg
 from simulator.channel import Channel, Identity
 from simulator.clock import Clock
 from simulator.config import SwitchConfig
-from simulator.dialplan import Action, Dialplan, load_dialplan
+from simulator.dialplan import Action, Dialplan, included_files, load_dialplan
 from simulator.dispatch import Dispatcher, Headers
 from simulator.errors import SimulatorError
 from simulator.expand import defuse, expand
@@ -187,6 +187,15 @@ class Switch:
 
         now = datetime.fromtimestamp(self.clock.now_s(), _zone(channel.get("timezone")))
         return self._dialplan.route(who.context, lookup, now, on_inline)
+
+    def reload_dialplan(self) -> None:
+        """`reloadxml`: calls go on with the actions they have. Raises :class:`DialplanError`; the old one then stays."""
+        self._dialplan = load_dialplan(self.config.dialplan, self.variables)
+
+    def dialplan_stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Changes when the dialplan's files do."""
+        paths = [self.config.dialplan, *included_files(self.config.dialplan, self.variables)]
+        return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path in paths for stat in [path.stat()])
 
     def application(self, name: str) -> Application | None:
         return APPLICATIONS.get(name)

@@ -16,6 +16,7 @@ from callflows.models import Flow, FlowVersion
 def folders(settings: Any, tmp_path: Path) -> Path:
     settings.LIFELINE_PROMPT_DIR = tmp_path / "prompts"
     settings.LIFELINE_FLOW_SNAPSHOT = tmp_path / "flows.json"
+    settings.LIFELINE_LAST_RESORT_DIALPLAN = tmp_path / "last_resort.xml"
     # Nothing listens there: publishing is done by the process that asks.
     settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
     # WhiteNoise warns of a folder that does not exist.

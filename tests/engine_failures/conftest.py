@@ -25,6 +25,7 @@ class _Undone(Exception):
 def flows(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any) -> Flows:
     folder = tmp_path_factory.mktemp("published")
     paths = {"LIFELINE_PROMPT_DIR": folder / "prompts", "LIFELINE_FLOW_SNAPSHOT": folder / "flows.json"}
+    paths["LIFELINE_LAST_RESORT_DIALPLAN"] = folder / "last_resort.xml"
     with django_db_blocker.unblock(), override_settings(**paths):
         try:
             with transaction.atomic():

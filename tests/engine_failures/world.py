@@ -75,6 +75,10 @@ class Flows:
     snapshot_path: Path
     prompt_dir: Path
 
+    @property
+    def last_resort(self) -> Path:
+        return self.snapshot_path.with_name("last_resort.xml")
+
 
 async def one_call(configs: Sequence[EngineConfig], flows: Flows, durable: str, volatile: str) -> Came:
     """A caller who wants the opening hours, with these engines. The two Redis databases are emptied first."""
@@ -122,9 +126,7 @@ async def _worker(
     stack: contextlib.AsyncExitStack, configs: Sequence[EngineConfig], flows: Flows, durable: str, volatile: str
 ) -> None:
     board = CircuitBoard(durable, configs, "worker-1")
-    worker = Worker(
-        "worker-1", volatile, board, Engines(configs), lambda: flows.snapshot, capacity=4, drain_s=0.1, caches=()
-    )
+    worker = Worker("worker-1", volatile, board, Engines(configs), lambda: flows.snapshot, capacity=4, drain_s=0.1, caches=())
     task = asyncio.create_task(worker.run())
 
     async def end() -> None:
@@ -212,4 +214,3 @@ async def database(free: asyncio.Queue[int], *urls: str) -> AsyncIterator[list[s
         yield [f"{url}?db={number}" for url in urls]
     finally:
         free.put_nowait(number)
-

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from callflows import demo, publishing, store
+from callflows import demo, last_resort, publishing, store
 from callflows.errors import CallflowsError
 from espeak.errors import SpeechError
 
@@ -26,6 +26,7 @@ class Command(BaseCommand):
                 raise CommandError(f"The demonstration flow cannot be published: {error}") from error
             created = True
         else:
-            store.export(Path(settings.LIFELINE_PROMPT_DIR), Path(settings.LIFELINE_FLOW_SNAPSHOT))
+            snapshot, _ = store.export(Path(settings.LIFELINE_PROMPT_DIR), Path(settings.LIFELINE_FLOW_SNAPSHOT))
+            last_resort.write_or_say_why_not(snapshot)
         state = "published as" if created else "already there:"
         self.stdout.write(f"Demonstration flow {state} version {version.number}.")

@@ -23,6 +23,9 @@ from simulator.traffic import Traffic
 
 log = structlog.get_logger(__name__)
 
+# Two looks at a folder a second cost nothing, and a published flow is there before its publisher has called.
+WATCH_S = 0.5
+
 
 class Command(BaseCommand):
     help = "Run the simulated switch: Event Socket like FreeSWITCH's, and callers arriving at a rate."
@@ -67,13 +70,29 @@ class Command(BaseCommand):
         try:
             async with asyncio.TaskGroup() as tasks:
                 arriving = tasks.create_task(self._arrive(traffic, options["rate"]))
+                watching = tasks.create_task(self._watch_dialplan(switch))
                 await stopping.wait()
+                watching.cancel()
                 arriving.cancel()
         except* (SimulatorError, SpeechError) as group:
             raise group.exceptions[0] from None
         finally:
             await switch.stop()
             log.info("switch_stopped", **traffic.totals.counts())
+
+    async def _watch_dialplan(self, switch: Switch) -> None:
+        """What an operator does with `reloadxml`: this switch has nobody to do it."""
+        seen = await asyncio.to_thread(switch.dialplan_stamp)
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                found = await asyncio.to_thread(switch.dialplan_stamp)
+                if found != seen:
+                    seen = found
+                    await asyncio.to_thread(switch.reload_dialplan)
+                    log.info("dialplan_reloaded")
+            except (SimulatorError, OSError) as error:
+                log.error("dialplan_not_reloaded", error=str(error))
 
     async def _arrive(self, traffic: Traffic, rate: float) -> None:
         await traffic.prepare()
