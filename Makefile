@@ -2,12 +2,13 @@
 export PYTHON
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test lint bench bench-esl bench-ai clean
+.PHONY: help run install install-dev test lint audit bench bench-esl bench-ai clean
 
 help:
 	@echo 'make run    start Lifeline, with callers, on this machine'
 	@echo 'make test   run every test'
 	@echo 'make lint   check style, types, imports and migrations'
+	@echo 'make audit  look every pinned package up in the list of known vulnerabilities (asks pypi.org)'
 	@echo 'make bench  measure (bench-esl: the Event Socket layer alone, bench-ai: the AI side)'
 	@echo 'make clean  remove .venv and caches; the data in .lifeline stays'
 
@@ -32,6 +33,10 @@ lint: install-dev
 	$(PY) -m mypy .
 	.venv/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run --skip-checks
+
+# --strict: a package that could not be looked up is no package without findings. Not part of `make test`, which needs no network.
+audit: install-dev
+	@exec .venv/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 bench: install-dev
 	@exec $(PY) -m bench

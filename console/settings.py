@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import environ
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 
 from console.environment import Environment
@@ -36,10 +38,39 @@ SECURE_HSTS_SECONDS = 31_536_000 if LIFELINE_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = LIFELINE_HTTPS
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
+LIFELINE_TRUSTED_PROXY = env.flag("LIFELINE_TRUSTED_PROXY")
+if LIFELINE_TRUSTED_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# No page of ours has a script or a style in its text, so that no nonce is needed and nothing injected runs.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE], "script-src": [SELF], "style-src": [SELF], "img-src": [SELF, "data:"], "font-src": [SELF],
+        "connect-src": [SELF], "media-src": [SELF], "form-action": [SELF], "base-uri": [NONE], "frame-ancestors": [NONE],
+    }
+}  # fmt: skip
+# unfold's Alpine makes functions of attributes' text (eval), and its pages carry styles. No script in their text runs either.
+LIFELINE_ADMIN_POLICY = {
+    **CONTENT_SECURITY_POLICY["DIRECTIVES"], "script-src": [SELF, UNSAFE_EVAL], "style-src": [SELF, UNSAFE_INLINE],
+    "media-src": [SELF, "data:"],  # A trial's sound is in its answer, and kept nowhere.
+}  # fmt: skip
+
+# --- Logging in (console/login_guard.py) ------------------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_HANDLER = "console.login_guard.LoginLimits"
+AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_FAILURE_LIMIT = 10  # login_guard.FAILURES_BY_NAME: settings import nothing that needs models. A test compares them.
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+# Attempts while it is locked are not written down: a flood of them must cost the database nothing.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_LOCKOUT_CALLABLE = "console.login_guard.locked_out"
+AXES_CLIENT_IP_CALLABLE = "console.login_guard.client_address"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
+AXES_ENABLE_ADMIN = False
 
 # --- Django ---------------------------------------------------------------------------------------------------------
 # "daphne" is not among them: it would install Twisted's reactor in every process, for the sake of runserver alone.
 INSTALLED_APPS = [
+    "axes",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -60,6 +91,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "console.page_headers.PageHeaders",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -68,6 +100,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",  # The last: it puts the lock's page in place of the form's answer.
 ]
 ROOT_URLCONF = "console.urls"
 ASGI_APPLICATION = "console.asgi.application"

@@ -288,7 +288,7 @@ def socket_of(user: User | None) -> WebsocketCommunicator:
     if user is not None:
         client.force_login(user)
     cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
-    headers = [(b"origin", b"http://localhost"), (b"cookie", cookie.encode())]
+    headers = [(b"host", b"localhost"), (b"origin", b"http://localhost"), (b"cookie", cookie.encode())]
     return WebsocketCommunicator(application, "/ws/live/", headers)
 
 
@@ -370,10 +370,30 @@ async def test_the_socket_is_closed_to_who_may_not_watch_and_refused_to_other_si
         await socket.connect()
         assert (await socket.receive_output(timeout=PUSH_LIMIT_S))["code"] == 4403
         await socket.disconnect()
-    stranger = await asyncio.to_thread(socket_of, await asyncio.to_thread(user_with, "view_call"))
-    stranger.scope["headers"] = [(b"origin", b"http://evil.example"), *stranger.scope["headers"][1:]]
-    assert not (await stranger.connect())[0]
+    user = await asyncio.to_thread(user_with, "view_call")
+    for origin in (b"http://evil.example", b"http://localhost:3000", b"https://localhost", b"null", None):
+        stranger = await asyncio.to_thread(socket_of, user)
+        others = [header for header in stranger.scope["headers"] if header[0] != b"origin"]
+        stranger.scope["headers"] = others if origin is None else [(b"origin", origin), *others]
+        assert not (await stranger.connect())[0], origin
     assert not coalescer.is_running
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_trusted_origin_may_open_the_socket_and_an_unknown_host_may_not(settings: Any) -> None:
+    settings.CSRF_TRUSTED_ORIGINS = ["https://console.example.org"]
+    user = await asyncio.to_thread(user_with, "view_call")
+    trusted, foreign = await asyncio.to_thread(socket_of, user), await asyncio.to_thread(socket_of, user)
+    trusted.scope["headers"] = [(b"origin", b"https://console.example.org"), *_without(trusted, b"origin")]
+    assert (await trusted.connect())[0]
+    await trusted.disconnect()
+    same = [(b"host", b"evil.example"), (b"origin", b"http://evil.example")]
+    foreign.scope["headers"] = [*same, *_without(foreign, b"origin", b"host")]
+    assert not (await foreign.connect())[0]
+
+
+def _without(socket: WebsocketCommunicator, *names: bytes) -> list[tuple[bytes, bytes]]:
+    return [header for header in socket.scope["headers"] if header[0] not in names]
 
 
 @pytest.mark.django_db(transaction=True)
