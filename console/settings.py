@@ -118,6 +118,7 @@ TEMPLATES = [
         },
     }
 ]
+UNFOLD = {"SITE_TITLE": "Lifeline", "SITE_HEADER": "Lifeline", "SITE_SUBHEADER": "Flows, engines, users", "SITE_SYMBOL": "call"}
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = env.text("LIFELINE_TIME_ZONE", "UTC")
 USE_TZ = True
