@@ -23,7 +23,7 @@ def switch_config(options: Mapping[str, Any], *, inbound_port: int | None) -> Sw
     _forget_old_replies(temp_dir)
     return SwitchConfig(
         dialplan=Path(settings.LIFELINE_DIALPLAN),
-        bridges=options["bridge"] or f"{settings.LIFELINE_ESL_HOST}:{settings.LIFELINE_ESL_PORT}",
+        bridges=options["bridge"] or settings.LIFELINE_BRIDGES,
         inbound_host=settings.LIFELINE_SWITCH_HOST,
         inbound_port=inbound_port,
         password=settings.LIFELINE_SWITCH_PASSWORD,

@@ -90,6 +90,7 @@ def redis_binary() -> Path:
 
 def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: Path) -> list[Part]:
     """Everything but Redis, in the order in which it is started."""
+    listeners = list(listeners)
     by_setting = {listener.setting: listener for listener in listeners}
     console = by_setting["LIFELINE_CONSOLE_PORT"]
     daphne = ("-m", "daphne", "-v", "0", "-b", console.host, "-p", str(console.port), "console.asgi:application")
@@ -107,6 +108,16 @@ def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: P
             ready=http_answers(f"http://{console.host}:{console.port}/"),
         ),
         Part("bridge", manage("run_bridge"), stop_order=StopOrder.BRIDGE, ready=listens("LIFELINE_ESL_PORT")),
+        *(
+            Part(
+                bridge.part,
+                manage("run_bridge"),
+                env={"LIFELINE_BRIDGE_ID": bridge.part, "LIFELINE_ESL_PORT": bridge.value},
+                stop_order=StopOrder.BRIDGE,
+                ready=listens(bridge.setting),
+            )
+            for bridge in further_bridges(listeners)
+        ),
         Part("gateway", manage("run_media_gateway"), ready=listens("LIFELINE_MEDIA_PORT")),
         *(
             Part(
@@ -126,6 +137,16 @@ def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: P
             phase=StartPhase.CALLERS,
         ),
     ]
+
+
+def further_bridges(listeners: Iterable[Listener]) -> list[Listener]:
+    """Those beside ``bridge`` itself."""
+    return [listener for listener in listeners if listener.part.startswith("bridge-")]
+
+
+def bridge_list(listeners: Iterable[Listener]) -> str:
+    """``LIFELINE_BRIDGES`` of the stack's own bridges."""
+    return "|".join(f"{one.host}:{one.port}" for one in listeners if one.part == "bridge" or one.part.startswith("bridge-"))
 
 
 def celery_command(data_dir: Path) -> tuple[str, ...]:

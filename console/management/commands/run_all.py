@@ -13,12 +13,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from console.environment import Environment
 from console.launcher import ports
 from console.launcher.data_folder import ADMIN_PASSWORD, DataFolder
 from console.launcher.errors import StartError
 from console.launcher.launcher import SOCKET_NAME, Launcher, Stack
 from console.launcher.parts import Part, choose
-from console.launcher.stack_plan import lifeline_parts, manage, redis_parts, state_of
+from console.launcher.stack_plan import bridge_list, lifeline_parts, manage, redis_parts, state_of
 
 
 class Command(BaseCommand):
@@ -54,6 +55,7 @@ def plan(folder: DataFolder) -> Stack:
         **own_secrets,
         **redis_urls,
         "LIFELINE_RUN_SOCKET": str(runtime / SOCKET_NAME),
+        "LIFELINE_BRIDGES": bridge_list(listeners),
     }
     # What the operator gives counts more than what is made here, but for the ports: LIFELINE_RUN_PORTS_FROM moves all.
     fixed = {**ports.as_settings(listeners), **FIXED, "LIFELINE_DATA_DIR": str(folder.path)}
@@ -95,4 +97,11 @@ def _listeners() -> list[ports.Listener]:
         ports.Listener("engine", "LIFELINE_ENGINE_STT_PORT", engine_host, settings.LIFELINE_ENGINE_STT_PORT),
         ports.Listener("engine", "LIFELINE_ENGINE_HTTP_PORT", engine_host, settings.LIFELINE_ENGINE_HTTP_PORT),
         ports.Listener("simulator", "LIFELINE_SWITCH_PORT", "127.0.0.1", settings.LIFELINE_SWITCH_PORT),
+        *(_further_bridge(number) for number in range(2, settings.LIFELINE_RUN_BRIDGES + 1)),
     ]
+
+
+def _further_bridge(number: int) -> ports.Listener:
+    setting = f"LIFELINE_RUN_BRIDGE_{number}_PORT"
+    port = Environment(settings.LIFELINE_DATA_DIR).port(setting, settings.LIFELINE_ESL_PORT + number - 1)
+    return ports.Listener(f"bridge-{number}", setting, settings.LIFELINE_ESL_HOST, port)

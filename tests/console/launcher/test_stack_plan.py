@@ -14,7 +14,7 @@ import redis
 from ai_engine.redis_clients import connect
 from console.launcher.parts import StartPhase, StopOrder
 from console.launcher.ports import Listener
-from console.launcher.stack_plan import lifeline_parts, redis_parts, state_of
+from console.launcher.stack_plan import bridge_list, lifeline_parts, redis_parts, state_of
 
 SETTINGS = ("LIFELINE_CONSOLE_PORT", "LIFELINE_ESL_PORT", "LIFELINE_MEDIA_PORT", "LIFELINE_SWITCH_PORT")
 
@@ -89,6 +89,17 @@ def test_callers_come_last_and_go_first(tmp_path: Path) -> None:
     assert [part.name for part in parts if part.phase is StartPhase.CALLERS] == ["simulator"]
     assert [part.name for part in parts if part.stop_order is StopOrder.CALLERS] == ["simulator"]
     assert [part.name for part in parts if part.stop_order is StopOrder.RECORDER] == ["recorder"]
+
+
+def test_further_bridges_have_a_name_and_a_port_of_their_own_and_callers_know_them_all(tmp_path: Path) -> None:
+    listeners = [Listener("x", name, "127.0.0.1", 1) for name in SETTINGS]
+    listeners[1] = Listener("bridge", "LIFELINE_ESL_PORT", "127.0.0.1", 8084)
+    listeners.append(Listener("bridge-2", "LIFELINE_RUN_BRIDGE_2_PORT", "127.0.0.1", 8085))
+    parts = {part.name: part for part in lifeline_parts(listeners, "unix:///none", tmp_path)}
+    assert parts["bridge-2"].env == {"LIFELINE_BRIDGE_ID": "bridge-2", "LIFELINE_ESL_PORT": "8085"}
+    assert parts["bridge-2"].argv == parts["bridge"].argv
+    assert parts["bridge-2"].stop_order is StopOrder.BRIDGE
+    assert bridge_list(listeners) == "127.0.0.1:8084|127.0.0.1:8085"
 
 
 def test_the_state_file_holds_what_a_command_needs_and_no_secret_of_the_operators() -> None:
