@@ -30,6 +30,7 @@ _HEARD_SHARE: Final = 0.6  # of a prompt, after which its words are understood
 _KEY_GAP_S: Final = 0.25  # between keys, as a quick thumb presses them
 _BARGE_IN_AFTER_S: Final = 1.0
 _INTERRUPT_AFTER_S: Final = (0.6, 1.2)  # of a question, by who has heard it before
+_MENU_AFTER_S: Final = (0.5, 2.0)  # of being answered, by who wants the menu and nothing else
 _AGENT_VOICE: Final = "agent"
 
 
@@ -73,7 +74,7 @@ class Caller:
         self._random = random_source
         self._texts, self._voices = texts, voices
         self._voice, self._rate_wpm = random_source.choice(VOICES)
-        self._mind = Mind(goal, account, random_source)
+        self._mind = Mind(goal, account, random_source, keys_only=scenario.keys_only)
         self._on_end = on_end
         self.record = CallRecord(scenario.name, session.channel.uuid)
         self._silence = SilenceMeter()
@@ -146,6 +147,7 @@ class Caller:
         record.ended_because = self._hung_up_because
         record.duration_s = now_s - self._began_s
         record.longest_silence_s = self._silence.longest_s
+        record.silences = [(since_s - self._began_s, length_s) for since_s, length_s in self._silence.noticed]
         record.barge_ins = self._interruptions.done
         record.in_fallback = mind.in_fallback
         record.understood = not mind.in_fallback and (
@@ -198,6 +200,9 @@ class Caller:
         if self._scenario.types_ahead:
             await self._clock.sleep(0.5)
             await self._press("1")
+        if self._scenario.keys_only:
+            await self._clock.sleep(self._random.uniform(*_MENU_AFTER_S))
+            await self._act(self._mind.ask_for_menu())
         while not self._over:
             turn = await self._listen()
             if turn is _Turn.SILENCE:

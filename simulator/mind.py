@@ -18,6 +18,8 @@ _CIRCULAR = re.compile(r"\b(?:repeat|again|main menu|the menu|go back|start over
 _LEAVING = re.compile(r"\b(?:end|finish|hang up|goodbye|person|someone|agent|team|anything else|something else)\b")
 
 
+# What asks for the menu while the AI speaks.
+MENU_KEY = "*"
 # Some people answer a question of the machine's with a key.
 _KEYED_ANSWERS = 0.25
 
@@ -47,6 +49,7 @@ class Mind:
     answered: bool = False  # the goal's answer was heard
     helped_by_person: bool = False
     in_fallback: bool = False
+    keys_only: bool = False
     _chose_in_menu: bool = False
     _said: list[str] = field(default_factory=list)
     _script: list[str] = field(default_factory=list)
@@ -65,10 +68,12 @@ class Mind:
         self._take_in(heard, unknown_speech=unknown_speech)
         if self.satisfied:
             return HANG_UP if heard.anything_else or heard.goodbye or heard.options else WAIT
-        if heard.confirm and not self.in_fallback:
+        if heard.confirm and not self.in_fallback and not self.keys_only:
             return self._confirm(heard)
         if heard.options or heard.wants_digits:
             return self._press(heard)
+        if self.keys_only and not heard.please_wait and (heard.open_question or heard.again or heard.account):
+            return self.ask_for_menu()  # not the menu's words: another bridge has the call, and knows nothing of the key
         if self.in_fallback or heard.please_wait or (heard.goodbye and not heard.open_question):
             return WAIT  # a menu takes keys only
         if not text:
@@ -92,6 +97,10 @@ class Mind:
         self._said.append("account")
         self._script.remove("account")
         return Action(Kind.PRESS, self.account + "#")
+
+    def ask_for_menu(self) -> Action:
+        self._said.append("goal")
+        return Action(Kind.PRESS, MENU_KEY)
 
     def option_for_goal(self, text: str) -> Option | None:
         """The menu line that names the goal, for a caller who does not wait for the menu's end."""

@@ -10,6 +10,9 @@ from typing import Final
 
 from simulator.interrupting import BargeIn, By
 
+# A pause in any conversation is shorter.
+NOTICED_S: Final = 0.5
+
 
 class Outcome(StrEnum):
     FINISHED = "finished"
@@ -30,6 +33,8 @@ class CallRecord:
     talked_to_person: bool = False
     duration_s: float = 0.0
     longest_silence_s: float = 0.0
+    silences: list[tuple[float, float]] = field(default_factory=list)
+    """Those that a caller would notice: (seconds into the call, how long)."""
     barge_ins: list[BargeIn] = field(default_factory=list)
     heard: list[tuple[float, str]] = field(default_factory=list)
     said: list[tuple[float, str]] = field(default_factory=list)
@@ -44,6 +49,7 @@ class SilenceMeter:
 
     def __init__(self) -> None:
         self.longest_s = 0.0
+        self.noticed: list[tuple[float, float]] = []
         self._since_s: float | None = None
 
     def quiet_from(self, at_s: float) -> None:
@@ -51,7 +57,10 @@ class SilenceMeter:
 
     def sound(self, at_s: float) -> None:
         if self._since_s is not None:
-            self.longest_s = max(self.longest_s, at_s - self._since_s)
+            length_s = at_s - self._since_s
+            self.longest_s = max(self.longest_s, length_s)
+            if length_s >= NOTICED_S:
+                self.noticed.append((self._since_s, length_s))
         self._since_s = None
 
     def own_turn(self) -> None:

@@ -113,6 +113,7 @@ class Scenario:
     """A kind of caller. ``share`` is their weight in the default mix; zero keeps them out of it.
 
     ``barges_in``: presses their key while the menu is still read out. ``interrupts``: answers a question before its end.
+    ``keys_only``: never speaks, and asks for the menu.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Scenario:
     barges_in: bool = False
     interrupts: By | None = None
     types_ahead: bool = False
+    keys_only: bool = False
     hangs_up_after_s: tuple[float, float] | None = None
 
 
@@ -136,6 +138,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("interrupts_by_key", "order_status", 0.5, interrupts=By.KEY),
         Scenario("barge_in", "balance", 0, barges_in=True),
         Scenario("type_ahead", "balance", 0, types_ahead=True),
+        Scenario("keys_balance", "balance", 0, keys_only=True),
+        Scenario("keys_order_status", "order_status", 0, keys_only=True),
+        Scenario("keys_opening_hours", "opening_hours", 0, keys_only=True),
         Scenario("impatient", "balance", 0, hangs_up_after_s=(3.0, 10.0)),
     )
 }

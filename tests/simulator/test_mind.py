@@ -174,3 +174,13 @@ def test_a_number_read_back_is_compared_with_their_own() -> None:
     hear(caller, "What is your account number?")
     hear(caller, f"Is this number right? four two one one {YES_OR_NO}")
     assert says(hear(caller, "Sorry, I did not understand that. What is your account number?"), "four two one seven")
+
+
+def test_who_uses_keys_only_asks_for_the_menu_and_never_speaks() -> None:
+    caller = Mind(GOALS["balance"], ACCOUNT, random.Random(1), keys_only=True)
+    assert caller.ask_for_menu() == Action(Kind.PRESS, "*")
+    assert hear(caller, "Sorry, I did not catch that. How can I help you?") == Action(Kind.PRESS, "*")
+    assert hear(caller, "For your balance, press 1. For opening hours, press 2.") == Action(Kind.PRESS, "1")
+    assert hear(caller, "Please enter your account number, followed by the hash key.") == Action(Kind.PRESS, "4217#")
+    assert hear(caller, "Your balance is ten pounds.") == WAIT
+    assert hear(caller, "For anything else, press 1.") == HANG_UP

@@ -16,7 +16,8 @@ from console.logs import configure_logging
 from espeak.errors import SpeechError
 from simulator.errors import SimulatorError
 from simulator.from_settings import switch_config, traffic_config
-from simulator.management.commands.simulate_calls import add_call_options
+from simulator.management.commands.simulate_calls import add_call_options, record_file
+from simulator.record_file import RecordFile
 from simulator.scenarios import SCENARIOS, choose
 from simulator.switch import Person, Switch
 from simulator.traffic import Traffic
@@ -34,6 +35,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--rate", type=float, default=None, help="calls a second, 0 for none")
         parser.add_argument("--port", type=int, default=None, help="port of the switch's own Event Socket")
+        parser.add_argument("--duration", type=float, default=None, help="seconds in which calls begin (default: for ever)")
         add_call_options(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -44,7 +46,7 @@ class Command(BaseCommand):
             except ValueError:
                 found = settings.LIFELINE_SIMULATE_RATE
                 raise CommandError(f"LIFELINE_SIMULATE_RATE is {found!r}: not a number") from None
-        options |= {"limit": None, "duration": None}
+        options |= {"limit": None}
         try:
             uvloop.run(self._run(options))
         except (SimulatorError, SpeechError) as error:
@@ -60,16 +62,20 @@ class Command(BaseCommand):
             return lambda session: people["traffic"].person(session, scenario)
 
         switch = Switch(switch_config(options, inbound_port=port), answering)
-        traffic = people["traffic"] = Traffic(switch, traffic_config(options))
+        with record_file(options) as records:
+            traffic = people["traffic"] = Traffic(switch, traffic_config(options), records.write if records else None)
+            await self._serve(switch, traffic, options["rate"], records)
+
+    async def _serve(self, switch: Switch, traffic: Traffic, rate: float, records: RecordFile | None) -> None:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         await switch.start()
-        log.info("switch_ready", inbound_port=switch.inbound_port, bridges=switch.config.bridges, rate=options["rate"])
+        log.info("switch_ready", inbound_port=switch.inbound_port, bridges=switch.config.bridges, rate=rate)
         try:
             async with asyncio.TaskGroup() as tasks:
-                arriving = tasks.create_task(self._arrive(traffic, options["rate"]))
+                arriving = tasks.create_task(self._arrive(traffic, rate, records))
                 watching = tasks.create_task(self._watch_dialplan(switch))
                 await stopping.wait()
                 watching.cancel()
@@ -94,7 +100,9 @@ class Command(BaseCommand):
             except (SimulatorError, OSError) as error:
                 log.error("dialplan_not_reloaded", error=str(error))
 
-    async def _arrive(self, traffic: Traffic, rate: float) -> None:
+    async def _arrive(self, traffic: Traffic, rate: float, records: RecordFile | None) -> None:
         await traffic.prepare()
         if rate > 0:
             await traffic.run()
+            if records is not None:
+                records.end(traffic.started)

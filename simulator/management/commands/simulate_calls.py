@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -14,6 +16,7 @@ from console.logs import configure_logging
 from espeak.errors import SpeechError
 from simulator.errors import SimulatorError
 from simulator.from_settings import switch_config, traffic_config
+from simulator.record_file import RecordFile
 from simulator.records import Totals
 from simulator.report import progress_line, table
 from simulator.switch import Switch
@@ -30,7 +33,12 @@ def add_call_options(parser: CommandParser) -> None:
     parser.add_argument("--speed", type=float, default=1.0, help="how much faster than real time the calls run")
     parser.add_argument("--flow-snapshot", default="", help="JSON of the published flows, for their example utterances")
     parser.add_argument("--at-once", type=int, default=1000, help="calls at the same time, at most")
+    parser.add_argument("--records", default="", help="file that gets one JSON line for each call, for comparing them one by one")
     parser.add_argument("--seed", type=int, default=None, help="repeat the same callers")
+
+
+def record_file(options: dict[str, Any]) -> contextlib.AbstractContextManager[RecordFile | None]:
+    return RecordFile(Path(options["records"])) if options["records"] else contextlib.nullcontext()
 
 
 class Command(BaseCommand):
@@ -60,12 +68,18 @@ class Command(BaseCommand):
 
     async def _run(self, options: dict[str, Any]) -> Totals:
         switch = Switch(switch_config(options, inbound_port=None))
-        traffic = Traffic(switch, traffic_config(options))
+        with record_file(options) as records:
+            return await self._place(switch, Traffic(switch, traffic_config(options), records.write if records else None), options, records)
+
+    async def _place(self, switch: Switch, traffic: Traffic, options: dict[str, Any], records: RecordFile | None) -> Totals:
         await traffic.prepare()
         await switch.start()
         showing = asyncio.create_task(self._show(switch, traffic, options))
         try:
-            return await traffic.run()
+            totals = await traffic.run()
+            if records is not None:
+                records.end(traffic.started)
+            return totals
         finally:
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
