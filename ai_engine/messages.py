@@ -43,6 +43,7 @@ class TurnRequest(msgspec.Struct, frozen=True, tag=True):
     ``expect`` is ``intent`` or the name of the slot that was asked for. ``remaining_ms`` is how long after this
     entry was added the answer is worthless (listening limit plus turn budget); ``budget_ms`` counts from the end of speech.
     ``gateway_id`` is the media gateway that holds the call's WebSocket and takes the reply's audio.
+    ``simulated``: no customer is on the line, so a drill for such calls may meet it.
     """
 
     turn_id: str
@@ -60,6 +61,7 @@ class TurnRequest(msgspec.Struct, frozen=True, tag=True):
     listen_ms: int
     budget_ms: int
     remaining_ms: int
+    simulated: bool = False
 
 
 class AudioChunk(msgspec.Struct, frozen=True, array_like=True):
@@ -148,10 +150,13 @@ class SpeechEnded(msgspec.Struct, frozen=True, tag=True):
 
 
 class TurnTaken(msgspec.Struct, frozen=True, tag=True):
+    """``drill``: the drill that meets this turn, if any; what fails in it was made to fail."""
+
     call_uuid: str
     turn: int
     worker_id: str
     queue_ms: float
+    drill: str = ""
 
 
 class TurnPartial(msgspec.Struct, frozen=True, tag=True):

@@ -13,8 +13,7 @@ import structlog
 import espeak.voice
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.states import CircuitState, Verdict
-from ai_engine.engines.build import Engines
-from ai_engine.engines.roles import Context, LanguageUnderstanding, SpeechToText, TextToSpeech
+from ai_engine.engines.roles import Context, LanguageUnderstanding, SpeechToText, StageEngines, TextToSpeech
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import EmptyAnswerError, EngineError, Kind
 from ai_engine.limits import Limits
@@ -34,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 class Prober:
     def __init__(
-        self, board: CircuitBoard, engines: Engines, snapshot: Callable[[], Snapshot], limits: Limits | None = None
+        self, board: CircuitBoard, engines: StageEngines, snapshot: Callable[[], Snapshot], limits: Limits | None = None
     ) -> None:
         """``limits``: an engine that asked this process to be left alone is not probed by it either."""
         self._board = board
@@ -44,7 +43,7 @@ class Prober:
         self._probes: dict[str, Callable[[], Awaitable[None]]] = {}
         self.set_engines(engines)
 
-    def set_engines(self, engines: Engines) -> None:
+    def set_engines(self, engines: StageEngines) -> None:
         """Probes these from now on; call after the board's. A probe under way ends with the engine it began with."""
         self._probes = {}
         for stt in engines.stt:

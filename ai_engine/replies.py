@@ -14,9 +14,8 @@ from ai_engine.caches import rules
 from ai_engine.caches.store import Cache, Caches
 from ai_engine.circuits.guard import Guard
 from ai_engine.engines.answer_stream import sentences
-from ai_engine.engines.build import Engines
 from ai_engine.engines.config import Stage
-from ai_engine.engines.roles import TextToSpeech, Understanding
+from ai_engine.engines.roles import StageEngines, TextToSpeech, Understanding
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import EngineError
 from ai_engine.limits import Limits
@@ -33,7 +32,7 @@ class Reply:
         self,
         request: TurnRequest,
         flow: FlowVersion,
-        engines: Engines,
+        engines: StageEngines,
         guard_of: Callable[[str], Guard],
         outlet: Outlet,
         caches: Caches,

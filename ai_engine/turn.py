@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from ai_engine.caches import rules
 from ai_engine.caches.store import Cache, Caches
 from ai_engine.circuits.guard import Guard
-from ai_engine.engines.build import Engines
 from ai_engine.engines.config import Stage
 from ai_engine.engines.roles import (
     Context,
@@ -22,6 +21,7 @@ from ai_engine.engines.roles import (
     LanguageUnderstanding,
     SpeechStream,
     SpeechToText,
+    StageEngines,
     Understanding,
 )
 from ai_engine.engines.trace import Trace
@@ -54,7 +54,7 @@ class Turn:
         self,
         request: TurnRequest,
         flow: FlowVersion,
-        engines: Engines,
+        engines: StageEngines,
         guard_of: Callable[[str], Guard],
         outlet: Outlet,
         caches: Caches,

@@ -19,6 +19,8 @@ from ai_engine.audio_hub import AudioHub
 from ai_engine.caches.store import Cache, Caches
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.sharing import UNREACHABLE
+from ai_engine.drills.faults import Fault, drilled
+from ai_engine.drills.watch import ActiveDrill, DrillWatch
 from ai_engine.engines.build import Engines
 from ai_engine.engines.config import Stage
 from ai_engine.errors import Kind
@@ -97,6 +99,7 @@ class Worker:
         drain_s: float = DRAIN_S,
         caches: Iterable[Cache] = tuple(Cache),
         engines_problem: Callable[[], str] = lambda: "",
+        drills: DrillWatch | None = None,
     ) -> None:
         self.worker_id = worker_id
         self._board = board
@@ -111,6 +114,11 @@ class Worker:
         self._caches = Caches(redis_url, caches)
         self._limits = Limits()
         self._prober = Prober(board, engines, snapshot, self._limits)
+        self._drills = drills
+        # A drilled engine that hangs keeps its places for its own callers only.
+        self._drill_limits = Limits()
+        if drills is not None:
+            drills.beside = self._probe_drilled
         self._turns: dict[str, asyncio.Task[None]] = {}
         # Those of them whose leases are renewed: one that is leaving the queue has none any more.
         self._leased: set[str] = set()
@@ -130,6 +138,8 @@ class Worker:
         before, self._engines = self._engines, engines
         self._board.set_engines(engines.configs)
         self._prober.set_engines(engines)
+        if self._drills is not None:
+            self._drills.set_engines(engines.configs)
         closing = asyncio.create_task(before.retire())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
@@ -137,9 +147,11 @@ class Worker:
     async def run(self) -> None:
         """Until :meth:`stop` and the last turn, or until cancelled."""
         await self._board.refresh()
+        drills = () if self._drills is None else (self._drills.run(),)
         services = [
             asyncio.create_task(work)
             for work in (
+                *drills,
                 self._board.run(), self._hub.run(), self._prober.run(), self._limits.watch.run(),
                 self._every(LEASE_RENEW_S, self._keep_leases, "leases"),
                 self._every(HEARTBEAT_S, self._beat, "heartbeat"),
@@ -223,12 +235,14 @@ class Worker:
         """The isolation of one turn: whatever happens in it, the entry leaves the queue and the worker goes on."""
         request = claim.request
         outlet = RedisOutlet(self._outbox, request)
+        drill = self._drill_for(request)
+        met = drill.drill.drill_id if drill is not None and drill.is_failing else ""
         finish = True
         with structlog.contextvars.bound_contextvars(call_uuid=request.call_uuid, turn=request.turn):
             try:
                 async with asyncio.timeout(claim.left_ms / 1000):
-                    await outlet.tell(TurnTaken(request.call_uuid, request.turn, self.worker_id, claim.queue_ms))
-                    message = await self._answer(claim, outlet)
+                    await outlet.tell(TurnTaken(request.call_uuid, request.turn, self.worker_id, claim.queue_ms, met))
+                    message = await self._answer(claim, outlet, drill)
                     self._log(message)
                     await outlet.tell(message)
             except TimeoutError:
@@ -250,7 +264,7 @@ class Worker:
                     del self._turns[claim.entry_id]
                     self._room.set()
 
-    async def _answer(self, claim: Claim, outlet: RedisOutlet) -> TurnDone | TurnFailed:
+    async def _answer(self, claim: Claim, outlet: RedisOutlet, drill: ActiveDrill | None) -> TurnDone | TurnFailed:
         request = claim.request
         if request.expect == PROBE:  # The bridge tests the way here and back, not the engines.
             return TurnDone(request.call_uuid, request.turn, "", "", 0.0, {}, "", False, (), self.worker_id)
@@ -261,13 +275,29 @@ class Worker:
         for stage in Stage:
             if not self._board.usable(stage.value).usable:
                 return failed(request, stage, Kind.NO_ENGINE, self.worker_id)
+        if drill is not None and not drill.is_usable:
+            return failed(request, drill.drill.stage, Kind.NO_ENGINE, self.worker_id)
         async with self._engines.in_use() as engines:
             turn = Turn(
-                request, flow, engines, self._board.guard, outlet, self._caches, self._limits,
+                request, flow,
+                engines if drill is None else drilled(engines, _fault(drill)),
+                self._board.guard if drill is None else drill.guard_of(self._board.guard),
+                outlet, self._caches, self._limits if drill is None else self._drill_limits,
                 left_s=claim.left_ms / 1000, worker_id=self.worker_id,
             )  # fmt: skip
             with self._hub.listen(request.call_uuid, request.turn) as feed:
                 return await turn.result(feed.chunks())
+
+    def _drill_for(self, request: TurnRequest) -> ActiveDrill | None:
+        """For all of a turn the one that was there at its beginning, or none."""
+        if self._drills is None or request.expect == PROBE:
+            return None
+        return self._drills.covering(request.call_uuid, simulated=request.simulated)
+
+    async def _probe_drilled(self, drill: ActiveDrill) -> None:
+        """The drill's own circuits are probed like any other; its failure is met there too, until it ends."""
+        async with self._engines.in_use() as engines:
+            await Prober(drill.board, drilled(engines, _fault(drill), drill.drill.circuit), self._snapshot).run()
 
     def _log(self, message: TurnDone | TurnFailed) -> None:
         if isinstance(message, TurnFailed):
@@ -292,6 +322,10 @@ class Worker:
         for close in closing:
             await close()
         log.info("worker_stopped", worker=self.worker_id)
+
+
+def _fault(drill: ActiveDrill) -> Fault:
+    return Fault(drill.drill.failure, drill.drill.stage, lambda: drill.is_failing)
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

@@ -233,6 +233,7 @@ class Bridge:
             listen_ms=wanted.listen_ms,
             budget_ms=wanted.budget_ms,
             remaining_ms=wanted.listen_ms + SPEECH_MS + wanted.budget_ms + WAY_MS,
+            simulated=session.call.simulated,
         )
         self._start(self._publish_turn(session, request))
 

@@ -27,7 +27,11 @@ NAME = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
 ENDPOINT = re.compile(r"[A-Za-z0-9_.+*#@:;/=-]{1,256}")
 NO_CHANNEL = "No such channel"
 # What a person at an agent's telephone sees, should a test call ever come that far.
-TEST_CALLER = ("origination_caller_id_name=Lifeline_test_call", "origination_caller_id_number=0000000000")
+TEST_CALLER = (
+    "origination_caller_id_name=Lifeline_test_call", "origination_caller_id_number=0000000000",
+    # No customer is on the line, which a loopback's other leg, the one the bridge gets, has to be told.
+    "ll_simulated=true", "loopback_export=ll_simulated",
+)  # fmt: skip
 NOISE_DIVISOR = 1400
 LINE_END = re.compile(r"[\x00-\x1f\x7f]")
 

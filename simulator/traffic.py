@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -27,6 +28,8 @@ from simulator.voices import Voices
 log = structlog.get_logger(__name__)
 # A caller hangs up after 180 s at the latest; beyond that something of the simulator's own is stuck.
 _LAST_CALL_S: Final = 200.0
+# Lifeline's word for a call with no customer on the line.
+MARK: Final = MappingProxyType({"ll_simulated": "true"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class Traffic:
             caller_name=f"caller {count}", caller_number=number, destination=self._config.destination,
             context=self._config.context, port=5075,
         )  # fmt: skip
-        return self._switch.place_call(identity, lambda session: self.person(session, chosen))
+        return self._switch.place_call(identity, lambda session: self.person(session, chosen), variables=MARK)
 
     def person(self, session: Session, scenario: Scenario) -> FarEnd:
         """A caller for a call that is just beginning, whoever placed it."""

@@ -26,6 +26,9 @@ FORGOTTEN_S = 60.0
 # Beyond it nobody means a time; and a date far enough away is none that a database could keep.
 LONGEST_HOLD_S = 366 * 86_400.0
 
+# As ai_engine/drills/drill.py names a drill's circuits; that module imports this package.
+DRILL_PREFIX = "drill:"
+
 _Do = Callable[[redis.Redis, list[str]], None]
 
 
@@ -139,6 +142,7 @@ def _known(client: redis.Redis, engines: Sequence[EngineConfig]) -> dict[str, Kn
             registered.append(msgspec.json.decode(value, type=Known))
         except (msgspec.DecodeError, msgspec.ValidationError):
             continue  # An entry of another version of Lifeline: its processes show it, we cannot.
+    registered = [one for one in registered if not one.name.startswith(DRILL_PREFIX)]  # Those are the drill's, no operator's.
     newest = max((one.seen for one in registered), default=0.0)
     for one in registered:
         if one.name in known or one.seen >= newest - FORGOTTEN_S:

@@ -88,3 +88,16 @@ class TextToSpeech(Protocol):
 
     async def speak(self, text: str, language: str, voice: str, trace: Trace) -> bytes:
         """PCM at 8000 Hz, never empty and never silent."""
+
+
+class StageEngines(Protocol):
+    """The engines of each stage, in the order in which they are tried."""
+
+    @property
+    def stt(self) -> list[SpeechToText]: ...
+
+    @property
+    def nlu(self) -> list[LanguageUnderstanding]: ...
+
+    @property
+    def tts(self) -> list[TextToSpeech]: ...

@@ -26,7 +26,7 @@ from esl_bridge.calls.orders import (
     TransferToLastResort,
 )
 from esl_bridge.calls.ownership import Ownership
-from esl_bridge.calls.speaker import Said, Speaker
+from esl_bridge.calls.speaker import Heard, Said, Speaker
 from esl_bridge.calls.turns import BargeIn, FalseBargeIn, News, Replying, Turns
 from esl_bridge.journal.events import (
     AgentJoined,
@@ -47,6 +47,8 @@ from ivr_fallback.menu import Menu
 
 AFTER_AGENT = "after_agent"
 SLOT_PREFIX = "slot_"
+# Of `ll_simulated`. A channel variable, which no caller can set: only a dialplan, or who placed the call.
+SIMULATED = "true"
 # A start of the audio stream is refused while the one before it is still being stopped, which takes some milliseconds. How
 # long a call waits for its stream is the turn's matter: a frozen gateway may hold the stopping for seconds.
 AUDIO_RETRY_S = 0.1
@@ -87,6 +89,8 @@ class Call:
         self._false_barge_ins = 0
         self._catching_up_until = 0.0
         self.ended = False
+        self.simulated = False
+        """No customer is on the line: the simulator, or an operator's test call, set ``ll_simulated`` on the channel."""
         self.epoch = 0
         self.owner = ""
 
@@ -99,7 +103,7 @@ class Call:
         if self.ended or not self.owner:
             return []
         if isinstance(event, told.HungUp | told.SocketClosed | told.OwnerChanged):
-            return self._leave(event)
+            return self._leave(event, now)
         if isinstance(event, told.AgentBridged):
             return self._agent_joined()
         if self._in_last_resort and isinstance(event, told.PlaybackStarted) and not self._speaker.has_sent(event.file):
@@ -160,6 +164,7 @@ class Call:
         self.epoch = epoch_of(kept.get("owner", "")) + 1
         self.owner = f"{self._bridge_id}:{self.epoch}"
         self.call_uuid = event.call_uuid
+        self.simulated = kept.get("simulated") == SIMULATED
         self._use = event.ai_use
         self._ownership = Ownership(event.call_uuid)
         self._speaker = Speaker(f"{self.epoch:04x}-{event.call_uuid}")
@@ -173,7 +178,7 @@ class Call:
         mine = {"owner": self.owner, "holder": self.owner, "flow": kept_flow, "lang": event.flow.language}
         started = CallStarted(
             event.caller, event.destination, event.flow.slug, event.flow.number, event.flow.language, self._bridge_id,
-            resumed=self.epoch > 1,
+            resumed=self.epoch > 1, simulated=self.simulated,
         )  # fmt: skip
         orders: list[Order] = [Record(started), SetVariables(mine)]
         orders += self._ownership.take(now, from_another=self.epoch > 1)
@@ -221,7 +226,8 @@ class Call:
 
     def _without_flow(self, event: told.Connected, now: float) -> list[Order]:
         """No published flow takes this number: the last resort is better than silence."""
-        started = CallStarted(event.caller, event.destination, "", 0, "", self._bridge_id, resumed=self.epoch > 1)
+        started = CallStarted(event.caller, event.destination, "", 0, "", self._bridge_id, resumed=self.epoch > 1,
+                              simulated=self.simulated)  # fmt: skip
         self._released = True
         return [Record(started), SetVariables({"owner": self.owner, "holder": self.owner}), TransferToLastResort(),
                 Record(StepEntered("last_resort", Mode.LAST_RESORT))]  # fmt: skip
@@ -304,6 +310,8 @@ class Call:
 
     def _playback_started(self, event: told.PlaybackStarted, now: float) -> list[Order]:
         heard = self._speaker.on_started(event.file, now)
+        if heard is not Heard.NOTHING:
+            self._incidents.sound(now)
         proof = f"PLAYBACK_START {event.file}"
         return self._incidents.on_heard(heard, proof, in_menu=self._mode is Mode.FALLBACK) + self._let_speak_over()
 
@@ -372,7 +380,10 @@ class Call:
         """The AI side failed in this call: it is in the menu from here on, with everything already said kept."""
         if self._mode is not Mode.AI:
             return []
-        orders = self._incidents.open(failure, attempts=self._turns.attempts, turn=self._turns.turn)
+        orders = self._incidents.open(
+            failure, attempts=self._turns.attempts, turn=self._turns.turn,
+            drill=self._turns.drill, silent_from=self._turns.speech_ended_at,
+        )  # fmt: skip
         detail = f"{failure.cause.value}/{failure.stage}/{failure.kind}"
         return orders + self._fall_back(FallbackReason.INCIDENT, self._transfer_words(), now, detail=detail)
 
@@ -491,12 +502,13 @@ class Call:
 
     # --- The end ---
 
-    def _leave(self, event: told.HungUp | told.SocketClosed | told.OwnerChanged) -> list[Order]:
+    def _leave(self, event: told.HungUp | told.SocketClosed | told.OwnerChanged, now: float) -> list[Order]:
         self.ended = True
         orders = self._turns.forget() if self.owner and not self._released else []
         if not isinstance(event, told.HungUp):
             # Somebody else has the call, or its end was not seen: no outcome of ours.
             return orders
         by = "lifeline" if self._hanging_up else "caller"
+        self._incidents.sound(now)
         orders += self._incidents.close(Outcome.DROPPED, f"CHANNEL_HANGUP {event.cause}", call_is_up=False)
         return [*orders, Record(CallEnded(event.cause, by))]

@@ -23,14 +23,20 @@ class Incidents:
         self._count = 0
         self.open_id = inherited
         self._resuming = False
+        self._silent_from: float | None = None
+        self._silence_ms: float | None = None
 
-    def open(self, failure: TurnFailure, *, attempts: int, turn: int) -> list[Order]:
+    def open(
+        self, failure: TurnFailure, *, attempts: int, turn: int, drill: str = "", silent_from: float | None = None
+    ) -> list[Order]:
+        """``silent_from``: when the caller of the turn that failed had spoken, for how long they heard nothing."""
         if self.open_id:
             return []
         self._count += 1
         self.open_id = f"{self._prefix}:{self._count}"
         self._resuming = failure.cause is Cause.BRIDGE
-        event = IncidentOpened(self.open_id, failure.cause, failure.stage, failure.kind, attempts, turn)
+        self._silent_from, self._silence_ms = silent_from, None
+        event = IncidentOpened(self.open_id, failure.cause, failure.stage, failure.kind, attempts, turn, drill)
         return [Record(event), SetVariables({OPEN_VARIABLE: self.open_id})]
 
     def goes_on_with_ai(self) -> None:
@@ -41,6 +47,12 @@ class Incidents:
     def goes_to_menu(self) -> None:
         """Whatever was being resumed was not: from here on only the keys, or a person, end it well."""
         self._resuming = False
+
+    def sound(self, now: float) -> None:
+        """The caller hears something, whatever it is; or they have gone, and hear nothing any more."""
+        if self._silent_from is not None:
+            self._silence_ms = max(0.0, now - self._silent_from) * 1000
+            self._silent_from = None
 
     def on_heard(self, heard: Heard, proof: str, *, in_menu: bool) -> list[Order]:
         """The caller hears something: a resume has succeeded with the first word, a failover with the keys named."""
@@ -53,7 +65,8 @@ class Incidents:
     def close(self, outcome: Outcome, proof: str, *, call_is_up: bool = True) -> list[Order]:
         if not self.open_id:
             return []
-        closed = Record(IncidentClosed(self.open_id, outcome, proof))
+        closed = Record(IncidentClosed(self.open_id, outcome, proof, self._silence_ms))
         self.open_id = ""
         self._resuming = False
+        self._silent_from = self._silence_ms = None
         return [closed, SetVariables({OPEN_VARIABLE: ""})] if call_is_up else [closed]

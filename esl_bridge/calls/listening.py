@@ -38,6 +38,7 @@ class Listening:
         self.began_at = now
         self.taken = False
         self.worker_id = ""
+        self.drill = ""
         self.queue_ms: float | None = None
         self.speech_began_at: float | None = None
         self.speech_ended_at: float | None = None
@@ -53,10 +54,11 @@ class Listening:
     def on_report(self, now: float) -> None:
         self._reported_at = now
 
-    def on_taken(self, worker_id: str, queue_ms: float) -> None:
+    def on_taken(self, worker_id: str, queue_ms: float, drill: str = "") -> None:
         """Whoever takes it over from a dead worker waited for that one, not in the queue: the first wait counts."""
         self.taken = True
         self.worker_id = worker_id
+        self.drill = drill
         if self.queue_ms is None:
             self.queue_ms = queue_ms
 

@@ -101,6 +101,10 @@ class Turns:
         self._failed: TurnFailed | None = None
         self.attempts = 0
         self.just_understood = False
+        self.drill = ""
+        """Of the turn that has just failed by it."""
+        self.speech_ended_at: float | None = None
+        """In the turn that has just failed."""
 
     @property
     def deadline(self) -> float | None:
@@ -157,6 +161,7 @@ class Turns:
         self._reply_files.clear()
         self.attempts = 0
         self.just_understood = False
+        self.drill, self.speech_ended_at = "", None
         self._failed = None
         self._running = Listening(self.turn, expect, self._flow, now, interrupts=barged_in)
         public = {
@@ -211,7 +216,7 @@ class Turns:
             case MediaReport():
                 running.on_report(now)
             case TurnTaken():
-                running.on_taken(event.worker_id, event.queue_ms)
+                running.on_taken(event.worker_id, event.queue_ms, event.drill)
             case SpeechStarted():
                 running.on_speech_began(now)
             case SpeechEnded():
@@ -275,6 +280,11 @@ class Turns:
         reported = failure.cause is Cause.AI and failure.kind != "deadline"
         unseen = TurnVerdict.ABANDONED if failure.stage == "stream" else TurnVerdict.FAIL
         verdict = TurnVerdict.OK if reported else unseen
+        self.speech_ended_at = running.speech_ended_at
+        if failure.cause in (Cause.AI, Cause.QUEUE):
+            self.drill = running.drill
+        if running.drill and verdict is TurnVerdict.FAIL:
+            verdict = TurnVerdict.ABANDONED  # What a drill keeps waiting says nothing of the queue and the workers.
         return self._end(running, TurnOutcome.FAILED, verdict, now, self._failed, kind=failure.kind), failure
 
     def _stream_lost(self, kind: str, now: float) -> tuple[list[Order], News]:
@@ -308,6 +318,7 @@ class Turns:
             answer_ms=running.answer_ms(now),
             worker_id=running.worker_id,
             queue_ms=running.queue_ms,
+            drill=running.drill,
         )
         hush: list[Order] = [StopListening(running.turn)] if running.hearing else []
         if running.words_shown:

@@ -59,7 +59,7 @@ class FallbackReason(StrEnum):
 
 
 class CallStarted(msgspec.Struct, frozen=True, tag="call_started"):
-    """A bridge took the call: the first time, or (``resumed``) again after another owner."""
+    """A bridge took the call: the first time, or (``resumed``) again after another owner. ``simulated``: nobody's customer."""
 
     caller: str
     destination: str
@@ -68,6 +68,7 @@ class CallStarted(msgspec.Struct, frozen=True, tag="call_started"):
     language: str
     bridge_id: str
     resumed: bool = False
+    simulated: bool = False
 
 
 class StepEntered(msgspec.Struct, frozen=True, tag="step_entered"):
@@ -83,7 +84,7 @@ class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started"):
 class TurnFinished(msgspec.Struct, frozen=True, tag="turn_finished"):
     """``answer_ms``: end of speech to result, None when speech never ended. Slots never hold a sensitive value.
 
-    ``queue_ms``: until a worker took it, None when none did.
+    ``queue_ms``: until a worker took it, None when none did. ``drill``: of the drill that met it.
     """
 
     turn: int
@@ -96,6 +97,7 @@ class TurnFinished(msgspec.Struct, frozen=True, tag="turn_finished"):
     answer_ms: float | None
     worker_id: str = ""
     queue_ms: float | None = None
+    drill: str = ""
 
 
 class SlotCollected(msgspec.Struct, frozen=True, tag="slot_collected"):
@@ -126,25 +128,36 @@ class IntentServed(msgspec.Struct, frozen=True, tag="intent_served"):
 
 
 class IncidentOpened(msgspec.Struct, frozen=True, tag="incident_opened"):
+    """``drill``: it was made to happen."""
+
     incident_id: str
     cause: Cause
     stage: str
     kind: str
     attempts: int
     turn: int
+    drill: str = ""
 
 
 class IncidentClosed(msgspec.Struct, frozen=True, tag="incident_closed"):
-    """``proof`` names the switch's own event that shows the outcome (``PLAYBACK_START <file>``, ``DTMF``, ``CHANNEL_BRIDGE``)."""
+    """``proof`` names the switch's own event that shows the outcome (``PLAYBACK_START <file>``, ``DTMF``, ``CHANNEL_BRIDGE``).
+
+    ``silence_ms``: from the end of the caller's speech in the turn that failed until they heard anything, or went; None when
+    no such turn was its cause.
+    """
 
     incident_id: str
     outcome: Outcome
     proof: str
+    silence_ms: float | None = None
 
 
 class FellBack(msgspec.Struct, frozen=True, tag="fell_back"):
+    """``drill``: sent there by the circuit of that drill, before anything failed in this call."""
+
     reason: FallbackReason
     detail: str = ""
+    drill: str = ""
 
 
 class AgentRequested(msgspec.Struct, frozen=True, tag="agent_requested"):

@@ -9,6 +9,7 @@ import redis.exceptions
 import espeak.voice
 from ai_engine.caches.store import Cache
 from ai_engine.circuits.board import CircuitBoard
+from ai_engine.drills.watch import DrillWatch
 from ai_engine.engines.build import Engines
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
 from ai_engine.messages import (
@@ -60,8 +61,9 @@ class Rig:
         )
         board = CircuitBoard(self.durable.url, configs, name, threshold=3, open_s=open_s)
         return Worker(
-            name, self.volatile.url, board, Engines(configs), demo_snapshot, capacity=capacity, drain_s=5, caches=caches
-        )
+            name, self.volatile.url, board, Engines(configs), demo_snapshot, capacity=capacity, drain_s=5, caches=caches,
+            drills=DrillWatch(self.durable.url, configs, name, threshold=3, open_s=open_s),
+        )  # fmt: skip
 
     def break_stage(self, stage: str, fault: str) -> None:
         match stage:
@@ -77,8 +79,8 @@ class Rig:
         end = AudioChunk(1, len(pieces), b"", end=True)
         return [*(AudioChunk(1, seq, piece) for seq, piece in enumerate(pieces)), end]
 
-    async def say(self, call_uuid: str = "call-1", *, pcm: bytes = SPEECH) -> None:
-        await publish_turn(self.client, request(call_uuid))
+    async def say(self, call_uuid: str = "call-1", *, pcm: bytes = SPEECH, simulated: bool = False) -> None:
+        await publish_turn(self.client, request(call_uuid, simulated=simulated))
         await publish_chunks(self.client, call_uuid, self.chunks(pcm))
 
     async def spoken(self) -> list[SpeakReply]:

@@ -18,12 +18,12 @@ from tests.redis_server import RedisServer
 
 
 def request(
-    call_uuid: str = "call-1", *, turn: int = 1, remaining_ms: int = 12_000, expect: str = "intent"
+    call_uuid: str = "call-1", *, turn: int = 1, remaining_ms: int = 12_000, expect: str = "intent", simulated: bool = False
 ) -> TurnRequest:
     return TurnRequest(
         turn_id=f"{call_uuid}:{turn}", call_uuid=call_uuid, turn=turn, epoch=1, bridge_id="bridge-1",
         gateway_id="gateway-1", flow_slug="demo", flow_version=3, language="en", expect=expect, slots={}, history=(),
-        listen_ms=8000, budget_ms=4000, remaining_ms=remaining_ms,
+        listen_ms=8000, budget_ms=4000, remaining_ms=remaining_ms, simulated=simulated,
     )  # fmt: skip
 
 

@@ -321,7 +321,8 @@ def test_a_test_call_is_silent_ends_by_itself_and_is_known_by_its_other_leg(serv
     switch = serve(as_recorded)
     order = (
         f"originate {{origination_uuid={CALL},originate_timeout=5,ignore_early_media=true,"
-        "origination_caller_id_name=Lifeline_test_call,origination_caller_id_number=0000000000}"
+        "origination_caller_id_name=Lifeline_test_call,origination_caller_id_number=0000000000,"
+        "ll_simulated=true,loopback_export=ll_simulated}"
         "loopback/9200/lifeline &playback(silence_stream://3000,1400)"
     )
     other = CALL[:-1] + "e"

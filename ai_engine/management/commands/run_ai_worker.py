@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ai_engine.caches.store import Cache, configured_caches
 from ai_engine.circuits.board import CircuitBoard
+from ai_engine.drills.watch import DrillWatch
 from ai_engine.engine_store import EngineStore, engine_settings
 from ai_engine.engines.build import Engines, load_adapters
 from ai_engine.engines.rows import usable
@@ -75,6 +76,13 @@ async def _serve(store: EngineStore, engines: Engines, caches: frozenset[Cache])
         capacity=settings.LIFELINE_WORKER_TURNS,
         caches=caches,
         engines_problem=lambda: store.problem,
+        drills=DrillWatch(
+            settings.LIFELINE_REDIS_DURABLE_URL,
+            engines.configs,
+            worker_id,
+            threshold=settings.LIFELINE_CIRCUIT_FAILURES,
+            open_s=settings.LIFELINE_CIRCUIT_OPEN_S,
+        ),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

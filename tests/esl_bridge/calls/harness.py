@@ -106,12 +106,12 @@ class Line:
     def stream_up(self) -> None:
         self.tell(MediaConnected(UUID, "gateway-1", 1))
 
-    def taken(self) -> None:
-        self.tell(TurnTaken(UUID, self.turn(), "worker-1", 1.0))
+    def taken(self, drill: str = "") -> None:
+        self.tell(TurnTaken(UUID, self.turn(), "worker-1", 1.0, drill))
         self.tell(MediaReport(UUID, self.turn(), 12))
 
-    def speak(self) -> None:
-        self.taken()
+    def speak(self, drill: str = "") -> None:
+        self.taken(drill)
         self.tell(SpeechStarted(UUID, self.turn()))
         self.tell(SpeechEnded(UUID, self.turn(), "vad"))
 
@@ -126,8 +126,8 @@ class Line:
         self.tell(TurnReplying(UUID, self.turn(), part, "words", intent, confidence, {}, words, length_ms))
 
     def turn_fails(self, *, stage: str = "stt", kind: str = "refused", intent: str = "",
-                   slots: dict[str, str] | None = None, confidence: float = 0.9) -> None:  # fmt: skip
-        self.speak()
+                   slots: dict[str, str] | None = None, confidence: float = 0.9, drill: str = "") -> None:  # fmt: skip
+        self.speak(drill)
         self.tell(TurnFailed(UUID, self.turn(), stage, kind, 4, (), "", intent, slots or {}, confidence=confidence))
 
     def to_listening(self) -> None:
