@@ -30,6 +30,8 @@ class Call(models.Model):
     last_event_at = models.DateTimeField()
     fell_back_reason = models.CharField(max_length=32, blank=True)
     fell_back_at = models.DateTimeField(null=True, blank=True)
+    fell_back_drill = models.CharField(max_length=32, blank=True, help_text="Sent to the menu by this drill's circuit.")
+    is_simulated = models.BooleanField(default=False)
     last_transcript = models.CharField(max_length=300, blank=True)
     last_intent = models.CharField(max_length=64, blank=True)
     served_by_ai = models.PositiveIntegerField(default=0)
@@ -61,6 +63,7 @@ class Turn(models.Model):
     worker_id = models.CharField(max_length=64, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    drill = models.CharField(max_length=32, blank=True, db_index=True)
     is_tallied = models.BooleanField(default=False, help_text="Whether the tallies hold it.")
 
     class Meta:
@@ -122,7 +125,7 @@ class TallyRound(models.Model):
 class Incident(models.Model):
     """``outcome`` is empty until it is settled. ``by_call_end``: settled because the call was over, not by its bridge.
 
-    ``closed_epoch``: the epoch of the bridge that settled it.
+    ``closed_epoch``: the epoch of the bridge that settled it. ``silence_ms``: as its bridge measured it.
     """
 
     incident_id = models.CharField(max_length=100, unique=True)
@@ -132,6 +135,8 @@ class Incident(models.Model):
     kind = models.CharField(max_length=64, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     turn = models.PositiveIntegerField(default=0)
+    drill = models.CharField(max_length=32, blank=True, db_index=True)
+    silence_ms = models.FloatField(null=True, blank=True)
     opened_at = models.DateTimeField()
     opened_epoch = models.PositiveIntegerField(default=0)
     outcome = models.CharField(max_length=16, blank=True, db_index=True)
@@ -293,3 +298,46 @@ class TrialCall(models.Model):
 
     def __str__(self) -> str:
         return f"test call {self.pk} on {self.switch}: {self.state}"
+
+
+class Drill(models.Model):
+    """A drill that somebody began: what was wanted, and, once ``settled_at`` is set, what came of it.
+
+    ``began_at`` is empty until Redis had taken it. ``ends_at``: when its failure ends by itself; ``over_at``: when it was over,
+    its circuits included. Figures are of calls that it met; times are None where there was nothing to measure.
+    """
+
+    drill_id = models.CharField(max_length=32, unique=True)
+    failure = models.CharField(max_length=16)
+    stage = models.CharField(max_length=16)
+    scope = models.CharField(max_length=16)
+    percent = models.PositiveIntegerField(default=0)
+    duration_s = models.PositiveIntegerField()
+    recovery_s = models.FloatField()
+    user = models.CharField(max_length=150)
+    why = models.CharField(max_length=200, blank=True)
+    asked_at = models.DateTimeField(db_index=True)
+    began_at = models.DateTimeField(null=True, blank=True)
+    ends_at = models.DateTimeField(null=True, blank=True)
+    over_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.CharField(max_length=150, blank=True, help_text="Empty: it ended by itself.")
+    settled_at = models.DateTimeField(null=True, blank=True)
+    verdict = models.CharField(max_length=16, blank=True)
+    calls = models.PositiveIntegerField(default=0)
+    failed_over = models.PositiveIntegerField(default=0)
+    dropped = models.PositiveIntegerField(default=0)
+    recovered = models.PositiveIntegerField(default=0)
+    unsettled = models.PositiveIntegerField(default=0)
+    sent_straight = models.PositiveIntegerField(default=0)
+    silence_p50_ms = models.FloatField(null=True, blank=True)
+    silence_most_ms = models.FloatField(null=True, blank=True)
+    silence_budget_ms = models.PositiveIntegerField(default=0)
+    open_after_s = models.FloatField(null=True, blank=True)
+    closed_after_s = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-asked_at", "-pk"]
+        permissions = [("run_drill", "Can run drills")]
+
+    def __str__(self) -> str:
+        return f"drill {self.drill_id}: {self.stage} {self.failure}"

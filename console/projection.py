@@ -103,6 +103,7 @@ class Projection:
             case journal.FellBack():
                 if call.fell_back_at is None or at < call.fell_back_at:
                     call.fell_back_reason, call.fell_back_at = event.reason.value, at
+                    call.fell_back_drill = event.drill
                 if current:
                     call.mode, call.seq = journal.Mode.FALLBACK.value, entry.seq
             case journal.IncidentOpened():
@@ -120,6 +121,7 @@ class Projection:
         call.flow_slug = call.flow_slug or event.flow_slug
         call.flow_version = call.flow_version or event.flow_version
         call.language = call.language or event.language
+        call.is_simulated = call.is_simulated or event.simulated
         if of_owner:
             call.bridge_id = event.bridge_id
 
@@ -136,7 +138,7 @@ class Projection:
             turn.is_tallied = False
         turn.outcome, turn.transcript, turn.intent = event.outcome.value, event.transcript, event.intent
         turn.confidence, turn.answer_ms, turn.worker_id = event.confidence, event.answer_ms, event.worker_id
-        turn.queue_ms = event.queue_ms
+        turn.queue_ms, turn.drill = event.queue_ms, event.drill
         turn.stages = [msgspec.to_builtins(stage) for stage in event.stages]
         turn.finished_at = at
         if of_owner and event.transcript:
@@ -153,7 +155,7 @@ class Projection:
         at = moment(entry.at_us)
         incident = self._incident(call, event.incident_id, at)
         incident.cause, incident.stage, incident.kind = event.cause.value, event.stage, event.kind
-        incident.attempts, incident.turn = event.attempts, event.turn
+        incident.attempts, incident.turn, incident.drill = event.attempts, event.turn, event.drill
         incident.opened_at, incident.opened_epoch = at, entry.epoch
 
     def _incident_closed(self, call: Call, entry: Entry, event: journal.IncidentClosed) -> None:
@@ -162,7 +164,7 @@ class Projection:
         if incident.outcome and not incident.by_call_end and entry.epoch <= incident.closed_epoch:
             return
         incident.outcome, incident.proof, incident.closed_at = event.outcome.value, event.proof, at
-        incident.closed_epoch, incident.by_call_end = entry.epoch, False
+        incident.closed_epoch, incident.by_call_end, incident.silence_ms = entry.epoch, False, event.silence_ms
 
     def _ended(self, call: Call, event: journal.CallEnded, at: datetime) -> None:
         if call.ended_at is not None and call.ended_by != FOUND_GONE:

@@ -11,6 +11,7 @@ import pytest
 import redis.asyncio
 
 from ai_engine.circuits.board import CircuitBoard
+from ai_engine.drills.watch import ActiveDrill
 from ai_engine.engines.build import Engines
 from ai_engine.messages import FIELD, TURNS_GROUP, TURNS_STREAM, TurnDone, TurnFailed, encode
 from ai_engine.redis_clients import connect, connect_async
@@ -34,7 +35,7 @@ class SlowWorker(Worker):
         self.most = 0
         self.computed: list[str] = []
 
-    async def _answer(self, claim: Claim, outlet: RedisOutlet) -> TurnDone | TurnFailed:
+    async def _answer(self, claim: Claim, outlet: RedisOutlet, drill: ActiveDrill | None) -> TurnDone | TurnFailed:
         self.computing += 1
         self.most = max(self.most, self.computing)
         self.computed.append(claim.request.call_uuid)

@@ -16,6 +16,6 @@ def may(group: str) -> set[str]:
 def test_the_groups_may_what_their_people_need() -> None:
     views = {"view_call", "view_turn", "view_incident", "view_journalline", "view_operatoraction"}
     assert may("supervisors") == views
-    ops = {"toggle_circuit", "break_engine", "see_channels", "place_test_call"}
+    ops = {"toggle_circuit", "break_engine", "see_channels", "place_test_call", "run_drill"}
     assert may("ops") == views | ops
     assert may("admins") == views | ops | {"see_caller"}
