@@ -19,7 +19,8 @@ STALE_AFTER = timedelta(seconds=30)
 
 def take(hashes: Iterable[str], owner: str) -> set[str]:
     """Claim those that nobody else renders now; returns them."""
-    wanted = list(hashes)
+    # In one order, so that two publishers never wait for each other in a circle.
+    wanted = sorted(hashes)
     with transaction.atomic():
         RenderClaim.objects.filter(sha256__in=wanted, claimed_at__lt=timezone.now() - STALE_AFTER).delete()
         claims = [RenderClaim(sha256=sha256, owner=owner) for sha256 in wanted]

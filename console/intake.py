@@ -14,6 +14,7 @@ from django.db import transaction
 
 from console.models import JournalLine, Producer, RecorderPosition
 from console.projection import Projection, lines
+from console.storable import storable
 from esl_bridge.journal.events import JOURNAL_STREAM, Entry
 
 
@@ -44,8 +45,9 @@ def store(entries: Sequence[Entry], position: str, given_up: Collection[str] = (
                 beyond[entry.boot_id].add(entry.seq)
                 fresh.append(entry)
         if fresh:
-            JournalLine.objects.bulk_create(lines(fresh))
-            projection = Projection(fresh)
+            kept = storable(fresh)
+            JournalLine.objects.bulk_create(lines(kept))
+            projection = Projection(kept)
             projection.apply()
             projection.save()
         gapped = {boot_id for boot_id in boots if _advance(producers[boot_id], beyond[boot_id], over=boot_id in given_up)}

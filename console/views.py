@@ -9,13 +9,14 @@ from django.contrib.auth.decorators import login_required, permission_required
 from django.core.paginator import Paginator
 from django.db import DatabaseError, connection
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from console import regions, words
 from console.figures import STRAIGHT
 from console.models import Call, Incident, JournalLine, TrialCall, Turn
+from console.storable import NUL
 from console.switch_panel import trials_among
 from console.waterfall import waterfall
 
@@ -70,6 +71,8 @@ def calls(request: HttpRequest) -> HttpResponse:
 @require_GET
 @watcher
 def call(request: HttpRequest, call_uuid: str) -> HttpResponse:
+    if NUL in call_uuid:  # PostgreSQL takes none, not even in a question.
+        raise Http404
     one = get_object_or_404(Call, call_uuid=call_uuid)
     may_see = request.user.has_perm("console.see_caller")
     lines = JournalLine.objects.filter(call_uuid=call_uuid).order_by("epoch", "seq")
