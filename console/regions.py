@@ -22,13 +22,14 @@ from ai_engine.local.faults import Mode as FaultMode
 from console import switch_panel, words
 from console.chart import latency_chart
 from console.circuit_panel import MoveRow, last_moves
+from console.drill_panel import RunningRow, drill_now
 from console.figures import LATENCY_MINUTES, Figures, figures, is_unwatched
 from console.models import Call
 from console.partials import hearing
 from console.switch_panel import SwitchRow, TrialRow
 from console.trial_calls import LASTS_S
 
-REGIONS = ("figures", "calls", "circuits", "switches", "trial", "answers", "workers", "fault")
+REGIONS = ("drill", "figures", "calls", "circuits", "switches", "trial", "answers", "workers", "fault")
 # A table that an eye can still follow; the figures above it count every call.
 SHOWN_CALLS = 100
 FAULT_NAMES = {
@@ -53,6 +54,7 @@ class Sight(NamedTuple):
     fault: bool = False
     channels: bool = False
     trial: bool = False
+    drill: bool = False
 
 
 def sight_of(user: AbstractBaseUser | AnonymousUser) -> Sight | None:
@@ -68,6 +70,7 @@ def sight_of(user: AbstractBaseUser | AnonymousUser) -> Sight | None:
         fault=settings.LIFELINE_DEMO and may.has_perm("console.break_engine"),
         channels=may.has_perm("console.see_channels"),
         trial=may.has_perm("console.place_test_call"),
+        drill=may.has_perm("console.run_drill"),
     )
 
 
@@ -114,6 +117,7 @@ class Seen:
     moves: list[MoveRow]
     saying: dict[str, str]
     at: float
+    drill: RunningRow | None = None
 
 
 def see() -> Seen:
@@ -123,7 +127,7 @@ def see() -> Seen:
     now = timezone.now()
     return Seen(
         figures(), live, fault, switch_panel.switch_rows(now), switch_panel.trial_row(now), test_calls,
-        last_moves(), hearing.now(time.monotonic()), time.time(),
+        last_moves(), hearing.now(time.monotonic()), time.time(), drill_now(),
     )
 
 
@@ -144,6 +148,7 @@ def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
         "behind_since_ms": int((seen.at - (seen.figures.recording_lag_s or 0)) * 1000) if _is_behind(seen.figures) else None,
         "behind_for": words.duration(seen.figures.recording_lag_s or 0),
         "sight": sight,
+        "drill": seen.drill,
         "calls": [_call_row(call, sight, seen) for call in seen.calls],
         "more_calls": max(0, seen.figures.live_calls - len(seen.calls)),
         "circuits": _circuit_rows(seen),
@@ -175,6 +180,7 @@ def fingerprint() -> object:
         current_fault(settings.LIFELINE_DATA_DIR) if settings.LIFELINE_DEMO else None,
         Call.objects.filter(ended_at__isnull=True).aggregate(Max("last_event_at")),
         switch_panel.fingerprint(timezone.now()),
+        (drill := drill_now()) and (drill.drill_id, drill.recovering),
     )
 
 

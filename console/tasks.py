@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from console import drills
 from console.figures import bridges_alive, is_unwatched, unwatched
 from console.lost_calls import LAST_RESORT_EXTENSIONS, end_found_gone, found_in_last_resort
 from console.models import Call
@@ -46,6 +47,12 @@ def watch_switches() -> None:
 def place_test_call(trial_pk: int) -> None:
     """Have the switch place a test call that an operator asked for."""
     carry_out(trial_pk)
+
+
+@shared_task(name="console.settle_drills", ignore_result=True)
+def settle_drills() -> None:
+    """Bring the reports of drills up to date."""
+    drills.settle(timezone.now())
 
 
 @shared_task(name="console.prune_tallies", ignore_result=True)

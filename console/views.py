@@ -155,4 +155,5 @@ def _incident_row(incident: Incident) -> dict[str, Any]:
         "outcome": words.OUTCOMES.get(incident.outcome, incident.outcome),
         "badge": {"dropped": "lost", "failed_over": "kept", "": "open"}.get(incident.outcome, "ok"),
         "proof": incident.proof,
+        "is_drill": bool(incident.drill),
     }

@@ -1,0 +1,189 @@
+"""Drills: begun and ended by operators, and what came of each, from the records.
+
+Owns the orders and the report. What a drill does to calls is ``ai_engine.drills``'; it ends by its key's expiry, whatever
+becomes of the console. The report is computed until every call it met is settled, and kept then.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+import redis
+import structlog
+from django.conf import settings
+from django.db.models import Max, Q
+from django.utils import timezone
+
+from ai_engine.drills import store
+from ai_engine.drills.drill import Drill as Wanted
+from ai_engine.drills.drill import Failure, Scope, check, recovery_s
+from ai_engine.drills.errors import DrillError, DrillsUnreachableError
+from ai_engine.engine_store import stored_engines
+from ai_engine.engines.config import Stage
+from callflows.models import Flow
+from console.models import Call, CircuitMove, Drill, Incident, OperatorAction, Turn
+from console.recorder import is_behind
+from esl_bridge.journal.events import Outcome
+
+log = structlog.get_logger(__name__)
+
+PASSED, FAILED, NOT_MET, NEVER_BEGAN = "passed", "failed", "not_met", "never_began"
+# The promise: beyond a turn's budget a caller hears nothing for half a second at most.
+ALLOWANCE_MS = 500
+# Redis takes it in a moment, or within its client's time-outs; a row without its drill after that never had one.
+BEGINS_WITHIN = timedelta(seconds=30)
+# An incident of a call that nobody sees the end of is settled by the look-up of orphans long before.
+SETTLES_WITHIN = timedelta(minutes=15)
+WORST_FIRST = (Outcome.DROPPED.value, "", Outcome.FAILED_OVER.value, Outcome.RECOVERED.value)
+# What settling changes; never what an operator's order does at the same moment.
+FIGURES = (
+    "calls", "failed_over", "dropped", "recovered", "unsettled", "sent_straight", "silence_p50_ms", "silence_most_ms",
+    "silence_budget_ms", "open_after_s", "closed_after_s", "verdict", "settled_at",
+)  # fmt: skip
+
+
+def begin(failure: Failure, stage: Stage, scope: Scope, *, percent: int, duration_s: int, user: str, why: str = "") -> Drill:
+    """Stored first, then put where workers read it. Raises :class:`DrillError`; nothing has begun then, or (Redis did not
+    answer) what may have begun is found by :func:`settle`."""
+    now = timezone.now()
+    open_s = [one.open_s or settings.LIFELINE_CIRCUIT_OPEN_S for one in stored_engines() if one.stage is stage]
+    wanted = Wanted(
+        uuid.uuid4().hex[:8], failure, stage, scope, percent if scope is Scope.PERCENT else 0, duration_s,
+        recovery_s(max(open_s, default=0.0)), user, time.time(),
+    )  # fmt: skip
+    check(wanted)
+    drill = Drill.objects.create(
+        drill_id=wanted.drill_id, failure=failure.value, stage=stage.value, scope=scope.value, percent=wanted.percent,
+        duration_s=duration_s, recovery_s=wanted.recovery_s, user=user, why=why, asked_at=now,
+    )  # fmt: skip
+    try:
+        store.start(settings.LIFELINE_REDIS_DURABLE_URL, wanted)
+    except DrillsUnreachableError:
+        raise
+    except DrillError:
+        drill.delete()
+        raise
+    _has_begun(drill, wanted)
+    _remember(user, "drill begun", drill, why)
+    return drill
+
+
+def end(drill_id: str, user: str) -> bool:
+    """At once, its circuits included. False when it was over already. Raises DrillsUnreachableError."""
+    if not store.end(settings.LIFELINE_REDIS_DURABLE_URL, drill_id):
+        return False
+    for drill in Drill.objects.filter(drill_id=drill_id):
+        drill.ended_by, drill.over_at = user, timezone.now()
+        drill.save(update_fields=["ended_by", "over_at"])
+        _remember(user, "drill ended", drill, "")
+    return True
+
+
+def settle(now: datetime) -> None:
+    """Brings every drill that is not settled up to date. Doing it again changes nothing. With Redis away: not now."""
+    waiting = list(Drill.objects.filter(settled_at=None))
+    if not waiting:
+        return
+    try:
+        running = store.current(settings.LIFELINE_REDIS_DURABLE_URL)
+        recorded = not is_behind(settings.LIFELINE_REDIS_DURABLE_URL)
+    except (DrillsUnreachableError, redis.RedisError, OSError):
+        return
+    for drill in waiting:
+        is_running = running is not None and running.drill.drill_id == drill.drill_id
+        if running is not None and is_running and drill.began_at is None:
+            _has_begun(drill, running.drill)
+        _settle(drill, now, is_running=is_running, recorded=recorded)
+
+
+def silence_limit_ms(drill: Drill) -> int:
+    return drill.silence_budget_ms + ALLOWANCE_MS
+
+
+def before(drill: Drill) -> Drill | None:
+    """The last one of the same kind that met calls, to compare with."""
+    same = Drill.objects.filter(failure=drill.failure, stage=drill.stage, scope=drill.scope, percent=drill.percent)
+    return same.filter(asked_at__lt=drill.asked_at, verdict__in=(PASSED, FAILED)).order_by("-asked_at").first()
+
+
+# --- inside -----------------------------------------------------------------------------------------------------------
+def _has_begun(drill: Drill, wanted: Wanted) -> None:
+    drill.began_at = datetime.fromtimestamp(wanted.began, tz=UTC)
+    drill.ends_at = drill.began_at + timedelta(seconds=wanted.duration_s)
+    drill.save(update_fields=["began_at", "ends_at"])
+
+
+def _settle(drill: Drill, now: datetime, *, is_running: bool, recorded: bool) -> None:
+    if drill.began_at is None or drill.ends_at is None:
+        if now - drill.asked_at > BEGINS_WITHIN:
+            drill.verdict, drill.settled_at = NEVER_BEGAN, now
+            drill.save(update_fields=["verdict", "settled_at"])
+        return
+    _count(drill)
+    if not is_running:
+        if drill.over_at is None:
+            drill.over_at = min(now, drill.ends_at + timedelta(seconds=drill.recovery_s))
+            Drill.objects.filter(pk=drill.pk, over_at=None).update(over_at=drill.over_at)
+        drill.verdict = verdict_of(drill)
+        # The last turns that it met may still be on their way into the records.
+        quiet = recorded and now - drill.over_at > timedelta(seconds=5)
+        if (quiet and not drill.unsettled) or now - drill.over_at > SETTLES_WITHIN:
+            drill.settled_at = now
+    drill.save(update_fields=FIGURES)
+
+
+def verdict_of(drill: Drill) -> str:
+    """By what is known: no call lost, and nobody in silence for longer than promised."""
+    if not drill.calls:
+        return NOT_MET
+    return FAILED if drill.dropped or was_silent_too_long(drill) else PASSED
+
+
+def was_silent_too_long(drill: Drill) -> bool:
+    """Where the longest silence and the flows' budget are known."""
+    known = drill.silence_most_ms is not None and drill.silence_budget_ms > 0
+    return known and (drill.silence_most_ms or 0.0) > silence_limit_ms(drill)
+
+
+def _count(drill: Drill) -> None:
+    incidents = list(Incident.objects.filter(drill=drill.drill_id).values_list("call_id", "outcome", "silence_ms"))
+    met = set(Turn.objects.filter(drill=drill.drill_id).values_list("call_id", flat=True))
+    straight = set(Call.objects.filter(started_at__gte=drill.asked_at - timedelta(hours=1), fell_back_drill=drill.drill_id)
+                   .values_list("pk", flat=True))  # fmt: skip
+    outcomes: dict[int, set[str]] = defaultdict(set)
+    for call, outcome, _silence in incidents:
+        outcomes[call].add(outcome)
+    worst = [next(one for one in WORST_FIRST if one in found) for found in outcomes.values()]
+    drill.calls = len(met | straight | set(outcomes))
+    drill.dropped, drill.failed_over = worst.count(Outcome.DROPPED.value), worst.count(Outcome.FAILED_OVER.value)
+    drill.recovered, drill.unsettled = worst.count(Outcome.RECOVERED.value), worst.count("")
+    drill.sent_straight = len(straight - set(outcomes))
+    silences = sorted(silence for _call, _outcome, silence in incidents if silence is not None)
+    drill.silence_p50_ms = silences[(len(silences) - 1) // 2] if silences else None
+    drill.silence_most_ms = silences[-1] if silences else None
+    drill.silence_budget_ms = Flow.objects.aggregate(most=Max("turn_budget_ms"))["most"] or 0
+    drill.open_after_s, drill.closed_after_s = _circuit_times(drill)
+
+
+def _circuit_times(drill: Drill) -> tuple[float | None, float | None]:
+    """From its beginning until the stage's last circuit was open, and from its end until the first was closed again."""
+    if drill.began_at is None or drill.ends_at is None:
+        return None, None
+    moves = CircuitMove.objects.filter(Q(circuit__startswith=f"drill:{drill.drill_id}:"), at__gte=drill.began_at).order_by("at")
+    opened: dict[str, datetime] = {}
+    closed: datetime | None = None
+    for move in moves:
+        if move.before == "closed" and move.after == "open":
+            opened.setdefault(move.circuit, move.at)
+        elif move.after == "closed" and closed is None and move.at >= drill.ends_at:
+            closed = move.at
+    open_after_s = (max(opened.values()) - drill.began_at).total_seconds() if opened else None
+    return open_after_s, (closed - drill.ends_at).total_seconds() if opened and closed and not drill.ended_by else None
+
+
+def _remember(user: str, what: str, drill: Drill, why: str) -> None:
+    target = f"{drill.stage} {drill.failure}, {drill.scope} {drill.percent or ''}".strip()
+    OperatorAction.objects.create(user=user, what=what, target=target, why=why, until=drill.ends_at, at=timezone.now())

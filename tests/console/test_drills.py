@@ -1,0 +1,276 @@
+"""Drills from the console: who may, what is confirmed, what is kept, and a report that the records bear out."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from ai_engine.drills import store
+from ai_engine.drills.drill import KEY
+from ai_engine.redis_clients import connect
+from callflows.models import Flow
+from console import drill_words, drills
+from console.models import Call, CircuitMove, Drill, Incident, OperatorAction, Turn
+from console.projection import Projection
+from esl_bridge.journal.events import (
+    CallStarted,
+    Cause,
+    FallbackReason,
+    FellBack,
+    IncidentClosed,
+    IncidentOpened,
+    Outcome,
+    TurnFinished,
+    TurnOutcome,
+)
+from tests.console.journal import Boot
+from tests.console.test_pages import browser_of
+from tests.redis_server import RedisServer
+
+pytestmark = pytest.mark.django_db
+ORDER = {"failure": "refuse", "stage": "nlu", "scope": "simulated", "seconds": "60"}
+
+
+@pytest.fixture(autouse=True)
+def durable(settings: Any, durable_server: RedisServer, tmp_path: Path) -> RedisServer:
+    settings.LIFELINE_REDIS_DURABLE_URL = durable_server.url
+    settings.LIFELINE_REDIS_VOLATILE_URL = durable_server.url
+    settings.LIFELINE_DATA_DIR = tmp_path
+    return durable_server
+
+
+def ops() -> Client:
+    return browser_of("view_call", "run_drill")
+
+
+def begin(client: Client, **more: str) -> str:
+    """What the page says afterwards."""
+    return client.post("/drills/begin/", ORDER | more, follow=True).content.decode()
+
+
+def test_an_operator_begins_one_and_ends_it(durable: RedisServer) -> None:
+    client = ops()
+    assert "ends by itself after 60 s" in begin(client, why="weekly")
+    running = store.current(durable.url)
+    drill = Drill.objects.get()
+    assert running is not None
+    assert (running.drill.drill_id, running.drill.scope, drill.why) == (drill.drill_id, "simulated", "weekly")
+    assert drill.began_at is not None
+    assert "Not begun: another drill is under way" in begin(client)
+    assert Drill.objects.count() == 1
+    live = client.get("/").content.decode()
+    assert "A drill is running:" in live
+    assert "End it now" in live
+    assert "End it now" not in browser_of("view_call").get("/").content.decode()
+    assert "A drill is running:" in browser_of("view_call").get("/").content.decode()
+    page = client.post("/drills/end/", {"drill": drill.drill_id}, follow=True).content.decode()
+    assert "No drill is under way" in page
+    assert store.current(durable.url) is None
+    drill.refresh_from_db()
+    assert drill.ended_by.startswith("user")
+    assert [one.what for one in OperatorAction.objects.order_by("pk")] == ["drill begun", "drill ended"]
+
+
+def test_only_who_may_run_drills_does(durable: RedisServer) -> None:
+    watcher = browser_of("view_call")
+    assert watcher.post("/drills/begin/", ORDER).status_code == 403
+    assert watcher.post("/drills/end/", {"drill": "x"}).status_code == 403
+    assert "Begin the drill" not in watcher.get("/drills/").content.decode()
+    assert browser_of().get("/drills/").status_code == 403
+    assert Client().post("/drills/begin/", ORDER).status_code == 302
+    assert store.current(durable.url) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"scope": "percent", "percent": "10"}, "type the name of this site, testserver"),
+        ({"scope": "percent", "percent": "10", "confirm": "yes"}, "type the name of this site"),
+        ({"scope": "percent", "confirm": "testserver"}, "how many percent"),
+        ({"seconds": "5"}, "seconds"),
+        ({"seconds": "99999"}, "seconds"),
+        ({"stage": "all"}, "stage"),
+        ({"scope": "percent", "percent": "101", "confirm": "testserver"}, "percent"),
+    ],
+)
+def test_what_is_not_said_or_not_confirmed_does_not_begin(durable: RedisServer, more: dict[str, str], said: str) -> None:
+    page = begin(ops(), **more)
+    assert "Not begun" in page
+    assert said in page
+    assert store.current(durable.url) is None
+    assert not Drill.objects.exists()
+
+
+def test_real_calls_are_met_once_that_is_confirmed(durable: RedisServer) -> None:
+    assert "Begun" in begin(ops(), scope="percent", percent="10", confirm="testserver")
+    running = store.current(durable.url)
+    assert running is not None
+    assert (running.drill.scope, running.drill.percent) == ("percent", 10)
+
+
+def test_without_redis_nothing_is_said_to_have_begun(durable: RedisServer) -> None:
+    client = ops()
+    durable.kill()
+    assert "Not confirmed" in begin(client)
+    assert "Redis does not answer" in client.get("/drills/state/").content.decode()
+    durable.start()
+    drills.settle(timezone.now() + timedelta(minutes=1))
+    assert Drill.objects.get().verdict == drills.NEVER_BEGAN
+
+
+def test_a_console_that_died_between_finds_its_drill_again(durable: RedisServer) -> None:
+    begin(ops())
+    Drill.objects.update(began_at=None, ends_at=None)
+    drills.settle(timezone.now())
+    assert Drill.objects.get().ends_at is not None
+
+
+def met(boot: Boot, drill_id: str, call: str, outcome: Outcome | None, silence_ms: float | None = 700.0) -> list[Any]:
+    finished = TurnFinished(1001, TurnOutcome.FAILED, "", "", 0.0, {}, (), 600.0, "w", drill=drill_id)
+    events: list[Any] = [CallStarted("1", "9200", "demo", 1, "en", "b", simulated=True), finished]
+    if outcome is not None:
+        events.append(IncidentOpened(f"{call}-i", Cause.AI, "nlu", "refused", 4, 1001, drill_id))
+        events.append(IncidentClosed(f"{call}-i", outcome, "PLAYBACK_START menu.wav", silence_ms))
+    return [boot.entry(event, call) for event in events]
+
+
+def over(durable: RedisServer, *entries: Any) -> Drill:
+    """One that met these, and is over."""
+    drill = Drill.objects.get(settled_at=None)
+    projection = Projection(entries)
+    projection.apply()
+    projection.save()
+    Call.objects.update(started_at=timezone.now())
+    with connect(durable.url) as client:
+        client.delete(KEY)
+    Drill.objects.filter(pk=drill.pk).update(
+        began_at=timezone.now() - timedelta(seconds=120), ends_at=timezone.now() - timedelta(seconds=60)
+    )
+    drill.refresh_from_db()
+    return drill
+
+
+def moved(drill: Drill, before: str, after: str, at: datetime) -> None:
+    CircuitMove.objects.create(
+        entry_id=f"{at.timestamp()}", circuit=f"drill:{drill.drill_id}:nlu-1", how="automatic", before=before, after=after, at=at
+    )
+
+
+def test_the_report_says_what_the_records_say(durable: RedisServer) -> None:
+    begin(ops())
+    boot, name = Boot(), Drill.objects.get().drill_id
+    straight = [boot.entry(FellBack(FallbackReason.NO_ENGINE, "", name), "call-4")]
+    drill = over(
+        durable, *met(boot, name, "call-1", Outcome.FAILED_OVER, 900.0), *met(boot, name, "call-2", Outcome.FAILED_OVER, 500.0),
+        *met(boot, name, "call-3", None), *straight, *met(boot, "another", "call-5", Outcome.DROPPED),
+    )  # fmt: skip
+    assert drill.began_at is not None
+    assert drill.ends_at is not None
+    moved(drill, "closed", "open", drill.began_at + timedelta(seconds=8))
+    moved(drill, "half_open", "closed", drill.ends_at + timedelta(seconds=12))
+    drills.settle(timezone.now())
+    drill.refresh_from_db()
+    assert (drill.verdict, drill.calls, drill.failed_over, drill.dropped, drill.sent_straight) == (drills.PASSED, 4, 2, 0, 1)
+    assert (drill.silence_p50_ms, drill.silence_most_ms) == (500.0, 900.0)
+    assert (drill.open_after_s, drill.closed_after_s) == (8.0, 12.0)
+    drills.settle(timezone.now() + timedelta(minutes=1))
+    assert Drill.objects.get().settled_at is not None
+    assert Call.objects.get(call_uuid="call-1").is_simulated
+    assert Turn.objects.filter(drill=name).count() == 3
+
+
+@pytest.mark.parametrize(("outcome", "silence_ms", "why"), [
+    (Outcome.DROPPED, 700.0, "one caller was lost"), (Outcome.FAILED_OVER, 60_000.0, "somebody heard nothing for 60.00 s"),
+])  # fmt: skip
+def test_a_lost_caller_or_a_long_silence_fails_it(
+    durable: RedisServer, outcome: Outcome, silence_ms: float, why: str
+) -> None:
+    Flow.objects.create(slug="demo", turn_budget_ms=4000)
+    begin(ops())
+    over(durable, *met(Boot(), Drill.objects.get().drill_id, "call-1", outcome, silence_ms))
+    page = ops().get("/drills/").content.decode()
+    assert Drill.objects.get().verdict == drills.FAILED
+    assert why in page
+
+
+def test_one_that_met_nobody_proves_nothing(durable: RedisServer) -> None:
+    begin(ops())
+    over(durable)
+    assert "it proves nothing" in ops().get("/drills/").content.decode()
+
+
+def test_it_is_not_settled_before_its_calls_are(durable: RedisServer) -> None:
+    begin(ops())
+    boot, name = Boot(), Drill.objects.get().drill_id
+    opened = boot.entry(IncidentOpened("i", Cause.AI, "nlu", "refused", 4, 1, name), "call-1")
+    over(durable, *met(boot, name, "call-1", None), opened)
+    drills.settle(timezone.now() + timedelta(minutes=1))
+    drill = Drill.objects.get()
+    assert (drill.unsettled, drill.settled_at) == (1, None)
+    Incident.objects.update(outcome=Outcome.DROPPED.value)
+    drills.settle(timezone.now() + timedelta(minutes=1))
+    drill.refresh_from_db()
+    assert (drill.dropped, drill.verdict) == (1, drills.FAILED)
+    assert drill.settled_at is not None
+
+
+def test_a_report_is_compared_with_the_last_of_its_kind(durable: RedisServer) -> None:
+    client = ops()
+    for silence_ms in (900.0, 600.0):
+        begin(client)
+        name = Drill.objects.get(settled_at=None).drill_id
+        over(durable, *met(Boot(f"boot-{name}"), name, f"call-{name}", Outcome.FAILED_OVER, silence_ms))
+        drills.settle(timezone.now() + timedelta(minutes=1))
+    page = client.get("/drills/").content.decode()
+    assert "better than 900 ms last time" in page
+    newest = Drill.objects.first()
+    assert newest is not None
+    assert drills.before(newest) == Drill.objects.last()
+    figures = {one.name: one for one in drill_words.report(newest, drills.before(newest))}
+    assert figures["Lost"].kind == "same"
+
+
+def test_a_drilled_failure_is_marked_in_the_lists_and_counts_in_the_figures(durable: RedisServer) -> None:
+    begin(ops())
+    over(durable, *met(Boot(), Drill.objects.get().drill_id, "call-1", Outcome.FAILED_OVER))
+    client = ops()
+    assert ">Drill</span>" in client.get("/incidents/").content.decode()
+    assert ">Drill</span>" in client.get("/calls/call-1/").content.decode()
+
+
+def test_the_page_asks_the_database_little_however_many_drills_there_were(durable: RedisServer) -> None:
+    client = ops()
+    now = timezone.now()
+    for number in range(12):
+        Drill.objects.create(
+            drill_id=f"d{number}", failure="hang", stage="stt", scope="simulated", duration_s=60, recovery_s=20, user="anna",
+            asked_at=now - timedelta(hours=number), began_at=now, ends_at=now, over_at=now, settled_at=now, verdict=drills.PASSED,
+        )  # fmt: skip
+    client.get("/drills/")
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get("/drills/").status_code == 200
+    assert len(queries) <= 20
+
+
+def test_the_command_begins_lists_and_ends(durable: RedisServer) -> None:
+    out = StringIO()
+    with pytest.raises(CommandError, match="--confirm 5"):
+        call_command("drill", "start", "hang", "stt", "--percent", "5", stdout=out)
+    call_command("drill", "start", "hang", "stt", "--for", "30", stdout=out)
+    call_command("drill", "list", stdout=out)
+    call_command("drill", "end", stdout=out)
+    call_command("drill", "end", stdout=out)
+    said = out.getvalue()
+    assert "ends by itself after 30 s" in said
+    assert "under way:" in said
+    assert "no drill is under way" in said
+    assert store.current(durable.url) is None
