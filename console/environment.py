@@ -10,6 +10,7 @@ import ipaddress
 import json
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -53,6 +54,25 @@ class Environment:
 
     def names(self, name: str, default: str = "") -> list[str]:
         return [part.strip() for part in self.text(name, default).split(",") if part.strip()]
+
+    def url(self, name: str, default: str, *schemes: str) -> str:
+        """An address that may hold a password. A wrong one is refused here without being shown: whoever reads it next would
+        say what is wrong with it, part of the password included. Without ``schemes`` any scheme will do."""
+        value = self.text(name, default)
+        try:
+            parts = urlsplit(value)
+            # SQLite's own form has a colon where others have a port.
+            good = bool(parts.scheme) and (parts.scheme == "sqlite" or parts.port is None or bool(parts.hostname))
+        except ValueError:
+            good = False
+        # An unescaped / # or ? in a password ends the place where it belongs.
+        if not good or "@" in parts.path + parts.query + parts.fragment or (schemes and parts.scheme not in schemes):
+            begins = f", beginning with {' or '.join(f'{scheme}://' for scheme in schemes)}" if schemes else ""
+            raise ImproperlyConfigured(
+                f"{name} is no address that can be used{begins}. (It is not shown, since it may hold a password; in a "
+                "password write / # ? @ : and % as %2F %23 %3F %40 %3A and %25.)"
+            )
+        return value
 
     def networks(self, name: str, default: str) -> list[str]:
         """A list of addresses and networks, checked here so that a typo stops the start."""

@@ -38,6 +38,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if LIFELINE_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = LIFELINE_HTTPS
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "console.debug_pages.SettingsFilter"
 LIFELINE_TRUSTED_PROXY = env.flag("LIFELINE_TRUSTED_PROXY")
 if LIFELINE_TRUSTED_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -145,7 +146,11 @@ LIFELINE_RUN_PORTS_FROM = env.text("LIFELINE_RUN_PORTS_FROM", "")
 LIFELINE_RUN_SOCKET = env.text("LIFELINE_RUN_SOCKET", "")
 
 # --- Where things are kept -----------------------------------------------------------------------------------------
-DATABASES = {"default": environ.Env.db_url_config(env.text("DATABASE_URL", f"sqlite:///{LIFELINE_DATA_DIR}/lifeline.sqlite3"))}
+DATABASES = {
+    "default": environ.Env.db_url_config(
+        env.url("DATABASE_URL", f"sqlite:///{LIFELINE_DATA_DIR}/lifeline.sqlite3", *environ.Env.DB_SCHEMES)
+    )
+}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Measured: with these three, five writers never see "database is locked".
     DATABASES["default"]["OPTIONS"] = {
@@ -162,15 +167,16 @@ elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
         "options": "-c idle_in_transaction_session_timeout=60s",
         **DATABASES["default"].get("OPTIONS", {}),
     }  # fmt: skip
-LIFELINE_REDIS_DURABLE_URL = env.text("LIFELINE_REDIS_DURABLE_URL", "redis://127.0.0.1:6379/0")
-LIFELINE_REDIS_VOLATILE_URL = env.text("LIFELINE_REDIS_VOLATILE_URL", "redis://127.0.0.1:6380/0")
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+LIFELINE_REDIS_DURABLE_URL = env.url("LIFELINE_REDIS_DURABLE_URL", "redis://127.0.0.1:6379/0", *REDIS_SCHEMES)
+LIFELINE_REDIS_VOLATILE_URL = env.url("LIFELINE_REDIS_VOLATILE_URL", "redis://127.0.0.1:6380/0", *REDIS_SCHEMES)
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {"hosts": [LIFELINE_REDIS_VOLATILE_URL], "prefix": "channels"},
     }
 }
-CELERY_BROKER_URL = env.text("LIFELINE_CELERY_BROKER_URL", LIFELINE_REDIS_DURABLE_URL)
+CELERY_BROKER_URL = env.url("LIFELINE_CELERY_BROKER_URL", LIFELINE_REDIS_DURABLE_URL)
 LIFELINE_FLOW_SNAPSHOT = Path(env.text("LIFELINE_FLOW_SNAPSHOT", str(LIFELINE_DATA_DIR / "flows.json")))
 LIFELINE_LAST_RESORT_DIALPLAN = Path(env.text("LIFELINE_LAST_RESORT_DIALPLAN", str(LIFELINE_DATA_DIR / "last_resort.xml")))
 LIFELINE_SPOOL_DIR = Path(env.text("LIFELINE_SPOOL_DIR", str(LIFELINE_DATA_DIR / "spool")))
