@@ -69,7 +69,8 @@ class Command(BaseCommand):
     async def _run(self, options: dict[str, Any]) -> Totals:
         switch = Switch(switch_config(options, inbound_port=None))
         with record_file(options) as records:
-            return await self._place(switch, Traffic(switch, traffic_config(options), records.write if records else None), options, records)
+            traffic = Traffic(switch, traffic_config(options), records.write if records else None)
+            return await self._place(switch, traffic, options, records)
 
     async def _place(self, switch: Switch, traffic: Traffic, options: dict[str, Any], records: RecordFile | None) -> Totals:
         await traffic.prepare()

@@ -1,0 +1,134 @@
+"""Callers' own records against the console's, call by call; and the journal's numbers. Pure.
+
+The rule: a call that its caller finished has no incident that dropped it, and one that its caller lost has. Every record has
+an end, and every incident an outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.faults import Notice
+
+# The demonstration's turn budget, and what the issue adds to it.
+TURN_LIMIT_S = 4.0 + 0.5
+BRIDGE_KILLED_LIMIT_S = 1.0
+# The dead man's timer, and as much again as for a turn.
+BRIDGE_FROZEN_LIMIT_S = 6.0 + 0.5
+LIMITS_S = {
+    Notice.TURN: TURN_LIMIT_S, Notice.BRIDGE_KILLED: BRIDGE_KILLED_LIMIT_S, Notice.BRIDGE_FROZEN: BRIDGE_FROZEN_LIMIT_S,
+}  # fmt: skip
+DROPPED = "dropped"
+LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A fault as it was: when it began and was over, by the machine's monotonic clock."""
+
+    name: str
+    notice: Notice
+    began_s: float
+    over_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    call_uuid: str
+    why: str
+    during: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Findings:
+    """``last_resort_as_lost``: finished calls that no bridge ended; the switch's own menu served them and the records say lost."""
+
+    calls: int = 0
+    dropped: list[Difference] = field(default_factory=list)
+    wrong: list[Difference] = field(default_factory=list)
+    last_resort_as_lost: list[Difference] = field(default_factory=list)
+    journal_events: int = 0
+    journal_lost: int = 0
+    journal_repeated: int = 0
+    silences_ms: list[int] = field(default_factory=list)
+    longest_ms: dict[Notice, int] = field(default_factory=lambda: dict.fromkeys(Notice, 0))
+    too_long: list[Difference] = field(default_factory=list)
+
+
+def compare(callers: Sequence[Mapping[str, Any]], stored: Mapping[str, Any], faults: Sequence[Happened]) -> Findings:
+    found = Findings(calls=len(callers))
+    calls = {call["call_uuid"]: call for call in stored["calls"]}
+    for caller in callers:
+        _compare_one(found, caller, calls.get(caller["call_uuid"]), faults)
+        _silences(found, caller, faults)
+    for boot in stored["boots"]:
+        found.journal_events += boot["lines"]
+        found.journal_lost += boot["last"] - boot["numbers"]
+        found.journal_repeated += boot["lines"] - boot["numbers"]
+    found.journal_lost += sum(stored["unsent"].values())
+    found.journal_repeated += sum(one["n"] - 1 for one in stored["told_twice"])
+    return found
+
+
+def _compare_one(
+    found: Findings, caller: Mapping[str, Any], call: Mapping[str, Any] | None, faults: Sequence[Happened]
+) -> None:
+    during = tuple(fault.name for fault in faults if _overlap(fault, caller["began_at_s"], caller["ended_at_s"]))
+
+    def difference(why: str) -> Difference:
+        return Difference(caller["call_uuid"], why, during)
+
+    lost = caller["outcome"] == "disconnected"
+    if lost:
+        found.dropped.append(difference(caller["because"]))
+    if call is None:
+        found.wrong.append(difference("there is no record of it"))
+        return
+    incidents = call["incidents"]
+    drops = [one for one in incidents if one["outcome"] == DROPPED]
+    if not call["is_over"]:
+        found.wrong.append(difference("its record has no end"))
+    elif call["ends"] > 1:
+        found.wrong.append(difference("its end was told twice"))
+    elif any(not one["outcome"] for one in incidents):
+        found.wrong.append(difference("an incident has no outcome"))
+    elif lost and not drops:
+        found.wrong.append(difference(f"the caller lost it ({caller['because']}), the records do not"))
+    elif not lost and drops:
+        what = ", ".join(f"{one['cause']}/{one['stage']}/{one['kind']}" for one in drops)
+        unseen = call["ended_by"] == "unknown" and any(one["kind"] == LOST for one in drops)
+        (found.last_resort_as_lost if unseen else found.wrong).append(difference(f"the caller finished, the records dropped it: {what}"))
+
+
+def _silences(found: Findings, caller: Mapping[str, Any], faults: Sequence[Happened]) -> None:
+    found.silences_ms.append(caller["longest_silence_ms"])
+    for began_s, length_s in caller["silences"]:
+        notice, heard_s = _attributed(began_s, began_s + length_s, faults)
+        found.longest_ms[notice] = max(found.longest_ms[notice], round(heard_s * 1000))
+        if heard_s > LIMITS_S[notice]:
+            during = tuple(fault.name for fault in faults if _overlap(fault, began_s, began_s + length_s))
+            found.too_long.append(Difference(caller["call_uuid"], f"{notice.value}: {heard_s:.2f} s of silence", during))
+
+
+def _attributed(began_s: float, ended_s: float, faults: Iterable[Happened]) -> tuple[Notice, float]:
+    """Whose limit a silence has, and how much of it counts: with a bridge's fault in it, what came after that.
+
+    A killed bridge's counts only when it died within the silence; a frozen one's as long as it is frozen.
+    """
+    for notice in (Notice.BRIDGE_FROZEN, Notice.BRIDGE_KILLED):
+        for fault in faults:
+            if fault.notice is not notice:
+                continue
+            inside = began_s <= fault.began_s <= ended_s
+            if notice is Notice.BRIDGE_FROZEN and _overlap(fault, began_s, ended_s):
+                return notice, ended_s - max(began_s, fault.began_s)
+            # What was long before it anyway is no matter of the bridge's.
+            if inside and fault.began_s - began_s < TURN_LIMIT_S:
+                return notice, ended_s - fault.began_s
+    return Notice.TURN, ended_s - began_s
+
+
+def _overlap(fault: Happened, began_s: float, ended_s: float) -> bool:
+    return fault.began_s <= ended_s and began_s <= fault.over_s

@@ -1,0 +1,96 @@
+"""What a run found: the lines it prints, the table of ``docs/reliability.md`` and the figures' file. Owns the words."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench.results_file import FOLDER, Figure, machine, write_results
+from simulator.records import percentile
+from tests.chaos.compare import LIMITS_S, Difference, Findings, Happened
+from tests.chaos.faults import Notice
+from tests.stack import ROOT
+
+RESULTS = FOLDER / "chaos.json"
+PAGE = ROOT / "docs/reliability.md"
+BEGIN, END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
+
+
+def figures(found: Findings, happened: Sequence[Happened]) -> dict[str, Figure]:
+    silences = [float(one) for one in found.silences_ms]
+    limits_ms = {notice: LIMITS_S[notice] * 1000 for notice in Notice}
+    return {
+        "calls": Figure(found.calls, "calls"),
+        "faults": Figure(len(happened), "injected"),
+        "kinds_of_fault": Figure(len({one.name for one in happened}), "kinds"),
+        "dropped": Figure(len(found.dropped), "calls", "at most 0"),
+        "wrong_outcomes": Figure(len(found.wrong), "calls", "at most 0"),
+        "last_resort_as_lost": Figure(len(found.last_resort_as_lost), "calls", "at most 0"),
+        "journal_events": Figure(found.journal_events, "events"),
+        "journal_lost": Figure(found.journal_lost, "events", "at most 0"),
+        "journal_repeated": Figure(found.journal_repeated, "events", "at most 0"),
+        "silence_p50_ms": Figure(percentile(silences, 0.50), "ms"),
+        "silence_p99_ms": Figure(percentile(silences, 0.99), "ms"),
+        "longest_silence_ms": Figure(found.longest_ms[Notice.TURN], "ms", f"at most {limits_ms[Notice.TURN]:g}"),
+        "longest_silence_bridge_killed_ms": Figure(
+            found.longest_ms[Notice.BRIDGE_KILLED], "ms", f"under {limits_ms[Notice.BRIDGE_KILLED]:g}"
+        ),
+        "longest_silence_bridge_frozen_ms": Figure(
+            found.longest_ms[Notice.BRIDGE_FROZEN], "ms", f"at most {limits_ms[Notice.BRIDGE_FROZEN]:g}"
+        ),
+        "silences_too_long": Figure(len(found.too_long), "silences", "at most 0"),
+    }
+
+
+def lines(found: Findings, happened: Sequence[Happened]) -> list[str]:
+    said = [f"{name:34} {one.value:>10g} {one.unit:10} {_verdict(one)}" for name, one in figures(found, happened).items()]
+    for title, differences in (
+        ("dropped", found.dropped), ("wrong", found.wrong), ("last resort recorded as lost", found.last_resort_as_lost),
+        ("too long a silence", found.too_long),
+    ):  # fmt: skip
+        said += [f"{title}: {one.call_uuid} {one.why} [{'; '.join(one.during)}]" for one in differences]
+    return said
+
+
+def passed(found: Findings, happened: Sequence[Happened]) -> bool:
+    return all(one.reached is not False for one in figures(found, happened).values())
+
+
+def write(found: Findings, happened: Sequence[Happened], command: str, on_machine: str, load_words: str) -> None:
+    """The figures' file, and the table in the documentation."""
+    write_results(RESULTS, command, on_machine, figures(found, happened))
+    text = PAGE.read_text(encoding="utf-8")
+    replaced = re.sub(
+        f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{_table(found, happened, command, on_machine, load_words)}\n{END}", text, flags=re.DOTALL
+    )
+    PAGE.write_text(replaced, encoding="utf-8")
+
+
+def on_this_machine() -> str:
+    return machine("real processes, simulated switch")
+
+
+def _table(found: Findings, happened: Sequence[Happened], command: str, on_machine: str, load_words: str) -> str:
+    rows = [f"| {name} | {one.value:g} {one.unit} | {one.aim} | {_verdict(one)} |" for name, one in figures(found, happened).items()]
+    kinds = Counter(one.name for one in happened)
+    injected = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in sorted(kinds.items()))
+    head = [f"`{command}`, {load_words}; {on_machine}.", "", "| figure | value | aim | |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows, "", f"Injected: {injected}.", *_open(found)])
+
+
+def _open(found: Findings) -> list[str]:
+    """What is not as it should be, in counts by what was going on."""
+    groups: Iterable[tuple[str, list[Difference]]] = (
+        ("dropped", found.dropped), ("wrong", found.wrong), ("last resort recorded as lost", found.last_resort_as_lost),
+    )  # fmt: skip
+    return [f"\nNot as it should be, {title}: {len(some)} ({'; '.join(sorted({one.why for one in some}))})." for title, some in groups if some]
+
+
+def _verdict(one: Figure) -> str:
+    return "" if one.reached is None else "reached" if one.reached else "**missed**"
+
+
+def page_exists() -> bool:
+    return Path(PAGE).exists()

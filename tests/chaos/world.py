@@ -1,0 +1,246 @@
+"""Everything a run needs, started for real: the product, its servers behind proxies, and the switches with their callers.
+
+Owns processes and what can be done to them by hand. When something is done is the schedule's, what came of it ``compare``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+
+from ai_engine.engines.config import local_engines
+from ai_engine.local.faults import FILE_NAME as ENGINE_FAULT_FILE
+from tests.chaos.clock import StepClock
+from tests.chaos.proxy import Address, Proxy
+from tests.esl_bridge.test_bridge import free_port
+from tests.postgres_server import PostgresServer
+from tests.redis_server import RedisServer
+from tests.stack import ROOT, Stack
+
+ENGINE_PORTS = {"stt": "LIFELINE_ENGINE_STT_PORT", "http": "LIFELINE_ENGINE_HTTP_PORT"}
+# A call lasts about so long: as many arrive a second as leave when the wanted number is there.
+CALL_S = 20.0
+# The caller's own limit is 180 s.
+LAST_CALL_S = 220.0
+# A call whose end nobody saw is looked up 90 s after it was heard of, in rounds of ten.
+SETTLED_S = 180.0
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Calls at the same time."""
+
+    speaking: int
+    keyed: int
+    speaking_scenario: str = "balance,order_status,opening_hours,interrupts_by_voice:0.3,interrupts_by_key:0.3"
+    keyed_scenario: str = "keys_balance,keys_order_status,keys_opening_hours"
+
+
+class World:
+    """A context manager. With ``small`` there are no proxies and no PostgreSQL: what starts in a test's time."""
+
+    def __init__(self, *, bridges: int = 3, small: bool = False) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="ll-chaos-"))
+        self.bridges = ["bridge", *(f"bridge-{number}" for number in range(2, bridges + 1))]
+        self._small = small
+        self._exits = contextlib.ExitStack()
+        self.proxies: dict[str, Proxy] = {}
+        self.redis: dict[str, RedisServer] = {}
+        self.postgres: PostgresServer | None = None
+        self.clock: StepClock | None = None
+        self.engine_proxies: tuple[str, ...] = () if small else tuple(ENGINE_PORTS)
+        self._callers: list[subprocess.Popen[bytes]] = []
+        self._records: list[Path] = []
+        self._keys_port = free_port()
+
+    def __enter__(self) -> World:
+        try:
+            self._start()
+        except BaseException:
+            self._exits.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    def _start(self) -> None:
+        self._exits.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        settings = {
+            "LIFELINE_RUN_BRIDGES": str(len(self.bridges)),
+            "LIFELINE_RUN_WITHOUT": "simulator",
+            "LIFELINE_SWITCHES": f"keys=127.0.0.1:{self._keys_port}",
+            "LIFELINE_CIRCUIT_OPEN_S": "5",
+        }
+        for name in ("redis-durable", "redis-volatile"):
+            self.redis[name] = self._exits.enter_context(RedisServer(durable=name == "redis-durable"))
+            socket = self.redis[name].socket
+            if not self._small:
+                socket = self.redis[name].folder / "proxy"
+                self._proxy(name, self.redis[name].socket, socket)
+            settings[f"LIFELINE_{name.upper().replace('-', '_')}_URL"] = f"unix://{socket}?db=0"
+        settings["LIFELINE_CELERY_BROKER_URL"] = f"redis+socket://{self.redis['redis-durable'].socket}?virtual_host=0"
+        if not self._small:
+            settings |= self._behind_proxies()
+        self.stack = Stack(self.folder / "data", **settings)
+        self._exits.enter_context(self.stack)
+
+    def _behind_proxies(self) -> dict[str, str]:
+        self.postgres = self._exits.enter_context(PostgresServer())
+        name = ".s.PGSQL.5432"
+        front = self.postgres.folder / "p"
+        front.mkdir(mode=0o755)
+        self._proxy("database", self.postgres.folder / name, front / name)
+        for part, setting in ENGINE_PORTS.items():
+            self._proxy(f"engine-{part}", setting)
+        stt, http = (self.proxies[f"engine-{part}"].port for part in ENGINE_PORTS)
+        self.clock = StepClock.make(self.folder)
+        return {
+            "DATABASE_URL": self.postgres.create("lifeline").replace(f"host={self.postgres.folder}", f"host={front}"),
+            "LIFELINE_ENGINES": msgspec.json.encode(local_engines("127.0.0.1", stt, http)).decode(),
+            **(self.clock.settings if self.clock is not None else {}),
+        }
+
+    def _proxy(self, name: str, server: Path | str, listen: Path | None = None) -> None:
+        """``server`` is a socket, or the setting that holds the port in the running stack."""
+
+        def upstream() -> Address:
+            return server if isinstance(server, Path) else ("127.0.0.1", int(self.stack.state[server]))
+
+        self.proxies[name] = self._exits.enter_context(Proxy(upstream, listen))
+
+    # --- Callers ---
+
+    def call(self, load: Load, duration_s: float, seed: int) -> None:
+        """Calls begin for so long, at a rate that keeps as many going as are wanted; two switches, which ask the bridges in
+        different order."""
+        state = self.stack.state
+        bridges = state["LIFELINE_BRIDGES"].split("|")
+        switches = (
+            (load.speaking, load.speaking_scenario, int(state["LIFELINE_SWITCH_PORT"]), bridges),
+            (load.keyed, load.keyed_scenario, self._keys_port, [*bridges[1:], bridges[0]]),
+        )
+        for number, (at_once, scenario, port, order) in enumerate(switches):
+            if not at_once:
+                continue
+            records = self.folder / f"records-{number}"
+            records.touch()
+            self._records.append(records)
+            words = [
+                "--rate", str(at_once / CALL_S), "--at-once", str(at_once), "--duration", str(duration_s),
+                "--seed", str(seed + number), "--scenario", scenario, "--port", str(port), "--bridge", "|".join(order), "--records", str(records),
+            ]  # fmt: skip
+            with (self.folder / f"switch-{number}.log").open("wb") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "manage.py", "run_simulator", *words], cwd=ROOT, env=self.stack._environ(),
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                )  # fmt: skip
+            self._callers.append(process)
+            self._exits.callback(_end, process)
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the callers have said by now."""
+        lines = [json.loads(line) for path in self._records for line in path.read_text().splitlines()]
+        return [line for line in lines if "call_uuid" in line]
+
+    def wait_for_the_last_call(self) -> None:
+        """AssertionError when a switch does not say that all its calls are over."""
+        self.stack.until(self._callers_are_over, "the end of every call", LAST_CALL_S)
+
+    def _callers_are_over(self) -> bool:
+        assert all(process.poll() is None for process in self._callers), "a switch ended"
+        return all('{"placed"' in path.read_text()[-200:] for path in self._records)
+
+    def settled_figures(self) -> dict[str, Any]:
+        """Once no call is live and no incident open, or after the limit as they are then."""
+        deadline = time.monotonic() + SETTLED_S
+        while True:
+            figures = self.stack.figures()
+            open_ones = figures["live_calls"] + figures["ai_failures_open"]
+            if (not open_ones and not figures["recording_lag_s"]) or time.monotonic() > deadline:
+                return figures
+            time.sleep(1.0)
+
+    def keep(self, folder: str) -> None:
+        """What the run leaves to be looked at, before it is taken away."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        for path in (*self._records, *self.folder.glob("switch-*.log")):
+            shutil.copy(path, target)
+        (target / "stack.log").write_text(self.stack.log)
+        with contextlib.suppress(AssertionError):
+            (target / "stored.json").write_text(json.dumps(self.stored(), indent=1))
+
+    def stored(self) -> dict[str, Any]:
+        """The console's records, read by a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.chaos.stored"], cwd=ROOT, env=self.stack._environ(), capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        return dict(json.loads(done.stdout))
+
+    # --- What is done by hand ---
+
+    def signal(self, number: signal.Signals, *names: str) -> None:
+        """To each of them that runs: one that is in its back-off has nothing to be frozen or woken."""
+        for name in names:
+            with contextlib.suppress(TypeError, ProcessLookupError):
+                self.stack.kill(name, number)
+
+    def restart(self, name: str) -> None:
+        """Beside the run: an orderly end takes seconds."""
+        threading.Thread(target=self.stack.restart, args=(name,), daemon=True).start()
+
+    def break_engine(self, mode: str, *words: str) -> None:
+        """The file that ``break_engine`` writes, without a process for it."""
+        stage = words[1] if words else None
+        path = self.stack.data_dir / ENGINE_FAULT_FILE
+        half = path.with_suffix(".half")
+        half.write_text(json.dumps({"mode": mode, "stage": stage, "until": None}))
+        half.replace(path)
+
+    def fill_disk(self) -> None:
+        """No file of a bridge may grow, as on a disk without room; its sockets do not notice."""
+        self._limit_files(0)
+
+    def free_disk(self) -> None:
+        self._limit_files(psutil.RLIM_INFINITY)
+
+    def _limit_files(self, limit: int) -> None:
+        for name in self.bridges:
+            pid = self.stack.status(name)["pid"]
+            if pid is not None:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    psutil.Process(pid).rlimit(psutil.RLIMIT_FSIZE, (limit, psutil.RLIM_INFINITY))
+
+    def heal(self, names: Sequence[str]) -> None:
+        """Whatever a fault left: every process up, and running."""
+        self.signal(signal.SIGCONT, *names)
+        self.stack.release(*names)
+        self.break_engine("none")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
