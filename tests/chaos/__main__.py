@@ -63,7 +63,8 @@ def main() -> int:
     for line in report.lines(ran.findings, ran.happened):
         say(line)
     if given.write:
-        options = f"--duration {given.duration:g} --speaking {given.speaking} --keyed {given.keyed} --bridges {given.bridges} --seed {seed}"
+        calls = f"--speaking {given.speaking} --keyed {given.keyed}"
+        options = f"--duration {given.duration:g} {calls} --bridges {given.bridges} --seed {seed}"
         load_words = f"{given.speaking} speaking callers and {given.keyed} with keys only at once, {given.bridges} bridges"
         report.write(ran.findings, ran.happened, f"python -m tests.chaos {options}", machine, load_words)
     return 0 if report.passed(ran.findings, ran.happened) else 1

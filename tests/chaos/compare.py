@@ -99,7 +99,8 @@ def _compare_one(
     elif not lost and drops:
         what = ", ".join(f"{one['cause']}/{one['stage']}/{one['kind']}" for one in drops)
         unseen = call["ended_by"] == "unknown" and any(one["kind"] == LOST for one in drops)
-        (found.last_resort_as_lost if unseen else found.wrong).append(difference(f"the caller finished, the records dropped it: {what}"))
+        where = found.last_resort_as_lost if unseen else found.wrong
+        where.append(difference(f"the caller finished, the records dropped it: {what}"))
 
 
 def _silences(found: Findings, caller: Mapping[str, Any], faults: Sequence[Happened]) -> None:

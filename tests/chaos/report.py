@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from bench.results_file import FOLDER, Figure, machine, write_results
 from simulator.records import percentile
@@ -62,9 +61,8 @@ def write(found: Findings, happened: Sequence[Happened], command: str, on_machin
     """The figures' file, and the table in the documentation."""
     write_results(RESULTS, command, on_machine, figures(found, happened))
     text = PAGE.read_text(encoding="utf-8")
-    replaced = re.sub(
-        f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{_table(found, happened, command, on_machine, load_words)}\n{END}", text, flags=re.DOTALL
-    )
+    table = _table(found, happened, command, on_machine, load_words)
+    replaced = re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{table}\n{END}", text, flags=re.DOTALL)
     PAGE.write_text(replaced, encoding="utf-8")
 
 
@@ -73,7 +71,8 @@ def on_this_machine() -> str:
 
 
 def _table(found: Findings, happened: Sequence[Happened], command: str, on_machine: str, load_words: str) -> str:
-    rows = [f"| {name} | {one.value:g} {one.unit} | {one.aim} | {_verdict(one)} |" for name, one in figures(found, happened).items()]
+    shown = figures(found, happened).items()
+    rows = [f"| {name} | {one.value:g} {one.unit} | {one.aim} | {_verdict(one)} |" for name, one in shown]
     kinds = Counter(one.name for one in happened)
     injected = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in sorted(kinds.items()))
     head = [f"`{command}`, {load_words}; {on_machine}.", "", "| figure | value | aim | |", "|---|---|---|---|"]
@@ -85,12 +84,12 @@ def _open(found: Findings) -> list[str]:
     groups: Iterable[tuple[str, list[Difference]]] = (
         ("dropped", found.dropped), ("wrong", found.wrong), ("last resort recorded as lost", found.last_resort_as_lost),
     )  # fmt: skip
-    return [f"\nNot as it should be, {title}: {len(some)} ({'; '.join(sorted({one.why for one in some}))})." for title, some in groups if some]
+    return [
+        f"\nNot as it should be, {title}: {len(some)} ({'; '.join(sorted({one.why for one in some}))})."
+        for title, some in groups
+        if some
+    ]
 
 
 def _verdict(one: Figure) -> str:
     return "" if one.reached is None else "reached" if one.reached else "**missed**"
-
-
-def page_exists() -> bool:
-    return Path(PAGE).exists()

@@ -23,8 +23,11 @@ class Ran:
     happened: list[Happened]
 
 
+Say = Callable[[str], None]
+
+
 def run(
-    world: World, faults: dict[str, Fault], planned: Sequence[Planned], load: Load, duration_s: float, seed: int, say: Callable[[str], None]
+    world: World, faults: dict[str, Fault], planned: Sequence[Planned], load: Load, duration_s: float, seed: int, say: Say
 ) -> Ran:  # fmt: skip
     """Raises AssertionError when the product or a switch cannot be run at all."""
     world.call(load, duration_s, seed)

@@ -143,15 +143,21 @@ class World:
             self._records.append(records)
             words = [
                 "--rate", str(at_once / CALL_S), "--at-once", str(at_once), "--duration", str(duration_s),
-                "--seed", str(seed + number), "--scenario", scenario, "--port", str(port), "--bridge", "|".join(order), "--records", str(records),
+                "--seed", str(seed + number), "--scenario", scenario, "--port", str(port), "--bridge", "|".join(order),
+                "--records", str(records),
             ]  # fmt: skip
             with (self.folder / f"switch-{number}.log").open("wb") as log:
                 process = subprocess.Popen(
-                    [sys.executable, "manage.py", "run_simulator", *words], cwd=ROOT, env=self.stack._environ(),
+                    [sys.executable, "manage.py", "run_simulator", *words], cwd=ROOT, env=self._beside(),
                     stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 )  # fmt: skip
             self._callers.append(process)
             self._exits.callback(_end, process)
+
+    def _beside(self) -> dict[str, str]:
+        """For what is no part of the product: its clock is not stepped."""
+        stepped = {} if self.clock is None else self.clock.settings
+        return {name: value for name, value in self.stack._environ().items() if name not in stepped}
 
     def records(self) -> list[dict[str, Any]]:
         """What the callers have said by now."""
@@ -163,7 +169,9 @@ class World:
         self.stack.until(self._callers_are_over, "the end of every call", LAST_CALL_S)
 
     def _callers_are_over(self) -> bool:
-        assert all(process.poll() is None for process in self._callers), "a switch ended"
+        for number, process in enumerate(self._callers):
+            said = (self.folder / f"switch-{number}.log").read_text(errors="replace")[-2000:]
+            assert process.poll() is None, f"a switch ended with {process.poll()}:\n{said}"
         return all('{"placed"' in path.read_text()[-200:] for path in self._records)
 
     def settled_figures(self) -> dict[str, Any]:
@@ -189,7 +197,7 @@ class World:
     def stored(self) -> dict[str, Any]:
         """The console's records, read by a process of its own."""
         done = subprocess.run(
-            [sys.executable, "-m", "tests.chaos.stored"], cwd=ROOT, env=self.stack._environ(), capture_output=True, text=True,
+            [sys.executable, "-m", "tests.chaos.stored"], cwd=ROOT, env=self._beside(), capture_output=True, text=True,
             timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
