@@ -2,13 +2,14 @@
 export PYTHON
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test lint audit bench bench-esl bench-ai clean
+.PHONY: help run install install-dev test chaos lint audit bench bench-esl bench-ai clean
 
 help:
 	@echo 'make run    start Lifeline, with callers, on this machine'
 	@echo 'make test   run every test'
 	@echo 'make lint   check style, types, imports and migrations'
 	@echo 'make audit  look every pinned package up in the list of known vulnerabilities (asks pypi.org)'
+	@echo 'make chaos  break everything while calls go on (DURATION=5m SPEAKING=30 KEYED=970 SEED=7)'
 	@echo 'make bench  measure (bench-esl: the Event Socket layer alone, bench-ai: the AI side)'
 	@echo 'make clean  remove .venv and caches; the data in .lifeline stays'
 
@@ -37,6 +38,13 @@ lint: install-dev
 # --strict: a package that could not be looked up is no package without findings. Not part of `make test`, which needs no network.
 audit: install-dev
 	@exec .venv/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
+
+# What fits a machine is for whoever runs it to say; the defaults are the aim.
+DURATION ?= 5m
+SPEAKING ?= 30
+KEYED ?= 970
+chaos: install-dev
+	@exec $(PY) -m tests.chaos --duration $(DURATION) --speaking $(SPEAKING) --keyed $(KEYED) $(if $(SEED),--seed $(SEED)) --write
 
 bench: install-dev
 	@exec $(PY) -m bench

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -59,7 +60,7 @@ class Voices:
             return path.read_bytes()
         pcm = espeak.voice.render(text, voice=voice, rate_wpm=rate_wpm)
         self._cache_dir.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".new")
+        partial = path.with_suffix(f".{os.getpid()}.new")
         partial.write_bytes(pcm)
         partial.replace(path)  # another process may render the same words
         return pcm

@@ -86,6 +86,9 @@ class Proxy:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        # A transport is closed in a later round of the loop than the one that asks for it.
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     def _spoil(self, toxic: Toxic) -> None:
         was, self._toxic = self._toxic, toxic

@@ -47,8 +47,9 @@ def plan(seed: int, duration_s: float, kinds: Sequence[Kind]) -> list[Planned]:
         number += 1
         chosen = _draw(source, waiting, kinds, ())
         pair = [chosen]
-        if source.random() < PAIR_SHARE:
-            pair.append(_draw(source, waiting, kinds, {chosen.name, *chosen.clashes}))
+        apart = {kind.name for kind in kinds if kind is chosen or kind.name in chosen.clashes or chosen.name in kind.clashes}
+        if source.random() < PAIR_SHARE and len(apart) < len(kinds):
+            pair.append(_draw(source, waiting, kinds, apart))
         begun = [
             Planned(number, kind.name, at_s + source.uniform(0, 2) * index, source.uniform(*kind.lasts_s))
             for index, kind in enumerate(pair)

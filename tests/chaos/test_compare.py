@@ -1,0 +1,86 @@
+"""Callers' records against the console's: who is right about which call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.chaos.compare import Findings, Happened, compare
+from tests.chaos.faults import Notice
+
+KILL = Happened("kill bridge", Notice.BRIDGE_KILLED, 105.0, 109.0)
+FREEZE = Happened("freeze bridge", Notice.BRIDGE_FROZEN, 105.0, 114.0)
+
+
+def caller(outcome: str = "finished", silences: tuple[tuple[float, float], ...] = ()) -> dict[str, Any]:
+    longest_ms = round(max((length_s for _, length_s in silences), default=0.0) * 1000)
+    return {
+        "call_uuid": "u", "outcome": outcome, "because": "silence" if outcome == "disconnected" else "satisfied",
+        "began_at_s": 100.0, "ended_at_s": 130.0, "longest_silence_ms": longest_ms, "silences": [list(one) for one in silences],
+    }  # fmt: skip
+
+
+def call(*outcomes: str, **more: Any) -> dict[str, Any]:
+    incidents = [{"cause": "ai", "stage": "stt", "kind": "hang", "outcome": outcome} for outcome in outcomes]
+    return {"call_uuid": "u", "is_over": True, "ends": 1, "ended_by": "caller", "incidents": incidents, **more}
+
+
+def found(
+    one: dict[str, Any], recorded: dict[str, Any] | None, *faults: Happened, boots: list[dict[str, Any]] | None = None,
+    told_twice: list[dict[str, Any]] | None = None, unsent: dict[str, int] | None = None,
+) -> Findings:  # fmt: skip
+    stored = {"calls": [recorded] if recorded else [], "boots": boots or [], "told_twice": told_twice or [], "unsent": unsent or {}}
+    return compare([one], stored, faults)
+
+
+def wrong(findings: Findings) -> list[str]:
+    return [one.why for one in findings.wrong]
+
+
+def test_a_finished_call_that_failed_over_is_right() -> None:
+    findings = found(caller(), call("failed_over", "recovered"), KILL)
+    assert (findings.calls, findings.dropped, findings.wrong) == (1, [], [])
+
+
+def test_a_call_that_its_caller_lost_is_a_drop_and_the_records_must_say_so() -> None:
+    findings = found(caller("disconnected"), call("dropped"), KILL)
+    assert [(one.why, one.during) for one in findings.dropped] == [("silence", ("kill bridge",))]
+    assert findings.wrong == []
+    assert "the records do not" in wrong(found(caller("disconnected"), call("failed_over")))[0]
+
+
+def test_a_drop_in_the_records_that_its_caller_did_not_see_is_wrong() -> None:
+    assert "the records dropped it: ai/stt/hang" in wrong(found(caller(), call("dropped")))[0]
+
+
+def test_no_record_no_end_two_ends_and_no_outcome_are_wrong() -> None:
+    assert wrong(found(caller(), None)) == ["there is no record of it"]
+    assert wrong(found(caller(), call(is_over=False))) == ["its record has no end"]
+    assert wrong(found(caller(), call(ends=2))) == ["its end was told twice"]
+    assert wrong(found(caller(), call(""))) == ["an incident has no outcome"]
+
+
+def test_a_call_of_the_last_resort_that_the_records_lost_is_told_apart() -> None:
+    lost = {"cause": "bridge", "stage": "bridge", "kind": "lost", "outcome": "dropped"}
+    findings = found(caller(), call(incidents=[lost], ended_by="unknown"))
+    assert findings.wrong == []
+    assert len(findings.last_resort_as_lost) == 1
+
+
+def test_gaps_doubles_and_what_lies_in_a_spool_are_counted() -> None:
+    boots = [{"boot_id": "a", "lines": 9, "numbers": 9, "last": 10}, {"boot_id": "b", "lines": 5, "numbers": 5, "last": 5}]
+    findings = found(caller(), call(), boots=boots, told_twice=[{"n": 3}], unsent={"c": 4})
+    assert (findings.journal_events, findings.journal_lost, findings.journal_repeated) == (14, 5, 2)
+
+
+def test_a_silence_has_the_limit_of_what_broke_in_it() -> None:
+    findings = found(caller(silences=((104.0, 1.8),)), call(), KILL)
+    assert findings.longest_ms == {Notice.TURN: 0, Notice.BRIDGE_KILLED: 800, Notice.BRIDGE_FROZEN: 0}
+    assert findings.too_long == []
+    findings = found(caller(silences=((104.0, 2.5),)), call(), KILL)
+    assert [one.why for one in findings.too_long] == ["bridge_killed: 1.50 s of silence"]
+
+
+def test_a_frozen_bridge_is_felt_while_it_is_frozen_and_no_longer() -> None:
+    findings = found(caller(silences=((106.0, 6.0), (120.0, 5.0))), call(), FREEZE)
+    assert findings.longest_ms[Notice.BRIDGE_FROZEN] == 6000
+    assert [one.why for one in findings.too_long] == ["turn: 5.00 s of silence"]
