@@ -19,6 +19,7 @@ import structlog
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.guard import turns_name
 from ai_engine.circuits.states import CircuitState, Permit, Verdict
+from ai_engine.drills.watch import DrillWatch
 from ai_engine.messages import BridgeMessage, MediaClosed, MediaConnected, TurnDone, TurnRequest
 from ai_engine.redis_clients import connect_async
 from callflows.definition.flow import FlowVersion, Snapshot
@@ -76,13 +77,15 @@ class Bridge:
     """One bridge process."""
 
     def __init__(
-        self, config: BridgeConfig, flows: Callable[[], Snapshot], board: CircuitBoard, journal: Journal, actions: ActionRunner
+        self, config: BridgeConfig, flows: Callable[[], Snapshot], board: CircuitBoard, journal: Journal, actions: ActionRunner,
+        drills: DrillWatch | None = None,
     ) -> None:
         self._config = config
         self._flows = flows
         self._board = board
         self._journal = journal
         self._actions = actions
+        self._drills = drills
         self._door = Door("bridge", config.allow, config.limits)
         self._guests: dict[Session, Guest] = {}
         self._sessions: set[Session] = set()
@@ -94,6 +97,7 @@ class Bridge:
         self._partials = PartialWriter(self._volatile)
         self._tasks: set[asyncio.Task[None]] = set()
         self._use = told.AiUse.USABLE
+        self._drill = ""
         self._probe: asyncio.Future[None] | None = None
         self._probes = 0
         self._server: asyncio.Server | None = None
@@ -169,6 +173,11 @@ class Bridge:
         if not all(use.usable for use in uses):
             return told.AiUse.NO_ENGINE
         return told.AiUse.USABLE if self._turns.usable else told.AiUse.TURNS_OPEN
+
+    def kept_off(self, call_uuid: str, *, simulated: bool) -> str:
+        """The drill whose own circuit is open for this call, if there is one: then the call goes to the menu at once."""
+        drill = None if self._drills is None else self._drills.covering(call_uuid, simulated=simulated)
+        return "" if drill is None or drill.is_usable else drill.drill.drill_id
 
     def media_metadata(self, call_uuid: str, epoch: int) -> str:
         return make_metadata(self._config.media_secret, call_uuid, self.bridge_id, epoch, time.time())
@@ -265,16 +274,24 @@ class Bridge:
         """Tell calls when the AI becomes usable or stops being so; probe the ``turns`` circuit when it is half-open."""
         while True:
             use = self.ai_use(begins=False)
-            if use is not self._use:
-                log.info("AI use has changed", before=self._use.value, after=use.value)
-                self._use = use
+            active = None if self._drills is None else self._drills.active
+            drill = "" if active is None or active.is_usable else active.drill.drill_id
+            if use is not self._use or drill != self._drill:
+                log.info("AI use has changed", before=self._use.value, after=use.value, drill=drill)
+                self._use, self._drill = use, drill
                 for session in list(self._by_call.values()):
-                    session.feed(told.AiUseChanged(use))
+                    session.feed(self._use_of(session))
             if self._turns.automatic is CircuitState.HALF_OPEN:
                 permit = self._turns.permit_probe()
                 if permit is not None:
                     await self._probe_turns(permit)
             await asyncio.sleep(WATCH_S)
+
+    def _use_of(self, session: Session) -> told.AiUseChanged:
+        drill = self.kept_off(session.call_uuid, simulated=session.call.simulated)
+        if drill and self._use is told.AiUse.USABLE:
+            return told.AiUseChanged(told.AiUse.NO_ENGINE, drill)
+        return told.AiUseChanged(self._use)
 
     async def _probe_turns(self, permit: Permit) -> None:
         """A turn without a caller goes the whole way through queue and worker; no engine is asked."""

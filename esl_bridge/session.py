@@ -16,7 +16,7 @@ import structlog
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
-from esl_bridge.calls.call import Call, epoch_of
+from esl_bridge.calls.call import SIMULATED, Call, epoch_of
 from esl_bridge.calls.from_switch import AUDIO_EVENTS, EVENTS, connected, dialled_number, kept_variables, told_by
 from esl_bridge.calls.to_switch import SwitchSettings, to_switch
 from esl_bridge.protocol import commands
@@ -69,6 +69,7 @@ class Surroundings(Protocol):
     def now(self) -> float: ...
     def flow_for(self, kept_flow: str, dialled: str) -> FlowVersion | None: ...
     def ai_use(self, *, begins: bool) -> told.AiUse: ...
+    def kept_off(self, call_uuid: str, *, simulated: bool) -> str: ...
     def media_metadata(self, call_uuid: str, epoch: int) -> str: ...
     def identified(self, session: Session) -> bool: ...
     def opened(self, session: Session) -> None: ...
@@ -199,7 +200,12 @@ class Session(asyncio.Protocol):
         self._bridge.opened(self)
         kept = kept_variables(channel)
         flow = self._bridge.flow_for(kept.get("flow", ""), dialled_number(channel))
-        self.feed(connected(channel, flow, self._bridge.ai_use(begins="owner" not in kept)))
+        use = self._bridge.ai_use(begins="owner" not in kept)
+        drill = ""
+        if use is told.AiUse.USABLE:
+            drill = self._bridge.kept_off(self.call_uuid, simulated=kept.get("simulated") == SIMULATED)
+            use = told.AiUse.NO_ENGINE if drill else use
+        self.feed(connected(channel, flow, use, drill))
 
     def _event(self, event: Event) -> None:
         holder = event.variable("ll_holder") or ""

@@ -78,6 +78,7 @@ class Call:
         self._slots: dict[str, str] = {}
         self._intent = ""
         self._use = AiUse.USABLE
+        self._use_drill = ""
         self._key_deadline: float | None = None
         self._released = False
         self._in_last_resort = False
@@ -165,7 +166,7 @@ class Call:
         self.owner = f"{self._bridge_id}:{self.epoch}"
         self.call_uuid = event.call_uuid
         self.simulated = kept.get("simulated") == SIMULATED
-        self._use = event.ai_use
+        self._use, self._use_drill = event.ai_use, event.drill
         self._ownership = Ownership(event.call_uuid)
         self._speaker = Speaker(f"{self.epoch:04x}-{event.call_uuid}")
         self._incidents = Incidents(event.call_uuid, self.epoch, kept.get(OPEN_VARIABLE, ""))
@@ -248,7 +249,7 @@ class Call:
             case told.ReplyFileReady():
                 return self._reply_file(event.path, now)
             case told.AiUseChanged():
-                self._use = event.use
+                self._use, self._use_drill = event.use, event.drill
                 return []
             case told.ActionDone() | told.ActionFailed():
                 return self._action_ended(event, now)
@@ -395,7 +396,8 @@ class Call:
         orders: list[Order] = []
         for name, value in salvaged.items():
             orders += self._keep_slot(menu_steps.KeepSlot(name, value))
-        orders += [Record(FellBack(reason, detail)), *self._turns.abandon(now), *self._speaker.stop(now)]
+        drill = self._use_drill if reason is FallbackReason.NO_ENGINE else ""
+        orders += [Record(FellBack(reason, detail, drill)), *self._turns.abandon(now), *self._speaker.stop(now)]
         orders += [SetVariables({"mode": self._mode.value, "intent": self._intent}), StopAudio()]
         self._key_deadline = None
         menu = Menu(self.flow, slots=self._slots, intent=self._intent)

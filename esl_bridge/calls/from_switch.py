@@ -30,7 +30,7 @@ def kept_variables(channel: Event) -> dict[str, str]:
     return {name[len(prefix) :]: value for name, value in channel.headers.items() if name.startswith(prefix)}
 
 
-def connected(channel: Event, flow: FlowVersion | None, use: told.AiUse) -> told.Connected:
+def connected(channel: Event, flow: FlowVersion | None, use: told.AiUse, drill: str = "") -> told.Connected:
     """From the reply to ``connect``."""
     return told.Connected(
         call_uuid=channel.get("Unique-ID"),
@@ -41,6 +41,7 @@ def connected(channel: Event, flow: FlowVersion | None, use: told.AiUse) -> told
         agent_disposition=channel.variable("originate_disposition") or "",
         flow=flow,
         ai_use=use,
+        drill=drill,
     )
 
 

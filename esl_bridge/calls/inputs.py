@@ -47,6 +47,8 @@ class Connected:
     agent_disposition: str
     flow: FlowVersion | None
     ai_use: AiUse
+    drill: str = ""
+    """Whose circuit it is that keeps this call off the AI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,10 @@ class SocketClosed:
 
 @dataclass(frozen=True, slots=True)
 class AiUseChanged:
+    """``drill``: as of :class:`Connected`."""
+
     use: AiUse
+    drill: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from collections.abc import Sequence
 
 import structlog
 import uvloop
@@ -13,7 +14,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ai_engine.circuits.board import CircuitBoard
 from ai_engine.circuits.guard import turns_name
+from ai_engine.drills.watch import DrillWatch
 from ai_engine.engine_store import EngineStore, engine_settings
+from ai_engine.engines.config import EngineConfig
 from ai_engine.errors import BadEngineConfigError
 from ai_engine.redis_clients import connect_async
 from callflows.definition.errors import BadSnapshot
@@ -103,7 +106,19 @@ async def _serve(drain_s: float) -> None:
     await board.refresh()
     durable = connect_async(settings.LIFELINE_REDIS_DURABLE_URL)
     journal = Journal(settings.LIFELINE_SPOOL_DIR, durable)
-    bridge = Bridge(config, flows.current, board, journal, ActionRunner())
+    drills = DrillWatch(
+        settings.LIFELINE_REDIS_DURABLE_URL,
+        store.current(),
+        config.bridge_id,
+        threshold=settings.LIFELINE_CIRCUIT_FAILURES,
+        open_s=settings.LIFELINE_CIRCUIT_OPEN_S,
+    )
+    bridge = Bridge(config, flows.current, board, journal, ActionRunner(), drills)
+
+    def use_engines(engines: Sequence[EngineConfig]) -> None:
+        board.set_engines(engines)
+        drills.set_engines(engines)
+
     # What was loaded by now stays for good: without this every full collection goes through it, 40 ms in which no call is heard.
     gc.collect()
     gc.freeze()
@@ -111,7 +126,8 @@ async def _serve(drain_s: float) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    helpers = [asyncio.create_task(work) for work in (flows.run(), store.run(board.set_engines), board.run(), journal.run())]
+    works = (flows.run(), store.run(use_engines), board.run(), journal.run(), drills.run())
+    helpers = [asyncio.create_task(work) for work in works]
     try:
         await bridge.run(stop, drain_s)
     finally:

@@ -49,18 +49,11 @@ def met(rig: Rig, call_uuid: str) -> str:
 @pytest.mark.parametrize(
     ("failure", "stage", "kind"),
     [
-        (Failure.REFUSE, Stage.STT, "refused"),
         (Failure.HANG, Stage.STT, "hang"),
-        (Failure.SILENT, Stage.STT, "hang"),
-        (Failure.GARBAGE, Stage.STT, "garbage"),
         (Failure.SLOW, Stage.STT, "timeout"),
         (Failure.ERROR, Stage.NLU, "http_500"),
-        (Failure.HANG, Stage.NLU, "hang"),
-        (Failure.SILENT, Stage.NLU, "empty"),
         (Failure.SLOW, Stage.NLU, "timeout"),
-        (Failure.REFUSE, Stage.TTS, "refused"),
         (Failure.SILENT, Stage.TTS, "silent"),
-        (Failure.GARBAGE, Stage.TTS, "garbage"),
     ],
 )
 async def test_each_failure_costs_what_the_real_one_costs(

@@ -12,6 +12,7 @@ from esl_bridge.calls import orders as order
 from esl_bridge.journal.events import (
     CallStarted,
     Entry,
+    FallbackReason,
     FellBack,
     IncidentClosed,
     IncidentOpened,
@@ -110,3 +111,27 @@ def test_journals_written_before_there_were_drills_are_read() -> None:
     assert [entry.event for entry in decode_batch(batch)][1] == IncidentClosed("i", Outcome.RECOVERED, "x")
     entries = (Entry("boot", 1, UUID, 1, 0, CallStarted("1", "2", "demo", 1, "en", "b", simulated=True)),)
     assert decode_batch(encode_batch(entries)) == entries
+
+
+def test_a_call_that_the_drills_open_circuit_keeps_off_the_ai_goes_straight_to_the_menu_and_says_why() -> None:
+    line = Line()
+    line.tell(told.Connected(UUID, "1000", "9200", True, {"simulated": "true"}, "", line.flow, told.AiUse.NO_ENGINE, "d1"))
+    line.hear_out()
+    fell = line.journal(FellBack)[0]
+    assert (fell.reason, fell.drill) == (FallbackReason.NO_ENGINE, "d1")
+    assert line.journal(IncidentOpened) == []
+
+
+def test_a_circuit_that_opens_before_the_next_turn_is_named_too() -> None:
+    line = Line()
+    line.connect()
+    line.stream_up()
+    line.tell(told.AiUseChanged(told.AiUse.NO_ENGINE, "d1"))
+    line.hear_out()
+    assert line.journal(FellBack)[0].drill == "d1"
+    line = Line()
+    line.connect()
+    line.stream_up()
+    line.tell(told.AiUseChanged(told.AiUse.FORCED))
+    line.hear_out()
+    assert line.journal(FellBack)[0].drill == ""
