@@ -6,7 +6,7 @@ PY := .venv/bin/python
 
 help:
 	@echo 'make run    start Lifeline, with callers, on this machine'
-	@echo 'make test   run every test'
+	@echo 'make test   run the tests (test-slow: those that take long, which CI runs too)'
 	@echo 'make lint   check style, types, imports and migrations'
 	@echo 'make audit  look every pinned package up in the list of known vulnerabilities (asks pypi.org)'
 	@echo 'make chaos  break everything while calls go on (DURATION=5m SPEAKING=30 KEYED=970 SEED=7)'
@@ -23,7 +23,10 @@ run: install
 	@exec $(PY) manage.py run_all
 
 test: install-dev
-	@exec $(PY) -m pytest -q
+	@exec $(PY) -m pytest -q -m 'not slow'
+
+test-slow: install-dev
+	@exec $(PY) -m pytest -q -m slow
 
 # LIFELINE_DEMO stands in for the secret key that a production start demands. unfold's system check asks the database, which
 # a check of the sources has not: hence --skip-checks.

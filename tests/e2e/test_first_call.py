@@ -84,8 +84,12 @@ def test_callers_are_understood_and_served_by_ai_and_may_interrupt(mended: Stack
 
 @pytest.mark.parametrize(
     "fault",
-    [kill_engine, *(break_engine(mode) for mode in ("hang", "error", "silent")), kill_all_workers],
-    ids=lambda fault: fault.__name__,
+    [
+        pytest.param(kill_engine, id="kill_engine"),
+        pytest.param(break_engine("hang"), id="hang"),
+        *(pytest.param(break_engine(mode), id=mode, marks=pytest.mark.slow) for mode in ("error", "silent")),
+        pytest.param(kill_all_workers, id="kill_all_workers", marks=pytest.mark.slow),
+    ],
 )
 def test_every_caller_moves_to_the_menu_and_finishes(mended: Stack, fault: Callable[[Stack], None]) -> None:
     before = settled(mended)
@@ -113,6 +117,7 @@ def test_one_worker_killed_costs_no_call(mended: Stack) -> None:
     assert after["ai_failures_dropped"] == before["ai_failures_dropped"], after
 
 
+@pytest.mark.slow
 def test_a_stage_held_open_sends_callers_straight_to_the_menu_even_after_a_restart(mended: Stack) -> None:
     before = settled(mended)
     mended.manage("circuit", "open", "stt", "--why", "test of the hold")
