@@ -8,7 +8,7 @@ help:
 	@echo 'make run    start Lifeline, with callers, on this machine'
 	@echo 'make test   run the tests (test-slow: those that take long, which CI runs too)'
 	@echo 'make lint   check style, types, imports and migrations'
-	@echo 'make audit  look every pinned package up in the list of known vulnerabilities (asks pypi.org)'
+	@echo 'make audit  look every pinned package up in the list of known vulnerabilities (asks the package index)'
 	@echo 'make chaos  break everything while calls go on (DURATION=5m SPEAKING=30 KEYED=970 SEED=7)'
 	@echo 'make bench  measure (bench-esl: the Event Socket layer alone, bench-ai: the AI side)'
 	@echo 'make clean  remove .venv and caches; the data in .lifeline stays'
