@@ -42,7 +42,7 @@ def _row(move: CircuitMove) -> MoveRow:
     until_s = None if move.until is None else move.until.timestamp()
     return MoveRow(
         at=move.at,
-        circuit=move.circuit,
+        circuit=circuit_words.name(move.circuit),
         states=circuit_words.states(move.before, move.after),
         reason=circuit_words.reason(move.how, move.before, move.after, why=move.why, by=move.by, until_s=until_s),
         span=circuit_words.span(move.how, move.before, lasted_s=move.lasted_s),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ai_engine.circuits.history import How
 from ai_engine.circuits.states import CircuitState
+from ai_engine.drills.drill import CIRCUIT_PREFIX
 from console import words
 
 STATES = {
@@ -55,3 +56,11 @@ def span(how: str, before: str, *, lasted_s: float) -> str:
     if how in (How.RELEASED, How.EXPIRED):
         return f"held for {long}"
     return f"was in use for {long}" if before == CircuitState.CLOSED else f"out of use for {long}"
+
+
+def name(circuit: str) -> str:
+    """``local-nlu (drill 1a2b3c4d)`` of a drill's own circuit; any other is called what it is."""
+    if not circuit.startswith(CIRCUIT_PREFIX):
+        return circuit
+    drill_id, _, engine = circuit.removeprefix(CIRCUIT_PREFIX).partition(":")
+    return f"{engine} (drill {drill_id})"

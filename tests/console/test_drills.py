@@ -18,7 +18,7 @@ from ai_engine.drills import store
 from ai_engine.drills.drill import KEY
 from ai_engine.redis_clients import connect
 from callflows.models import Flow
-from console import drill_words, drills
+from console import circuit_words, drill_words, drills
 from console.models import Call, CircuitMove, Drill, Incident, OperatorAction, Turn
 from console.projection import Projection
 from esl_bridge.journal.events import (
@@ -274,3 +274,12 @@ def test_the_command_begins_lists_and_ends(durable: RedisServer) -> None:
     assert "under way:" in said
     assert "no drill is under way" in said
     assert store.current(durable.url) is None
+
+
+def test_the_list_of_moves_tells_a_drills_circuit_from_an_engines(durable: RedisServer) -> None:
+    begin(ops())
+    drill = Drill.objects.get()
+    moved(drill, "closed", "open", timezone.now())
+    page = ops().get("/circuits/moves/").content.decode()
+    assert f"nlu-1 (drill {drill.drill_id})" in page
+    assert circuit_words.name("nlu-1") == "nlu-1"
