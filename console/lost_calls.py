@@ -2,7 +2,8 @@
 
 Owns what is written about them. A call that is gone without anybody having seen its end was lost with its bridge, unless a
 person had it, or it was seen in the dialplan's last resort: then the switch's own menu served it, which is a failover. That
-proof is weaker than a bridge's (the channel list says what the switch is executing, not what was heard), and says so.
+proof is weaker than a bridge's, or than that of who listens to the switch (``esl_bridge/last_resort``): the channel list says
+what the switch is executing, not what was heard. It says so, and gives way to the other.
 """
 
 from __future__ import annotations
@@ -10,11 +11,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from console.models import Call, Incident
-from console.projection import FOUND_GONE, LOST, settle_by_end
+from console.projection import FOUND_GONE, LISTED, LOST, NO_BRIDGE, settle_by_end
 from esl_bridge.journal.events import Cause, Mode, Outcome
-
-# The extensions of the deployed dialplan that serve a call without any bridge.
-LAST_RESORT_EXTENSIONS = ("ll-last-resort", "ll-lr", "ll-key-", "ll-human")
 
 
 def end_found_gone(call: Call, at: datetime) -> bool:
@@ -44,9 +42,11 @@ def found_in_last_resort(call: Call, destination: str, application: str, at: dat
     unheard = Call.objects.filter(pk=call.pk, ended_at__isnull=True, last_event_at=call.last_event_at)
     if not unheard.update(mode=Mode.LAST_RESORT.value, step=Mode.LAST_RESORT.value):
         return
-    incident = _incident(call, "no_bridge")
+    incident = _incident(call, NO_BRIDGE)
+    if incident.outcome and not incident.by_call_end:  # Heard in an earlier visit: the better proof stays.
+        return
     incident.outcome, incident.closed_at = Outcome.FAILED_OVER.value, at
-    incident.proof = f"listed by the switch in {destination}, executing {application}"[:300]
+    incident.proof = f"{LISTED} in {destination}, executing {application}"[:300]
     incident.closed_epoch = incident.opened_epoch
     incident.save()
 

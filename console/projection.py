@@ -31,6 +31,12 @@ ENDED_OPEN = "ended while open"
 FOUND_GONE = "unknown"
 # The name of the incident of a call that no bridge took.
 LOST = "lost"
+# Its kind, when the switch's own menu took the call.
+NO_BRIDGE = "no_bridge"
+# How the weaker proof of a look at the switch begins (``lost_calls.py``).
+LISTED = "listed by the switch"
+# Where the last owner's journal can say nothing more of where the call is: the switch itself has it.
+AFTER_THE_OWNER = 2**62
 
 
 class Projection:
@@ -112,6 +118,8 @@ class Projection:
                 self._incident_closed(call, entry, event)
             case journal.CallEnded():
                 self._ended(call, event, at)
+            case journal.LastResortHeard():
+                self._last_resort_heard(call, entry, event, of_owner=of_owner)
             case _:
                 pass
 
@@ -175,6 +183,31 @@ class Projection:
             del self._incidents[lost.incident_id]
             lost.delete()
         call.ended_at, call.hangup_cause, call.ended_by = at, event.hangup_cause, event.ended_by
+
+    def _last_resort_heard(
+        self, call: Call, entry: Entry, event: journal.LastResortHeard, *, of_owner: bool
+    ) -> None:
+        """The caller heard the switch's own menu. That nobody had the call is an incident of an owner after the last one, so
+        that what that one left open shares its fate; what a look at the switch guessed of it meanwhile gives way."""
+        call.caller = call.caller or event.caller
+        call.destination = call.destination or event.destination
+        call.flow_slug = call.flow_slug or event.flow_slug
+        call.flow_version = call.flow_version or event.flow_version
+        if of_owner:
+            call.mode = call.step = journal.Mode.LAST_RESORT.value
+            call.seq = AFTER_THE_OWNER
+        if not event.by_chain:
+            return
+        at = moment(entry.at_us)
+        incident = self._incident(call, f"{call.call_uuid}:{LOST}", at)
+        is_seen_by_look = incident.proof.startswith(LISTED)
+        is_heard = incident.kind == NO_BRIDGE and not is_seen_by_look
+        if is_heard and incident.closed_at is not None and incident.closed_at <= at:
+            return
+        incident.cause, incident.stage, incident.kind = journal.Cause.BRIDGE.value, "bridge", NO_BRIDGE
+        incident.attempts, incident.opened_at, incident.opened_epoch = 1, at, entry.epoch + 1
+        incident.outcome, incident.proof, incident.closed_at = journal.Outcome.FAILED_OVER.value, event.proof, at
+        incident.closed_epoch, incident.by_call_end = entry.epoch + 1, False
 
     def _incidents_of(self, call: Call) -> list[Incident]:
         return [incident for incident in self._incidents.values() if incident.call.call_uuid == call.call_uuid]

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from console import drills
 from console.figures import bridges_alive, is_unwatched, unwatched
-from console.lost_calls import LAST_RESORT_EXTENSIONS, end_found_gone, found_in_last_resort
+from console.lost_calls import end_found_gone, found_in_last_resort
 from console.models import Call
 from console.recorder import is_behind
 from console.switches import control_of, look_at_all, switches
@@ -23,6 +23,7 @@ from console.tallies import prune
 from console.trial_calls import carry_out
 from esl_bridge.control import Channel, SwitchControl, SwitchControlError
 from esl_bridge.journal.events import Mode
+from esl_bridge.last_resort.sightings import EXTENSIONS
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +95,7 @@ def _is_due(call: Call, bridges: list[str] | None, now: datetime) -> bool:
 def _note_last_resort(calls: Sequence[Call], listed: Mapping[str, Channel], now: datetime) -> None:
     for call in calls:
         channel = listed.get(call.call_uuid)
-        if channel is not None and channel.destination.startswith(LAST_RESORT_EXTENSIONS):
+        if channel is not None and channel.destination.startswith(EXTENSIONS):
             with transaction.atomic():
                 found_in_last_resort(call, channel.destination, channel.application, now)
 

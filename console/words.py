@@ -230,9 +230,17 @@ def journal_line(kind: str, data: Mapping[str, Any], *, see_caller: bool) -> str
         "fell_back": f"To the keypad menu, because {FALLBACKS.get(field('reason'), plain(field('reason')).lower())}",
         "agent_requested": "Asked for a person",
         "agent_joined": "A person answered",
+        "last_resort_heard": "Heard the telephone switch’s own menu"
+        + (f" (shown by {field('proof')})" if field("proof") else ""),
+        "last_resort_left": f"Left that menu: {_left(field('choice'), met_person=bool(data.get('met_person')))}",
         "call_ended": "Call ended: " + ending(field("ended_by"), field("hangup_cause")),
     }
     return sentences.get(kind, plain(kind))
+
+
+def _left(choice: str, *, met_person: bool) -> str:
+    chosen = "a person" if choice == "person" else f"“{plain(choice)}”"
+    return (f"chose {chosen}" if choice else "chose nothing") + (", talked to a person" if met_person else ", met nobody")
 
 
 def ending(ended_by: str, hangup_cause: str) -> str:

@@ -118,6 +118,7 @@ def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: P
             )
             for bridge in further_bridges(listeners)
         ),
+        Part("switch-watch", manage("run_switch_watch")),
         Part("gateway", manage("run_media_gateway"), ready=listens("LIFELINE_MEDIA_PORT")),
         *(
             Part(

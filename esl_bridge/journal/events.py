@@ -175,6 +175,27 @@ class CallEnded(msgspec.Struct, frozen=True, tag="call_ended"):
     ended_by: str
 
 
+class LastResortHeard(msgspec.Struct, frozen=True, tag="last_resort_heard"):
+    """The switch's own menu began in the caller's ear; told by whoever listens to the switch, under the last owner's epoch.
+
+    ``by_chain``: no bridge took the call; otherwise a living one sent it there, and has said why.
+    """
+
+    caller: str
+    destination: str
+    flow_slug: str
+    flow_version: int
+    by_chain: bool
+    proof: str
+
+
+class LastResortLeft(msgspec.Struct, frozen=True, tag="last_resort_left"):
+    """The call ended in the switch's own menu. ``choice``: the intent whose key was pressed, ``person``, or nothing."""
+
+    choice: str
+    met_person: bool
+
+
 JournalEvent = (
     CallStarted
     | StepEntered
@@ -190,6 +211,8 @@ JournalEvent = (
     | AgentRequested
     | AgentJoined
     | CallEnded
+    | LastResortHeard
+    | LastResortLeft
 )
 
 

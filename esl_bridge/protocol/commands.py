@@ -46,6 +46,8 @@ _UUID = re.compile(r"[0-9A-Fa-f-]{8,64}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 # No `$ { } \`, which expand; no `;` or `=`, which separate in uuid_setvar_multi; no quotes, spaces or control characters.
 _VALUE = re.compile(r"[A-Za-z0-9_.:@+,#*/-]{0,256}")
+# A header's value, or as mod_event_socket takes it between strokes, a pattern that is ours.
+_FILTER = re.compile(r"[A-Za-z0-9_.:@+/-]{1,256}|/\^[A-Za-z0-9_]{1,64}/")
 _WORD = re.compile(r"[A-Za-z0-9_.:@+/-]{1,256}")
 _URL = re.compile(r"wss?://[A-Za-z0-9_.:@+/%=?&-]{1,500}")
 _PATH = re.compile(r"[A-Za-z0-9_.:@+/ -]{1,1024}")
@@ -80,6 +82,16 @@ def connect() -> Command:
     return _line("connect")
 
 
+def authenticate(password: str) -> Command:
+    """On the control port, after its challenge."""
+    return _line(f"auth {password}")
+
+
+def ask_version() -> Command:
+    """A question that costs the switch nothing: only whether an answer comes matters."""
+    return _api("version")
+
+
 def linger(seconds: int) -> Command:
     """Always with a time: bare ``linger`` keeps the socket open until we close it (behaviour 9)."""
     return _line(f"linger {int(seconds)}")
@@ -87,7 +99,7 @@ def linger(seconds: int) -> Command:
 
 def filter_header(header: str, value: str) -> Command:
     """Send it before :func:`events`: in the other order other calls' events arrive meanwhile (behaviour 19)."""
-    return _line(f"filter {_checked(_WORD, 'filter header', header)} {_checked(_WORD, 'filter value', value)}")
+    return _line(f"filter {_checked(_WORD, 'filter header', header)} {_checked(_FILTER, 'filter value', value)}")
 
 
 def events(names: Iterable[str], custom: Iterable[str] = ()) -> Command:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from console.lost_calls import end_found_gone
 from console.models import Call, Incident, Turn
 from console.projection import ENDED_OPEN, Projection
 from esl_bridge.journal.events import (
@@ -22,6 +24,7 @@ from esl_bridge.journal.events import (
     IncidentOpened,
     IntentServed,
     JournalEvent,
+    LastResortHeard,
     Mode,
     Outcome,
     StepEntered,
@@ -171,3 +174,60 @@ def test_circuits_are_of_no_call() -> None:
     boot = Boot()
     project([boot.entry(started(), call_uuid="")])
     assert not Call.objects.exists()
+
+
+def heard(*, by_chain: bool = True, proof: str = "PLAYBACK_START aa.wav") -> LastResortHeard:
+    return LastResortHeard("1000", "9200", "demo", 1, by_chain, proof)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32), batch=st.integers(1, 7), returns=st.booleans())
+def test_what_was_heard_in_the_last_resort_is_the_same_in_any_order_of_journals(seed: int, batch: int, returns: bool) -> None:
+    """A bridge dies with an incident open, the switch serves, and it may be that another bridge takes the call from there."""
+    bridge, switch, heir = Boot("boot-1"), Boot("switch", 1_795_000_001_000_000), Boot("boot-2", 1_795_000_002_000_000)
+    journals = [
+        [bridge.entry(each) for each in (started(), opened(), StepEntered("menu", Mode.FALLBACK))],
+        [switch.entry(each) for each in (heard(), heard(proof="PLAYBACK_START later.wav"))],
+    ]
+    if returns:
+        last = (started("bridge-2", resumed=True), StepEntered("greeting", Mode.AI))
+        journals.append([heir.entry(each, epoch=2) for each in last])
+        journals[1].append(switch.entry(END, epoch=2))
+    else:
+        journals[1].append(switch.entry(END))
+    in_any_order = interleaved(journals, random.Random(seed))
+    Call.objects.all().delete()
+    for first in range(0, len(in_any_order), batch):
+        project(in_any_order[first : first + batch])
+    call = Call.objects.get()
+    assert (call.mode, call.step) == (("ai", "greeting") if returns else ("last_resort", "last_resort"))
+    assert (call.ended_at is not None, call.ended_by) == (True, "caller")
+    found = {incident.kind: incident for incident in Incident.objects.all()}
+    assert {kind: incident.outcome for kind, incident in found.items()} == {"refused": "failed_over", "no_bridge": "failed_over"}
+    assert found["no_bridge"].proof == "PLAYBACK_START aa.wav"
+
+
+def test_a_call_that_no_bridge_ever_had_is_in_the_records_as_the_switch_served_it() -> None:
+    boot = Boot("switch")
+    project([boot.entry(heard(), epoch=0), boot.entry(END, epoch=0)])
+    call = Call.objects.get()
+    assert (call.caller, call.destination, call.flow_slug, call.mode, call.bridge_id) == ("1000", "9200", "demo", "last_resort", "")
+    assert (call.hangup_cause, Incident.objects.get().outcome) == ("NORMAL_CLEARING", "failed_over")
+
+
+def test_a_call_that_a_living_bridge_sent_there_has_no_failure_of_ours_to_tell() -> None:
+    boot = Boot("switch")
+    project([Boot().entry(started()), boot.entry(heard(by_chain=False))])
+    assert (Call.objects.get().mode, Incident.objects.count()) == ("last_resort", 0)
+
+
+def test_what_was_heard_corrects_what_was_taken_for_lost() -> None:
+    bridge = Boot()
+    project([bridge.entry(started())])
+    assert end_found_gone(Call.objects.get(), timezone.now())
+    assert Incident.objects.get().outcome == "dropped"
+    switch = Boot("switch", 1_795_000_001_000_000)
+    project([switch.entry(heard()), switch.entry(END)])
+    incident, call = Incident.objects.get(), Call.objects.get()
+    assert (incident.kind, incident.outcome, incident.by_call_end) == ("no_bridge", "failed_over", False)
+    assert (call.ended_by, call.hangup_cause) == ("caller", "NORMAL_CLEARING")

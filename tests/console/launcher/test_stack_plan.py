@@ -84,7 +84,7 @@ def test_callers_come_last_and_go_first(tmp_path: Path) -> None:
     parts = lifeline_parts([Listener("x", name, "127.0.0.1", 1) for name in SETTINGS], "unix:///none", tmp_path)
     names = [part.name for part in parts]
     assert names == [
-        "engine", "recorder", "console", "bridge", "gateway", "worker-1", "worker-2", "celery", "simulator"
+        "engine", "recorder", "console", "bridge", "switch-watch", "gateway", "worker-1", "worker-2", "celery", "simulator"
     ]  # fmt: skip
     assert [part.name for part in parts if part.phase is StartPhase.CALLERS] == ["simulator"]
     assert [part.name for part in parts if part.stop_order is StopOrder.CALLERS] == ["simulator"]

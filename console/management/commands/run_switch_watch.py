@@ -1,0 +1,55 @@
+"""``manage.py run_switch_watch``: the composition root of the process that listens to the switches for calls without a bridge."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import structlog
+import uvloop
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from ai_engine.redis_clients import connect_async
+from console.logs import configure_logging
+from console.switches import switches
+from esl_bridge.journal.sender import Journal
+from esl_bridge.last_resort.watch import ControlPort, Watch
+
+log = structlog.get_logger(__name__)
+
+JOURNAL_DRAIN_S = 3.0
+
+
+class Command(BaseCommand):
+    help = "Enter calls that the switch serves by itself, in its dialplan of last resort, in the records."
+    requires_system_checks = []
+
+    def handle(self, *args: object, **options: object) -> None:
+        configure_logging(settings.LIFELINE_LOG_LEVEL, show_pii=settings.LIFELINE_PII_IN_LOGS)
+        uvloop.run(_serve())
+
+
+async def _serve() -> None:
+    durable = connect_async(settings.LIFELINE_REDIS_DURABLE_URL)
+    journal = Journal(settings.LIFELINE_SPOOL_DIR, durable)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    ports = [ControlPort(each.name, each.host, each.port, each.password) for each in switches()]
+    tasks = [asyncio.create_task(work) for work in (journal.run(), *(Watch(port, journal.append).run() for port in ports))]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        # A task that ends by itself has failed: the process ends with its error, and is started anew.
+        await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (stopping, *tasks):
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        await journal.drain(JOURNAL_DRAIN_S)
+        journal.close()
+        await durable.aclose()
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            raise result
