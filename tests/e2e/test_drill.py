@@ -7,7 +7,7 @@ import pytest
 from ai_engine.drills import store
 from tests.stack import Stack
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.mark.timeout(170)
