@@ -89,6 +89,7 @@ class Call:
         self._question: tuple[Phrase, ...] = ()
         self._false_barge_ins = 0
         self._catching_up_until = 0.0
+        self._served = False
         self.ended = False
         self.simulated = False
         """No customer is on the line: the simulator, or an operator's test call, set ``ll_simulated`` on the channel."""
@@ -259,6 +260,9 @@ class Call:
                 return self._turn_news(event, now)
             case told.StreamRefused():
                 return self._stream_refused(event, now)
+            case told.StoodStill() if self._served:
+                # They have heard what they asked for, and asked nothing since: nobody owed them a word.
+                return []
             case told.StoodStill():
                 return self._incidents.open(TurnFailure(Cause.BRIDGE, "bridge", "stood_still"), attempts=1, turn=self._turns.turn)
             case told.Answered():
@@ -434,6 +438,7 @@ class Call:
                 return [Record(StepEntered(step.step, self._mode)), SetVariables({"step": step.step, "mode": self._mode.value})]
             case menu_steps.ChooseIntent():
                 self._intent = step.intent
+                self._served = False
                 visit = self._actions.new_visit()
                 return [SetVariables({"intent": step.intent, "visit": visit})]
             case menu_steps.KeepSlot():
@@ -447,6 +452,7 @@ class Call:
                 return self._act(step, now)
             case menu_steps.Served():
                 self._intent = ""
+                self._served = True
                 return [Record(IntentServed(step.intent, self._mode)), SetVariables({"intent": ""})]
             case menu_steps.ToPerson():
                 return self._to_person(step.destination)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import time
+
 import pytest
 
 from ai_engine.messages import MediaReport
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.call import CATCH_UP_S
-from esl_bridge.journal.events import IncidentOpened
+from esl_bridge.journal.events import IncidentOpened, IntentServed
 from tests.esl_bridge.calls.harness import UUID, Line
 
 # Shorter than what makes the call's owner doubtful; longer than the gateway may be silent.
@@ -59,6 +61,25 @@ def test_a_key_pressed_during_the_stall_counts_before_the_end_of_waiting_for_it(
     assert len(line.all(order.Play)) == said, "the menu was not repeated"
     line.key("3")
     assert line.all(order.Play)[said:], "the key was acted on"
+
+
+def test_who_has_been_served_and_goes_while_we_stand_still_was_not_lost() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("hours")
+    line.tell(told.ActionDone(line.all(order.RunAction)[-1].key, "open", {"closes": time(18, 0)}))
+    line.hear_out()
+    assert line.journal(IntentServed), "the answer was heard"
+    line.tell(told.StoodStill())
+    assert line.journal(IncidentOpened) == []
+
+
+def test_who_waits_for_an_answer_and_goes_while_we_stand_still_was_lost() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("hours")
+    line.tell(told.StoodStill())
+    assert [one.kind for one in line.journal(IncidentOpened)] == ["stood_still"]
 
 
 def test_a_busy_loop_is_no_stall() -> None:
