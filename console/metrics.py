@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from console.figures import figures
+from console.last_resort_panel import last_resort_row
 from console.speed import Speed, speed
 from console.switch_panel import Known, SwitchRow, switch_rows
 from console.tallies import MixedReadingError
@@ -108,10 +109,24 @@ class FiguresCollector(Collector):
         yield workers
         yield capacities
         yield from switch_metrics(rows)
+        yield from last_resort_metrics()
 
     def describe(self) -> list[GaugeMetricFamily]:
         """Nothing ahead of a scrape: registering must not ask the database."""
         return []
+
+
+def last_resort_metrics() -> Iterator[GaugeMetricFamily]:
+    row = last_resort_row()
+    rendered = GaugeMetricFamily(
+        "lifeline_last_resort_rendered_at_seconds", "When the menu of last resort here was rendered, as a Unix time."
+    )
+    if row.rendered_ms is not None:
+        rendered.add_metric([], row.rendered_ms / 1000)
+    yield rendered
+    ready = GaugeMetricFamily("lifeline_last_resort_ready", "1: it is of the published flows, and every sound file is there.")
+    ready.add_metric([], 0 if row.problem else 1)
+    yield ready
 
 
 def switch_metrics(rows: Sequence[SwitchRow]) -> Iterator[GaugeMetricFamily]:

@@ -24,6 +24,7 @@ from console.chart import latency_chart
 from console.circuit_panel import MoveRow, last_moves
 from console.drill_panel import RunningRow, drill_now
 from console.figures import LATENCY_MINUTES, Figures, figures, is_unwatched
+from console.last_resort_panel import LastResortRow, last_resort_row
 from console.models import Call
 from console.partials import hearing
 from console.switch_panel import SwitchRow, TrialRow
@@ -118,6 +119,7 @@ class Seen:
     saying: dict[str, str]
     at: float
     drill: RunningRow | None = None
+    last_resort: LastResortRow | None = None
 
 
 def see() -> Seen:
@@ -128,6 +130,7 @@ def see() -> Seen:
     return Seen(
         figures(), live, fault, switch_panel.switch_rows(now), switch_panel.trial_row(now), test_calls,
         last_moves(), hearing.now(time.monotonic()), time.time(), drill_now(),
+        last_resort_row(),
     )
 
 
@@ -154,6 +157,7 @@ def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
         "circuits": _circuit_rows(seen),
         "moves": seen.moves,
         "switches": seen.switches,
+        "last_resort": seen.last_resort,
         "trial": seen.trial,
         "test_call_endpoint": settings.LIFELINE_TEST_CALL_ENDPOINT,
         "test_call_lasts_s": LASTS_S,
@@ -180,6 +184,8 @@ def fingerprint() -> object:
         current_fault(settings.LIFELINE_DATA_DIR) if settings.LIFELINE_DEMO else None,
         Call.objects.filter(ended_at__isnull=True).aggregate(Max("last_event_at")),
         switch_panel.fingerprint(timezone.now()),
+        (resort := last_resort_row()).problem,
+        resort.rendered_ms,
         (drill := drill_now()) and (drill.drill_id, drill.recovering),
     )
 
