@@ -18,6 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as WireRequest
 from websockets.http11 import Response as WireResponse
 
+from tests.free_ports import free_port
+
 FAULTS = (
     "none", "refuse", "reset", "delay", "hang", "silent", "drip", "401", "429", "500", "garbage", "wrong_schema", "empty",
 )  # fmt: skip
@@ -39,8 +41,7 @@ class FakeServer(abc.ABC):
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         if not self.port:
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                self.port = probe.getsockname()[1]
+            self.port = free_port()
         await self.break_with(self.fault)
         try:
             yield self

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from simulator.config import SwitchConfig
 from simulator.records import CallRecord
 from simulator.switch import Switch
 from simulator.traffic import Traffic, TrafficConfig
+from tests.free_ports import free_port
 
 CHAIN = Path(__file__).resolve().parents[2] / "deploy/freeswitch/dialplan/lifeline.xml"
 SECRET = "s" * 32
@@ -88,7 +88,7 @@ async def one_call(configs: Sequence[EngineConfig], flows: Flows, durable: str, 
         await client.aclose()
     with tempfile.TemporaryDirectory(prefix="lifeline-failures-") as folder:
         async with contextlib.AsyncExitStack() as stack:
-            ports = _free_ports(2)
+            ports = [free_port(), free_port()]
             await _bridge(stack, configs, flows, durable, volatile, Path(folder), ports)
             await _gateway(stack, volatile, ports[1])
             await _worker(stack, configs, flows, durable, volatile)
@@ -176,15 +176,6 @@ async def _listening(port: int) -> None:
                 await writer.wait_closed()
                 return
             await asyncio.sleep(0.01)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def _journalled(root: Path) -> list[JournalEvent]:
