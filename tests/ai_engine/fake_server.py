@@ -172,7 +172,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @contextlib.asynccontextmanager
 async def serving(app: Starlette) -> AsyncIterator[int]:
     """The application's port."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+    with socket.create_server(("127.0.0.1", free_port())) as probe:
         port = int(probe.getsockname()[1])
     config = Config()
     config.accesslog = config.errorlog = None
