@@ -112,6 +112,8 @@ async def test_no_failure_of_an_engine_drops_a_call(
         kept = came.record.outcome is Outcome.FINISHED and came.ended and came.settled
         # With a second engine nobody needs the keypad; alone, a failure is an incident, and the keypad serves.
         served = not came.record.in_fallback if others == "second" else bool(came.opened) and came.record.in_fallback
+        # A model that drips has said its first sentence before its time is over: the turn goes on with that.
+        served = served or (fault == "drip" and came.record.understood and not came.opened)
         if not kept or not served or came.silence_s > budget_s + GRACE_S:
             incidents = [msgspec.to_builtins(event) for event in (*came.opened, *came.closed)]
             said = f"{words(came)}, {came.silence_s:.1f} s of silence, {incidents}"
