@@ -30,6 +30,7 @@ CHUNKS = [SPEECH[start : start + 1600] for start in range(0, 16_000, 1600)]
 class Counted:
     def __init__(self) -> None:
         self.done = self.failed = 0
+        self.over = False
         self._room = asyncio.Semaphore(0)
 
     def hear(self, message: BridgeMessage) -> None:
@@ -39,11 +40,11 @@ class Counted:
             self._room.release()
 
     async def keep_full(self, link: TurnLink, audio: redis.asyncio.Redis, ahead: int) -> None:
-        """Always so many turns published and not done."""
+        """Always so many turns published and not done, until ``over``: a client of Redis may swallow a cancellation."""
         for _ in range(ahead):
             self._room.release()
         number = 0
-        while True:
+        while not self.over:
             await self._room.acquire()
             call_uuid, number = f"call-{number}", number + 1
             last = len(CHUNKS) - 1
@@ -80,6 +81,7 @@ async def _measured(made: Stage, capacity: int) -> dict[str, Figure]:
             before, since, used_s = counted.done, time.perf_counter(), cpu_s(worker)
             await asyncio.sleep(MEASURED_S)
             taken_s, turns, used_s = time.perf_counter() - since, counted.done - before, cpu_s(worker) - used_s
+            counted.over = True
             filling.cancel()
             await asyncio.gather(filling, return_exceptions=True)
     finally:
