@@ -103,6 +103,7 @@ async def test_a_bridge_counts_and_probes_alone_once_each_time(
     await until(lambda: two.state(0) is CircuitState.CLOSED)
     assert two.uses() == [AiUse.USABLE, AiUse.USABLE]
     assert len(await two.probes()) == 2
+    await until(lambda: len(operators.moves(durable_redis, 20)) >= 5, what="its last move is told")
     moves = operators.moves(durable_redis, 20)[::-1]
     assert {move.circuit for move in moves} == {"turns:one"}
     assert [move.after for move in moves] == ["open", "half_open", "open", "half_open", "closed"]
