@@ -38,6 +38,7 @@ from ai_engine.messages import (
 from ai_engine.recording import Outlet, Partials, Recording, TurnClock
 from ai_engine.replies import Reply
 from ai_engine.retries import StageResult, attempt_limit_s, run_stage
+from callflows.definition.certainty import acts_at_once
 from callflows.definition.flow import FlowVersion
 
 INTENT = "intent"
@@ -102,9 +103,11 @@ class Turn:
         return self._done(transcript, understood, reply=" ".join(reply.words))
 
     def _is_answered(self, understood: Understanding) -> bool:
-        """Whether this is acted on, and the caller hears the model's own reply."""
-        sure = bool(understood.intent) and understood.confidence >= LEAST_CONFIDENCE
-        return sure and self._request.expect == INTENT
+        """Whether this is acted on, and the caller hears the model's own reply; otherwise the bridge asks, in its own words."""
+        intent = self._flow.intent(understood.intent)
+        if intent is None or understood.confidence < LEAST_CONFIDENCE or self._request.expect != INTENT:
+            return False
+        return acts_at_once(self._flow, intent, understood.confidence)
 
     # --- stt --------------------------------------------------------------------------------------------------------
     async def _hear(self, chunks: AsyncIterator[AudioChunk]) -> StageResult[Heard]:

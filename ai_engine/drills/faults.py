@@ -89,6 +89,18 @@ class _Drilled:
                 return
 
 
+    async def _fail_or_wait(self, nothing: Kind) -> None:
+        """For a role with one answer: no answer, or (slow) one that comes too late. ``nothing``: what an empty one is called."""
+        await self._fail_early()
+        match self._fault.failure:
+            case Failure.GARBAGE:
+                raise TransientEngineError(Kind.GARBAGE, DETAIL)
+            case Failure.SILENT:
+                raise EmptyAnswerError(nothing, DETAIL)
+            case _:
+                await _slow(self.config)
+
+
 class _Recogniser(_Drilled):
     def __init__(self, engine: SpeechToText, fault: Fault, rename: Callable[[str], str] | None) -> None:
         super().__init__(engine.config, fault, rename)
@@ -161,14 +173,7 @@ class _Model(_Drilled):
         self, transcript: str, context: Context, trace: Trace, on_sentence: OnSentence | None = None
     ) -> Understanding:
         if self._fault.is_on():
-            await self._fail_early()
-            match self._fault.failure:
-                case Failure.GARBAGE:
-                    raise TransientEngineError(Kind.GARBAGE, DETAIL)
-                case Failure.SILENT:
-                    raise EmptyAnswerError(Kind.EMPTY, DETAIL)
-                case _:
-                    await _slow(self.config)
+            await self._fail_or_wait(Kind.EMPTY)
         return await self._engine.understand(transcript, context, trace, on_sentence)
 
 
@@ -179,14 +184,7 @@ class _Voice(_Drilled):
 
     async def speak(self, text: str, language: str, voice: str, trace: Trace) -> bytes:
         if self._fault.is_on():
-            await self._fail_early()
-            match self._fault.failure:
-                case Failure.GARBAGE:
-                    raise TransientEngineError(Kind.GARBAGE, DETAIL)
-                case Failure.SILENT:
-                    raise EmptyAnswerError(Kind.SILENT, DETAIL)
-                case _:
-                    await _slow(self.config)
+            await self._fail_or_wait(Kind.SILENT)
         return await self._engine.speak(text, language, voice, trace)
 
 

@@ -1,6 +1,7 @@
 """When a caller is asked whether they were understood, in which words, and what counts as yes and no. Pure.
 
-Owns the thresholds, the question and the reading of its answer. What follows from the answer is the dialogue's.
+Owns the question and the reading of its answer. How sure is sure enough is said in ``callflows.definition.certainty``; what
+follows from the answer is the dialogue's.
 """
 
 from __future__ import annotations
@@ -14,11 +15,6 @@ from ivr_fallback.spoken import SpokenError, compose
 
 # What a turn expects while such a question is open; no slot may have the name, its letters are a slot's all the same.
 YES_OR_NO = "yes_or_no"
-# Below the worker's own limit (0.5) a caller is asked to say it again. From here on they are taken at their word: no wrong
-# intent of bench/recognition.py's utterances reached it.
-SURE = 0.8
-# Money and bookings: a wrong one cannot be taken back by asking for something else.
-SURE_OF_CAREFUL = 0.92
 # "Is this number right?" and its digits take twelve seconds for as many; longer ones are quicker keyed in.
 LONGEST_READ_BACK = 12
 
@@ -40,15 +36,6 @@ class Doubt:
     intent: Intent | None
     slot: Slot | None = None
     value: str = ""
-
-
-def is_sure(intent: Intent, confidence: float) -> bool:
-    return confidence >= (SURE_OF_CAREFUL if intent.careful else SURE)
-
-
-def can_ask(flow: FlowVersion, intent: Intent) -> bool:
-    """Versions published before there were confirming questions act as they did."""
-    return UNSPOKEN not in (intent.confirm, flow.system.yes_or_no)
 
 
 def is_read_back(flow: FlowVersion, slot: Slot) -> bool:

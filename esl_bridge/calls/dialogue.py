@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ai_engine.messages import TurnDone
+from callflows.definition.certainty import acts_at_once, is_sure
 from callflows.definition.flow import FlowVersion, Intent, Phrase, Policy, Slot, SlotKind
 from esl_bridge.calls import confirming
 from esl_bridge.calls.confirming import Answer, Doubt
@@ -136,7 +137,7 @@ class Dialogue:
             if self.state is State.MORE and (not done.transcript or _is_farewell(done.transcript)):
                 return self._goodbye()
             return [*kept, *self._not_understood()]
-        if not self._is_certain(intent, done.confidence):
+        if not acts_at_once(self._flow, intent, done.confidence):
             return [*kept, *self._confirm(Doubt(intent))]
         reply: list[DialogueStep] = [HearReply()] if done.reply_audio else []
         return [*kept, *self._choose(intent, reply)]
@@ -146,7 +147,7 @@ class Dialogue:
         wanted = self._flow.intent(intent)
         if wanted is None or self._slot is not None or self.state not in (State.ASKING, State.MORE):
             return False
-        return self._is_certain(wanted, confidence)
+        return acts_at_once(self._flow, wanted, confidence)
 
     def on_nothing_said(self) -> list[DialogueStep]:
         if self.state is State.MORE:
@@ -243,10 +244,6 @@ class Dialogue:
 
     # --- Confirming ---
 
-    def _is_certain(self, intent: Intent, confidence: float) -> bool:
-        """Nothing to ask back, or no words to ask it with."""
-        return confirming.is_sure(intent, confidence) or not confirming.can_ask(self._flow, intent)
-
     def _confirm(self, doubt: Doubt, opening: tuple[Phrase, ...] = ()) -> list[DialogueStep]:
         self.state = State.CONFIRMING
         self._doubt = doubt
@@ -263,7 +260,7 @@ class Dialogue:
             return [*kept, *self._denied(doubt, Doubt(doubt.intent, doubt.slot, value))]
         other = self._flow.intent(done.intent)
         if doubt.slot is None and other is not None and other is not doubt.intent:
-            if confirming.is_sure(other, done.confidence):
+            if is_sure(other, done.confidence):
                 return [*kept, *self._choose(other, [])]
             return [*kept, *self._denied(doubt, Doubt(other))]
         return [*kept, *(self._denied(doubt) if answer is Answer.NO else self._unclear(doubt))]

@@ -23,6 +23,7 @@ from ai_engine.messages import (
     TurnReplying,
     TurnTaken,
 )
+from callflows.definition.certainty import is_sure
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls import confirming
 from esl_bridge.calls.inputs import AudioFailed, Input, QueueLost
@@ -374,5 +375,5 @@ class Turns:
             and not confirming.is_read_back(flow, slot)
         }
         intent = flow.intent(failed.intent)
-        sure = intent is not None and confirming.is_sure(intent, failed.confidence)
+        sure = intent is not None and is_sure(intent, failed.confidence)
         return (failed.intent if sure else ""), slots

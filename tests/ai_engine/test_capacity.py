@@ -19,6 +19,7 @@ from ai_engine.turn_queue import LEASE_IDLE_MS, Claim, TurnQueue, turns_waiting
 from ai_engine.worker import RedisOutlet, Worker
 from tests.ai_engine.flows import demo_snapshot
 from tests.ai_engine.test_turn_queue import request
+from tests.ai_engine.test_worker import running
 from tests.ai_engine.waiting import eventually
 from tests.redis_server import RedisServer
 
@@ -44,18 +45,6 @@ class SlowWorker(Worker):
         finally:
             self.computing -= 1
         return TurnDone(claim.request.call_uuid, 1, "", "", 0.0, {}, "", False, (), self.worker_id)
-
-
-@contextlib.asynccontextmanager
-async def running(*workers: Worker) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(worker.run()) for worker in workers]
-    try:
-        yield
-    finally:
-        for worker in workers:
-            worker.stop()
-        async with asyncio.timeout(10):
-            await asyncio.gather(*tasks)
 
 
 @pytest.fixture

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from ai_engine.caches.store import Cache
 from ai_engine.messages import TurnDone, TurnFailed, TurnReplying
+from callflows.definition.flow import Phrase, Snapshot
 from tests.ai_engine.fake_engines import FakeOpenAI, FakeVosk
+from tests.ai_engine.flows import demo_flow
 from tests.ai_engine.rig import Rig
 from tests.ai_engine.test_worker import running
 from tests.ai_engine.waiting import eventually
@@ -100,3 +103,19 @@ async def test_sentences_that_are_known_are_not_rendered_again(rig: Rig) -> None
     assert isinstance(done, TurnDone)
     assert [request["input"] for request in rig.tts.requests] == [FIRST, SECOND, THIRD, "And on Sundays as well."]
     assert done.reply == f"{FIRST} And on Sundays as well."
+
+
+async def test_nothing_is_rendered_of_a_reply_to_what_will_be_asked_back(rig: Rig) -> None:
+    flow = demo_flow()
+    asks = msgspec.structs.replace(flow.system, yes_or_no=Phrase("yes or no", "y.wav", 500))
+    confirmed = tuple(msgspec.structs.replace(one, confirm=Phrase("Did you?", "d.wav", 500)) for one in flow.intents)
+    version = msgspec.structs.replace(flow, system=asks, intents=confirmed)
+    rig.nlu.answer["confidence"] = 0.7
+    worker = rig.worker()
+    worker._snapshot = lambda: Snapshot((version,))
+    async with running(worker):
+        await rig.say()
+        done = await rig.outcome()
+    assert isinstance(done, TurnDone)
+    assert (done.intent, done.confidence, done.reply) == ("opening_hours", 0.7, "")
+    assert rig.tts.requests == []
