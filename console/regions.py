@@ -6,7 +6,7 @@ Owns reading it and rendering it; blocking, so the coalescer calls it in a threa
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,14 +16,14 @@ from django.db.models import Max
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from ai_engine.circuits.states import CircuitState, CircuitView
+from ai_engine.circuits.states import TURNS, USABLE, CircuitState, CircuitView
 from ai_engine.local.faults import Fault, current_fault
 from ai_engine.local.faults import Mode as FaultMode
 from console import switch_panel, words
 from console.chart import latency_chart
 from console.circuit_panel import MoveRow, last_moves
 from console.drill_panel import RunningRow, drill_now
-from console.figures import LATENCY_MINUTES, Figures, figures, is_unwatched
+from console.figures import LATENCY_MINUTES, TURNS_PREFIX, Figures, figures, is_unwatched
 from console.last_resort_panel import LastResortRow, last_resort_row
 from console.models import Call
 from console.partials import hearing
@@ -155,6 +155,7 @@ def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
         "calls": [_call_row(call, sight, seen) for call in seen.calls],
         "more_calls": max(0, seen.figures.live_calls - len(seen.calls)),
         "circuits": _circuit_rows(seen),
+        "out_of_use": out_of_use(seen.figures.circuits or ()),
         "moves": seen.moves,
         "switches": seen.switches,
         "last_resort": seen.last_resort,
@@ -209,6 +210,28 @@ def _call_row(call: Call, sight: Sight, seen: Seen) -> CallRow:
         lasted=words.duration(seen.at - call.started_at.timestamp()),
         is_test=call.call_uuid in seen.test_calls,
     )
+
+
+def out_of_use(circuits: Sequence[CircuitView]) -> list[str]:
+    """Why callers go to the keypad menu now, a sentence for each part of the AI, or bridge, that is not in use."""
+    said = []
+    for stage, name in words.STAGES.items():
+        there = [view for view in circuits if view.stage == stage]
+        out = [view for view in there if view.state not in USABLE]
+        if stage == TURNS:
+            said += [
+                f"{_whose_callers(view.name)} go to the keypad menu: the way to the AI is not in use ({words.circuit_state(view)})."
+                for view in out
+            ]
+        elif there and len(out) == len(there):
+            states = "; ".join(f"{view.name}: {words.circuit_state(view)}" for view in out)
+            said.append(f"All callers go to the keypad menu: {name} has no engine in use ({states}).")
+    return said
+
+
+def _whose_callers(turns_circuit: str) -> str:
+    """A hold of ``turns`` itself holds every bridge's."""
+    return "All callers" if turns_circuit == TURNS else f"Callers of {turns_circuit.removeprefix(TURNS_PREFIX)}"
 
 
 def _circuit_rows(seen: Seen) -> list[CircuitRow] | None:

@@ -57,6 +57,16 @@ KINDS = {
     "no_bridge": "was not there, and the switch's own menu took the call",
     "stood_still": "stood still, and the caller went meanwhile",
     "no_result": "brought no result",
+    "not_published": "took no turn, because Redis did not answer",
+    "redis_away": "did not answer: its Redis is away",
+    "not_taken": "had no worker that took the turn",
+    "deadline": "brought no answer in time",
+    "no_frames": "brought no sound",
+    "not_connected": "did not connect in time",
+    "closed": "ended in the middle of the call",
+    "no_module": "is not installed on the switch (mod_audio_stream)",
+    "reply_lost": "lost the AI's reply on its way to the switch",
+    "prompt_missing": "had a prompt that the switch could not play",
     "fault": "failed inside, and the switch's own menu took the call",
 }
 FALLBACKS = {

@@ -30,6 +30,7 @@ from console.chart import latency_chart
 from console.live import coalescer
 from console.models import Call, Incident, JournalLine, OperatorAction, Turn
 from console.partials import hearing
+from console.regions import out_of_use
 from esl_bridge.journal.events import FIELD, JOURNAL_STREAM
 from esl_bridge.partials import PartialWriter
 from tests.console.journal import report_bridge
@@ -215,6 +216,7 @@ def test_an_operator_holds_a_circuit_and_gives_it_back() -> None:
     answer = client.post("/circuits/", order, headers={"HX-Request": "true"})
     assert "Confirmed: turns held open" in answer.content.decode()
     page = text(client, "/")
+    assert "All callers go to the keypad menu: the way to the AI is not in use (Held open by" in page
     assert f"Held open by {User.objects.get().username}: {REASON.replace(chr(39), '&#x27;')}, until" in page
     action = OperatorAction.objects.get()
     assert (action.what, action.target, action.why) == ("circuit open", "turns", REASON)
@@ -428,8 +430,24 @@ def test_a_circuit_s_state_is_said_in_words(view: CircuitView, said: str) -> Non
     assert words.circuit_state(view) == said
 
 
+def test_what_is_not_in_use_is_said_at_the_top_with_what_it_means_for_callers() -> None:
+    def view(name: str, stage: str, state: CircuitState) -> CircuitView:
+        return CircuitView(name, stage, state, failures=3, threshold=3)
+
+    closed = [view("a", "stt", CircuitState.CLOSED), view("turns:b-1", "turns", CircuitState.CLOSED)]
+    assert out_of_use(closed) == []
+    one_of_two = [*closed, view("b", "stt", CircuitState.OPEN)]
+    assert out_of_use(one_of_two) == [], "the other one hears them"
+    said = out_of_use([view("a", "stt", CircuitState.OPEN), view("turns:b-1", "turns", CircuitState.HALF_OPEN)])
+    assert said == [
+        "All callers go to the keypad menu: Hearing (speech to text) has no engine in use (a: Open – not used).",
+        "Callers of b-1 go to the keypad menu: the way to the AI is not in use (Half-open – testing).",
+    ]
+
+
 def test_every_kind_of_failure_has_words_of_its_own() -> None:
     assert {kind.value for kind in Kind} <= words.KINDS.keys()
+    assert words.failure("queue", "queue", "not_published", 1).startswith("The queue to the AI took no turn")
     assert words.failure("bridge", "bridge", "resumed", 1).startswith("Lifeline's bridge went away")
     assert words.failure("media", "stream", "never_seen", 1) == "The audio connection failed: never seen"
 
