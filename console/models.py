@@ -262,6 +262,10 @@ class SwitchReport(models.Model):
     sessions_most = models.PositiveIntegerField(default=0)
     sessions_per_s_most = models.PositiveIntegerField(default=0)
     uptime_s = models.PositiveBigIntegerField(default=0)
+    dialplan_file = models.CharField(max_length=64, blank=True, help_text="Hash of the last resort that it read last.")
+    dialplan_read_at = models.DateTimeField(null=True, blank=True)
+    dialplan_tried_at = models.DateTimeField(null=True, blank=True)
+    dialplan_problem = models.CharField(max_length=300, blank=True, help_text="Why it did not read the newest.")
 
     class Meta:
         permissions = [("see_channels", "Can see the channels of a switch")]

@@ -50,6 +50,7 @@ class SwitchRow:
     known: Known
     report: SwitchReport | None
     looked_ago: str = ""
+    read_ago: str = ""
 
     @property
     def is_reachable(self) -> bool:
@@ -81,6 +82,17 @@ class SwitchRow:
         return "" if self.report is None else words.long_duration(self.report.uptime_s)
 
     @property
+    def not_read(self) -> str:
+        """Why the switch's dialplan of last resort is an older one."""
+        return "" if self.report is None else self.report.dialplan_problem
+
+    @property
+    def read_ms(self) -> int | None:
+        """When it last read it."""
+        at = None if self.report is None else self.report.dialplan_read_at
+        return None if at is None else int(at.timestamp() * 1000)
+
+    @property
     def looked_ms(self) -> int | None:
         return None if self.report is None else int(self.report.looked_at.timestamp() * 1000)
 
@@ -106,7 +118,9 @@ def _switch_row(switch: SwitchAddress, report: SwitchReport | None, now: datetim
         return SwitchRow(switch.name, switch.place, Known.NEVER, None)
     known = Known.STALE if now - report.looked_at > STALE else Known(SwitchState(report.state).value)
     ago = words.long_duration((now - report.looked_at).total_seconds())
-    return SwitchRow(switch.name, switch.place, known, report, ago)
+    read_at = report.dialplan_read_at
+    read_ago = "" if read_at is None else words.long_duration((now - read_at).total_seconds())
+    return SwitchRow(switch.name, switch.place, known, report, ago, read_ago)
 
 
 def trial_row(now: datetime) -> TrialRow | None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.utils import timezone
 
+from console import dialplan_reading
 from console.models import SwitchReport, SwitchState
 from console.switch_settings import MAIN, SwitchAddress
 from esl_bridge.control import ControlUnavailableError, SwitchControl, SwitchControlError, SwitchStatus
@@ -32,9 +33,7 @@ class Look(NamedTuple):
 
 
 def switches() -> tuple[SwitchAddress, ...]:
-    main = SwitchAddress(
-        MAIN, settings.LIFELINE_SWITCH_HOST, settings.LIFELINE_SWITCH_PORT, settings.LIFELINE_SWITCH_PASSWORD
-    )
+    main = SwitchAddress(MAIN, settings.LIFELINE_SWITCH_HOST, settings.LIFELINE_SWITCH_PORT, settings.LIFELINE_SWITCH_PASSWORD)
     return (main, *settings.LIFELINE_SWITCHES)
 
 
@@ -43,9 +42,7 @@ def switch_named(name: str) -> SwitchAddress | None:
 
 
 def control_of(switch: SwitchAddress, deadline_s: float = DEADLINE_S) -> SwitchControl:
-    return SwitchControl(
-        switch.host, switch.port, switch.password, deadline_s=deadline_s, password_setting=switch.password_setting
-    )
+    return SwitchControl(switch.host, switch.port, switch.password, deadline_s=deadline_s, password_setting=switch.password_setting)
 
 
 def look_at_all() -> None:
@@ -69,16 +66,14 @@ def _look(switch: SwitchAddress) -> Look:
 def _store(switch: SwitchAddress, look: Look) -> None:
     state, fields = _read(look)
     before = SwitchReport.objects.filter(name=switch.name).first()
-    goes_on = (
-        before is not None
-        and (before.state, before.place) == (state, switch.place)
-        and look.at - before.looked_at <= STALE
-    )
+    goes_on = before is not None and (before.state, before.place) == (state, switch.place) and look.at - before.looked_at <= STALE
     since = before.since if before is not None and goes_on else look.at
     if before is not None and before.place != switch.place:
         before.delete()  # Nothing that was known of the one is known of the other.
     row = {"place": switch.place, "state": state, "since": since, "looked_at": look.at, **fields}
-    SwitchReport.objects.update_or_create(name=switch.name, defaults=row)
+    report, _ = SwitchReport.objects.update_or_create(name=switch.name, defaults=row)
+    if state == SwitchState.REACHABLE:
+        dialplan_reading.read_anew(report, lambda: control_of(switch))
 
 
 def _read(look: Look) -> tuple[SwitchState, dict[str, Any]]:

@@ -26,6 +26,7 @@ CAUSE = re.compile(r"[A-Z][A-Z_]{1,63}")
 NAME = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
 ENDPOINT = re.compile(r"[A-Za-z0-9_.+*#@:;/=-]{1,256}")
 NO_CHANNEL = "No such channel"
+RELOADED = "+OK [Success]"
 # What a person at an agent's telephone sees, should a test call ever come that far.
 TEST_CALLER = (
     "origination_caller_id_name=Lifeline_test_call", "origination_caller_id_number=0000000000",
@@ -109,6 +110,13 @@ class SwitchControl:
     def status(self) -> SwitchStatus:
         return read_status(self._ask("status"))
 
+    def reload_dialplan(self) -> None:
+        """Have it read its configuration again. Raises :class:`RefusedError` when it keeps the old one. Harmless to repeat."""
+        answer = self._ask("reloadxml").strip()
+        # FreeSWITCH says +OK to a broken file as well, with what is wrong in the brackets.
+        if answer != RELOADED:
+            raise RefusedError(f"The switch at {self._place} kept what it had: {answer.removeprefix('+OK ')}")
+
     def channels(self) -> list[Channel]:
         return read_channels(self._ask("show channels as json"))
 
@@ -154,9 +162,7 @@ class SwitchControl:
             other = None
         return other if other is not None and UUID.fullmatch(other) else own
 
-    def _originate(
-        self, call_uuid: str, endpoint: str, target: str, answer_within_s: int, more: tuple[str, ...] = ()
-    ) -> str:
+    def _originate(self, call_uuid: str, endpoint: str, target: str, answer_within_s: int, more: tuple[str, ...] = ()) -> str:
         # Without the third, a called party that sends a ringing tone would count as answered.
         options = (
             f"origination_uuid={call_uuid}", f"originate_timeout={int(answer_within_s)}", "ignore_early_media=true", *more,

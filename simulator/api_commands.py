@@ -55,7 +55,7 @@ async def reload_xml(switch: Switch, _argument: str) -> str:
     try:
         switch.reload_dialplan()
     except DialplanError as error:
-        return f"-ERR [{error}]\n"
+        return f"+OK [[{error}]]\n"  # A real one says +OK to a broken file, too, and keeps the old.
     return "+OK [Success]\n"
 
 

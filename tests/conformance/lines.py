@@ -155,9 +155,7 @@ class ControlledLine(Line):
 
     async def seen(self, call_uuid: str, kind: str, *, since: int = 0) -> Received:
         """An event of this call, as the observer sees it."""
-        return await self.watch.until(
-            lambda m: m.kind() == kind and m.headers.get("Unique-ID") == call_uuid, since=since
-        )
+        return await self.watch.until(lambda m: m.kind() == kind and m.headers.get("Unique-ID") == call_uuid, since=since)
 
     @abstractmethod
     def has_run(self, command: str, trace: Path) -> bool:
@@ -271,9 +269,7 @@ class RealLine(ControlledLine):
     name = "real switch"
     speed = 1.0
 
-    def __init__(
-        self, control: Peer, watch: Peer, folder: Path, place: tuple[str, int, str], telephone: SipAgent
-    ) -> None:
+    def __init__(self, control: Peer, watch: Peer, folder: Path, place: tuple[str, int, str], telephone: SipAgent) -> None:
         super().__init__(control, watch, folder, place)
         self.host = os.environ.get("FREESWITCH_LISTEN", "127.0.0.1")
         endpoint = os.environ.get("FREESWITCH_ENDPOINT", "null/caller")
@@ -310,7 +306,8 @@ class RealLine(ControlledLine):
 
     def ring(self, destination: str, display_name: str) -> None:
         host, _, port = os.environ.get("FREESWITCH_SIP", "127.0.0.1:5060").rpartition(":")
-        self.telephone.call(destination, (host, int(port)), display_name)
+        number = os.environ.get("FREESWITCH_NUMBER", destination)
+        self.telephone.call(number, (host, int(port)), display_name)
 
     async def _originate(self, variables: Mapping[str, str], target: str) -> str:
         call_uuid = str(uuid.uuid4())

@@ -23,6 +23,7 @@ from console.switch_settings import SwitchAddress
 from console.switches import STALE, look_at_all
 from esl_bridge.control import Channel, ControlUnavailableError, SwitchAwayError
 from simulator.channel import Identity
+from simulator.errors import DialplanError
 from simulator.switch import Switch
 from tests.console.switch_thread import PASSWORD, running_switch
 from tests.console.test_pages import browser_of, make_call, text
@@ -264,3 +265,46 @@ def test_further_switches_are_asked_beside_the_first(settings: Any) -> None:
     assert east is not None
     assert switches.control_of(replace(east, password="own")).password == "own"
     assert switches.switch_named("west") is None
+
+
+def last_resort(settings: Any, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "last_resort.xml"
+    path.write_text(text)
+    settings.LIFELINE_LAST_RESORT_DIALPLAN = path
+
+
+def test_a_switch_reads_a_new_last_resort_once(switch: Switch, settings: Any, tmp_path: Path) -> None:
+    last_resort(settings, tmp_path, "<include>\n</include>\n")
+    look_at_all()
+    read_at = SwitchReport.objects.get(name="main").dialplan_read_at
+    assert read_at is not None
+    look_at_all()
+    assert SwitchReport.objects.get(name="main").dialplan_read_at == read_at
+    last_resort(settings, tmp_path, "<include>\n\n</include>\n")
+    look_at_all()
+    again_at = SwitchReport.objects.get(name="main").dialplan_read_at
+    assert again_at is not None
+    assert again_at > read_at
+    assert not row().not_read
+
+
+def test_a_switch_that_did_not_read_it_is_shown_with_the_age_of_what_it_has(
+    switch: Switch, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last_resort(settings, tmp_path, "<include>\n</include>\n")
+    look_at_all()
+    asked: list[str] = []
+
+    def broken() -> None:
+        asked.append("reloadxml")
+        raise DialplanError('line 3: <"x">')
+
+    monkeypatch.setattr(switch, "reload_dialplan", broken)
+    last_resort(settings, tmp_path, "<include>")
+    look_at_all()
+    look_at_all()
+    assert asked == ["reloadxml"], "not at every look"
+    assert "line 3" in row().not_read
+    shown = text(browser_of("view_call"), "/")
+    assert "did not read the menu of last resort" in shown
+    assert "What it has was read" in shown

@@ -6,14 +6,11 @@ chain (a SIP address of the switch does, too). Needs FREESWITCH_ESL, a shared di
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
-import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +19,10 @@ from esl_bridge.control import SwitchControl
 from esl_bridge.protocol.messages import Message
 from esl_bridge.protocol.reader import Reader
 from espeak.voice import render, wav
+from tests.freeswitch.conftest import ESL
+from tests.freeswitch.figures import over, turns_begun, until
 from tests.stack import Stack
 
-ESL = os.environ.get("FREESWITCH_ESL", "")
 pytestmark = [
     pytest.mark.freeswitch,
     pytest.mark.timeout(300),
@@ -85,40 +83,6 @@ class Caller:
         return sound + dice.integers(-8, 9, 60 * RATE_HZ, dtype=np.int16).tobytes()
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return str(probe.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def control() -> SwitchControl:
-    host, port, password = ESL.split(":", 2)
-    return SwitchControl(host, int(port), password)
-
-
-@pytest.fixture(scope="module")
-def stack(control: SwitchControl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Lifeline beside the real switch, with everything of its own."""
-    data_dir = Path(os.environ.get("FREESWITCH_SHARED") or tmp_path_factory.mktemp("shared")) / "lifeline"
-    with Stack(
-        data_dir,
-        # The bridge is where the dialplan seeks it, the rest wherever there is room.
-        LIFELINE_RUN_PORTS_FROM="",
-        LIFELINE_CONSOLE_PORT=free_port(),
-        LIFELINE_MEDIA_PORT=free_port(),
-        LIFELINE_ENGINE_STT_PORT=free_port(),
-        LIFELINE_ENGINE_HTTP_PORT=free_port(),
-        LIFELINE_CIRCUIT_OPEN_S="5",
-        LIFELINE_SIMULATE_RATE="0",
-        LIFELINE_RUN_WITHOUT="simulator",
-        LIFELINE_ESL_PORT=os.environ.get("FREESWITCH_BRIDGE_PORT", "8084"),
-        LIFELINE_SWITCH_HOST=control.host,
-        LIFELINE_SWITCH_PORT=str(control.port),
-        LIFELINE_SECRET_SWITCH_PASSWORD=control.password,
-    ) as running:
-        yield running
-
-
 @pytest.fixture
 def caller(stack: Stack) -> Iterator[Caller]:
     made = Caller(stack.data_dir)
@@ -126,30 +90,9 @@ def caller(stack: Stack) -> Iterator[Caller]:
     made.hang_up()
 
 
-def until(stack: Stack, condition: Callable[[dict[str, Any]], bool], what: str, limit_s: float = 45.0) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-
-    def holds() -> bool:
-        found.clear()
-        found.update(stack.figures())
-        return condition(found)
-
-    stack.until(holds, what, limit_s)
-    return found
-
-
-def turns_begun(stack: Stack) -> int:
-    with contextlib.closing(sqlite3.connect(f"file:{stack.data_dir / 'lifeline.sqlite3'}?mode=ro", uri=True)) as records:
-        return int(records.execute("select count(*) from console_turn").fetchone()[0])
-
-
-def over(stack: Stack) -> dict[str, Any]:
-    return until(stack, lambda figures: figures["live_calls"] == 0 and figures["ai_failures_open"] == 0, "the call is over")
-
-
 def test_a_caller_is_understood_and_served_and_their_hanging_up_is_no_failure(stack: Stack, caller: Caller) -> None:
     before = stack.figures()
-    caller.call((5.5, "what is my balance"), (11.5, "four two one seven"))
+    caller.call((5.5, "what is my balance"), (11.5, "four two one seven"), (19.5, "yes"))
     until(stack, lambda figures: figures["served_by_ai"] == before["served_by_ai"] + 1, "the balance is told")
     # The call asks what else and listens: the moment in which hanging up ends the audio first.
     stack.until(lambda: turns_begun(stack) == 3, "the next question")

@@ -1,0 +1,31 @@
+"""What became of the calls, by the console's figures and its records."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from tests.stack import Stack
+
+
+def until(stack: Stack, condition: Callable[[dict[str, Any]], bool], what: str, limit_s: float = 45.0) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+
+    def holds() -> bool:
+        found.clear()
+        found.update(stack.figures())
+        return condition(found)
+
+    stack.until(holds, what, limit_s)
+    return found
+
+
+def turns_begun(stack: Stack) -> int:
+    with contextlib.closing(sqlite3.connect(f"file:{stack.data_dir / 'lifeline.sqlite3'}?mode=ro", uri=True)) as records:
+        return int(records.execute("select count(*) from console_turn").fetchone()[0])
+
+
+def over(stack: Stack) -> dict[str, Any]:
+    return until(stack, lambda figures: figures["live_calls"] == 0 and figures["ai_failures_open"] == 0, "the call is over")

@@ -1,0 +1,242 @@
+"""Calls by SIP with audio: what a telephone on the other side of a real switch hears, and what the figures say of it.
+
+``FREESWITCH_SIP`` is where the switch is rung, ``FREESWITCH_NUMBER`` what is dialled there to arrive in the chain.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from esl_bridge.control import SwitchControl
+from espeak.voice import render
+from tests.freeswitch.conftest import ESL
+from tests.freeswitch.figures import over, turns_begun, until
+from tests.freeswitch.telephone import RATE_HZ, Telephone
+from tests.stack import Stack
+
+pytestmark = [
+    pytest.mark.freeswitch,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not ESL, reason="no real switch: set FREESWITCH_ESL=host:port:password"),
+]
+NUMBER = os.environ.get("FREESWITCH_NUMBER", "9200")
+WORDS_A_MINUTE = 140
+# A turn's budget and half a second more: the longest that a caller of a failing AI may hear nothing.
+LONGEST_SILENCE_S = 4.5
+FAILURES = ("ai_failures_failed_over", "ai_failures_dropped", "ai_failures_recovered")
+Made = Callable[..., Telephone]
+
+
+def speech(words: str) -> bytes:
+    return render(words, rate_wpm=WORDS_A_MINUTE, sample_rate_hz=RATE_HZ)
+
+
+def telephone(number: str = "1000", name: str = "caller") -> Telephone:
+    host, _, port = os.environ.get("FREESWITCH_SIP", "127.0.0.1:5060").rpartition(":")
+    return Telephone((host, int(port)), host=os.environ.get("FREESWITCH_LISTEN", "127.0.0.1"), number=number, name=name)
+
+
+def end(stack: Stack, phone: Telephone, before: dict[str, int], *names: str) -> None:
+    """Hang up; only the named figures may have risen."""
+    if not phone.over.is_set():
+        phone.hang_up()
+    after = over(stack)
+    for name in FAILURES:
+        assert after[name] == before[name] + (name in names), name
+
+
+def served(stack: Stack, by: str, before: dict[str, int]) -> None:
+    until(stack, lambda figures: figures[by] == before[by] + 1, f"{by} rises")
+
+
+@pytest.mark.parametrize("codec", [0, 8], ids=["PCMU", "PCMA"])
+def test_a_caller_who_speaks_is_understood_has_the_number_read_back_and_is_served(stack: Stack, tmp_path: Path, codec: int) -> None:
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER, codec=codec)
+        phone.hears_silence(1.0)
+        phone.say(speech("what is my balance"))
+        asked_s = phone.is_told_something(since_s=phone.hears_silence(0.5))
+        phone.hears_silence(1.0)
+        phone.say(speech("four two one seven"))
+        phone.is_told_something(since_s=phone.now_s())
+        phone.hears_silence(1.0)
+        phone.say(speech("yes"))
+        served(stack, "served_by_ai", before)
+        phone.save(tmp_path / "heard.wav")
+        assert asked_s > 0
+        end(stack, phone, before)
+
+
+@pytest.mark.parametrize("how", ["event", "info"])
+def test_a_key_cuts_the_greeting_and_is_acted_on(stack: Stack, how: str) -> None:
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        phone.press("1") if how == "event" else phone.press_by_info("1")
+        pressed_s = phone.now_s()
+        phone.hears_silence(1.5)
+        for key in "4217":
+            phone.press(key) if how == "event" else phone.press_by_info(key)
+            phone.hears_silence(0.2)
+        phone.press("#") if how == "event" else phone.press_by_info("#")
+        served(stack, "served_by_ai", before)
+        assert phone.longest_silence_s(0.0, pressed_s + 2.0) < 2.0
+        end(stack, phone, before)
+
+
+def test_speaking_into_the_greeting_cuts_it_and_is_understood(stack: Stack) -> None:
+    before = stack.figures()
+    turns = turns_begun(stack)
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        phone.say(speech("what is my balance"))
+        spoke_s = phone.now_s()
+        last_s = phone.hears_silence(0.6)
+        assert last_s - spoke_s < 2.0, "the greeting went on"
+        phone.is_told_something(since_s=last_s)
+        stack.until(lambda: turns_begun(stack) > turns, "a turn is recorded")
+        end(stack, phone, before)
+
+
+def test_no_rtp_from_the_caller_ends_in_the_menu_without_a_failure_of_the_switch(stack: Stack) -> None:
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER, speaks=False)
+        phone.is_told_something()
+        phone.hears_silence(1.0)
+        phone.is_told_something(30.0, since_s=phone.now_s())
+        phone.unmute()
+        phone.press("0")
+        phone.hears_silence(1.0)
+        assert not phone.over.is_set()
+        phone.hang_up()
+        assert over(stack)["ai_failures_dropped"] == before["ai_failures_dropped"]
+
+
+def test_hold_and_back_in_a_call_keeps_it(stack: Stack) -> None:
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        phone.hold()
+        stack.until(lambda: phone.answers.count(200) == 2, "the hold is accepted")
+        phone.resume()
+        stack.until(lambda: phone.answers.count(200) == 3, "and its end")
+        phone.press("1")
+        phone.is_told_something(since_s=phone.now_s())
+        end(stack, phone, before)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Zoë “Łódź” ☎", "a,b;c'd", "${system(touch {mark})}", "${uuid} @{x} %{y} $${z}", "\\n\\r%0aEvent-Name: CHANNEL_HANGUP"],
+    ids=["utf8", "separators", "command", "variables", "newlines"],
+)
+def test_a_strange_name_harms_nothing(stack: Stack, tmp_path: Path, name: str) -> None:
+    before = stack.figures()
+    mark = tmp_path / "ran"
+    with telephone(name=name.replace("{mark}", str(mark))) as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        phone.press("1")
+        phone.is_told_something(since_s=phone.now_s())
+        end(stack, phone, before)
+    assert not mark.exists()
+
+
+def test_two_calls_of_the_same_number_are_two_calls(stack: Stack) -> None:
+    before = stack.figures()
+    with telephone("4711") as one, telephone("4711") as other:
+        one.dial(NUMBER)
+        other.dial(NUMBER)
+        one.is_told_something()
+        other.is_told_something()
+        until(stack, lambda figures: figures["live_calls"] == 2, "both are live")
+        one.hang_up()
+        until(stack, lambda figures: figures["live_calls"] == 1, "one is over, the other is not")
+        end(stack, other, before)
+
+
+def test_an_ai_that_fails_in_a_call_is_followed_by_the_menu_within_the_budget(stack: Stack, tmp_path: Path) -> None:
+    before = stack.figures()
+    stack.manage("break_engine", "hang")
+    try:
+        with telephone() as phone:
+            phone.dial(NUMBER)
+            phone.hears_silence(1.0)
+            words = speech("what is my balance")
+            phone.say(words)
+            ended_s = phone.now_s() + len(words) / 2 / RATE_HZ
+            told_s = phone.is_told_something(since_s=ended_s - 0.5)
+            phone.save(tmp_path / "heard.wav")
+            assert told_s - ended_s < LONGEST_SILENCE_S
+            until(stack, lambda figures: figures["ai_failures_failed_over"] == before["ai_failures_failed_over"] + 1, "the menu")
+            phone.press("1")
+            phone.hears_silence(1.5)
+            phone.press("4217#")
+            served(stack, "served_by_menu", before)
+            end(stack, phone, before, "ai_failures_failed_over")
+    finally:
+        stack.manage("break_engine", "none")
+
+
+def test_a_bridge_killed_in_a_prompt_is_not_the_end_of_the_call(stack: Stack, control: SwitchControl, tmp_path: Path) -> None:
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        stack.kill("bridge")
+        killed_s = phone.now_s()
+        told_s = phone.is_told_something(since_s=killed_s + 0.2)
+        phone.save(tmp_path / "heard.wav")
+        assert told_s - killed_s < 1.0
+        assert not phone.over.is_set()
+        phone.hang_up()
+    after = until(stack, lambda figures: figures["live_calls"] == 0 and figures["ai_failures_open"] == 0, "it is settled", 150)
+    assert sum(after[n] for n in FAILURES) == sum(before[n] for n in FAILURES) + 1
+
+
+def test_a_frozen_bridge_loses_the_call_to_the_timer(stack: Stack, tmp_path: Path) -> None:
+    import signal
+
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        pid = stack.status("bridge")["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            frozen_s = phone.now_s()
+            last_s = phone.hears_silence(1.0)
+            phone.is_told_something(60.0, since_s=last_s)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        phone.save(tmp_path / "heard.wav")
+        assert not phone.over.is_set()
+        assert frozen_s > 0
+        phone.hang_up()
+    until(stack, lambda figures: figures["live_calls"] == 0 and figures["ai_failures_open"] == 0, "it is settled", 150)
+
+
+def test_a_very_long_number_is_refused_and_harms_nobody(stack: Stack) -> None:
+    with telephone() as phone:
+        phone.dial("9" * 900, wait=False)
+        stack.until(lambda: phone.over.is_set() or phone.answered.is_set(), "an answer")
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        phone.hang_up()
+        over(stack)
+
+
+def test_giving_up_at_once_is_no_failure(stack: Stack) -> None:
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        end(stack, phone, before)
