@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
-from collections.abc import Callable
+import signal
+import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from esl_bridge.control import SwitchControl
 from espeak.voice import render
+from tests.conformance.sip_agent import SipAgent, sip_agent
 from tests.freeswitch.conftest import ESL
 from tests.freeswitch.figures import over, turns_begun, until
 from tests.freeswitch.telephone import RATE_HZ, Telephone
@@ -28,7 +34,6 @@ WORDS_A_MINUTE = 140
 # A turn's budget and half a second more: the longest that a caller of a failing AI may hear nothing.
 LONGEST_SILENCE_S = 4.5
 FAILURES = ("ai_failures_failed_over", "ai_failures_dropped", "ai_failures_recovered")
-Made = Callable[..., Telephone]
 
 
 def speech(words: str) -> bytes:
@@ -40,6 +45,17 @@ def telephone(number: str = "1000", name: str = "caller") -> Telephone:
     return Telephone((host, int(port)), host=os.environ.get("FREESWITCH_LISTEN", "127.0.0.1"), number=number, name=name)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def reachable(stack: Stack) -> None:
+    """A switch that wants a password, or knows no such number, is not what these tests are about."""
+    with telephone() as phone:
+        phone.dial(NUMBER, wait=False)
+        stack.until(lambda: phone.over.is_set() or phone.answered.is_set(), "an answer")
+        if not phone.answered.is_set():
+            pytest.skip(f"the switch refuses {NUMBER} with {phone.answers[-1]}: set FREESWITCH_SIP and FREESWITCH_NUMBER")
+    over(stack)
+
+
 def end(stack: Stack, phone: Telephone, before: dict[str, int], *names: str) -> None:
     """Hang up; only the named figures may have risen."""
     if not phone.over.is_set():
@@ -47,6 +63,41 @@ def end(stack: Stack, phone: Telephone, before: dict[str, int], *names: str) -> 
     after = over(stack)
     for name in FAILURES:
         assert after[name] == before[name] + (name in names), name
+
+
+@contextlib.contextmanager
+def person(host: str, port: int) -> Iterator[SipAgent]:
+    """Somebody who answers there, on a loop of their own, for a telephone's tests wait in threads."""
+    loop, ready, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    found: list[SipAgent] = []
+
+    async def there() -> None:
+        async with sip_agent(host, port) as agent:
+            found.append(agent)
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(there()), daemon=True)
+    thread.start()
+    assert ready.wait(5.0), "nobody could be placed there"
+    try:
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join(5.0)
+        loop.close()
+
+
+def bridge_answers(stack: Stack) -> None:
+    """A killed one is started again, and takes calls a moment later."""
+    port = int(stack.state["LIFELINE_ESL_PORT"])
+
+    def listens() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
+            return True
+        return False
+
+    stack.until(listens, "the bridge listens")
 
 
 def served(stack: Stack, by: str, before: dict[str, int]) -> None:
@@ -72,7 +123,11 @@ def test_a_caller_who_speaks_is_understood_has_the_number_read_back_and_is_serve
         end(stack, phone, before)
 
 
-@pytest.mark.parametrize("how", ["event", "info"])
+# FreeSWITCH passes INFO over unless its profile has liberal-dtmf.
+@pytest.mark.parametrize(
+    "how",
+    ["event", pytest.param("info", marks=pytest.mark.skipif("FREESWITCH_INFO" not in os.environ, reason="set FREESWITCH_INFO=1"))],
+)
 def test_a_key_cuts_the_greeting_and_is_acted_on(stack: Stack, how: str) -> None:
     before = stack.figures()
     with telephone() as phone:
@@ -204,12 +259,11 @@ def test_a_bridge_killed_in_a_prompt_is_not_the_end_of_the_call(stack: Stack, co
 
 
 def test_a_frozen_bridge_loses_the_call_to_the_timer(stack: Stack, tmp_path: Path) -> None:
-    import signal
-
+    bridge_answers(stack)
     with telephone() as phone:
         phone.dial(NUMBER)
         phone.is_told_something()
-        pid = stack.status("bridge")["pid"]
+        pid = int(stack.until(lambda: stack.status("bridge")["pid"], "the bridge runs"))
         os.kill(pid, signal.SIGSTOP)
         try:
             frozen_s = phone.now_s()
@@ -240,3 +294,45 @@ def test_giving_up_at_once_is_no_failure(stack: Stack) -> None:
     with telephone() as phone:
         phone.dial(NUMBER)
         end(stack, phone, before)
+
+
+def test_rtp_that_begins_late_is_understood(stack: Stack) -> None:
+    bridge_answers(stack)
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER, speaks=False)
+        phone.hears_silence(1.0)
+        phone.unmute()
+        phone.say(speech("what is my balance"))
+        phone.is_told_something(since_s=phone.now_s())
+        phone.hears_silence(1.0)
+        phone.press("4217#")
+        served(stack, "served_by_ai", before)
+        end(stack, phone, before)
+
+
+def test_a_conversation_with_a_person_outlives_every_bridge_and_nothing_is_heard_of_it(
+    stack: Stack, control: SwitchControl
+) -> None:
+    bridge_answers(stack)
+    port = int(os.environ.get("FREESWITCH_AGENT_PORT", "5090"))
+    before = stack.figures()
+    with person(os.environ.get("FREESWITCH_LISTEN", "127.0.0.1"), port) as agent, telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        phone.press("0")
+        stack.until(lambda: len(control.channels()) == 2, "the person is there", 15)
+        phone.hears_silence(1.0)
+        stack.kill("bridge")
+        killed_s = phone.now_s()
+        bridge_answers(stack)
+        # As long as any timer of the dead bridge could take.
+        phone.hears_silence(7.0)
+        assert len(control.channels()) == 2
+        assert not any(frame.loud for frame in phone.heard if frame.at_s > killed_s)
+        assert not agent.over.is_set()
+        phone.hang_up()
+        stack.until(agent.over.is_set, "the person's leg ends with the caller")
+    after = until(stack, lambda figures: figures["live_calls"] == 0 and figures["ai_failures_open"] == 0, "it is settled", 150)
+    for name in FAILURES:
+        assert after[name] == before[name], name
