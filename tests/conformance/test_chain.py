@@ -196,6 +196,21 @@ async def test_a_refused_agent_brings_the_call_back_with_the_reason(line: Contro
         assert connected.headers["variable_ll_step"] == "after_agent"
 
 
+async def test_two_visits_in_which_nobody_speaks_are_followed_by_the_last_resort(line: ControlledLine) -> None:
+    """Bridges that are all frozen accept: the seventh visit would be half a minute of silence away."""
+    async with bridges(line) as peers:
+        uuid = await line.arrive(NUMBER)
+        silent = [await peers.get()]
+        began_s = line.now_s()
+        silent.append(await peers.get())
+        await line.seen_variable(uuid, "ll_last_resort_visits", "x")
+        assert line.now_s() - began_s < 12
+        assert peers.empty()
+        await line.hang_up(uuid)
+        for peer in silent:
+            await peer.close()
+
+
 async def test_an_old_socket_that_closes_late_gives_the_call_to_a_third_visit(line: ControlledLine) -> None:
     async with bridges(line) as peers:
         await line.arrive(NUMBER)
