@@ -59,11 +59,13 @@ class Caller:
         self._folder = folder
         self.leg = str(uuid.uuid4())
 
-    def call(self, *said: tuple[float, str]) -> None:
-        """``said``: (second after the answer, words)."""
+    def call(self, *said: tuple[float, str], simulated: bool = False) -> None:
+        """``said``: (second after the answer, words). ``simulated``: as a dialplan's number that only tests dial."""
         path = self._folder / f"{self.leg}.wav"
         path.write_bytes(wav(self._sound(said), RATE_HZ))
         options = f"origination_uuid={self.leg},origination_caller_id_number=1000,ignore_early_media=true"
+        if simulated:
+            options += ",ll_simulated=true,loopback_export=ll_simulated"
         api(f"bgapi originate {{{options}}}{CHAIN} &playback({path})")
 
     def press(self, keys: str) -> None:
