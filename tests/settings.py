@@ -12,6 +12,10 @@ from console.settings import *  # noqa: F403 — a settings module is the one pl
 
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405 — WhiteNoise warns of a folder that is not there
 atexit.register(shutil.rmtree, os.environ["LIFELINE_DATA_DIR"], ignore_errors=True)
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
+    # A file, as in production. The one in memory, which Django takes otherwise, is shared between threads by a mode of SQLite
+    # that waits for no lock: a test that reads while another thread writes fails now and then with "database table is locked".
+    DATABASES["default"]["TEST"] = {"NAME": LIFELINE_DATA_DIR / "tests.sqlite3"}  # noqa: F405
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 STORAGES = {
