@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from callflows.definition.hours import Hours, Part, Span, SpecialDay
 from callflows.hours_text import faults, hours_lines, people_now, read_days, read_hours, read_week
@@ -31,6 +31,7 @@ def test_nothing_written_is_no_hours() -> None:
     assert faults("", "", "") == []
 
 
+@settings(max_examples=30, deadline=None)
 @given(all_hours())
 def test_what_is_shown_can_be_written(hours: Hours) -> None:
     lines = hours_lines(hours)

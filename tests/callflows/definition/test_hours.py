@@ -29,7 +29,7 @@ def painted(hours: Hours, at: datetime) -> bool:
     return clock.strftime("%H:%M") in marks
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(all_hours(), moments())
 @example(HOURS, datetime(2026, 12, 24, 11, 0, tzinfo=UTC))
 def test_the_wall_clock_of_the_zone_decides(hours: Hours, at: datetime) -> None:
@@ -110,6 +110,7 @@ def test_what_may_not_be_written_is_said_with_what_to_write_instead(hours: Hours
     assert says in found
 
 
+@settings(max_examples=30, deadline=None)
 @given(all_hours())
 def test_spans_that_only_touch_are_no_problem(hours: Hours) -> None:
     assert list(problems(hours)) == []
