@@ -185,7 +185,7 @@ ACTION = '<action application="playback" data="/a.wav" />'
         (ACTION, ACTION.replace("playback", "system"), "'system' is not one of"),
         (ACTION, ACTION.replace("/a.wav", "${uuid}"), "could act on"),
         (ACTION, ACTION.replace("/a.wav", "a'b"), "could act on"),
-        (ACTION, ACTION.replace("data=", "inline="), "attribute 'inline'"),
+        (ACTION, ACTION.replace("data=", "inline="), "may not run inline"),
         (ACTION, '<action application="transfer" data="ll-lr-gone XML lifeline" />', "nothing takes"),
         (ACTION, "<X-PRE-PROCESS cmd='exec' data='id'/>", "preprocessor"),
         (ACTION, "<bridge />", "<bridge> is not known"),

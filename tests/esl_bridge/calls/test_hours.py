@@ -50,12 +50,12 @@ def test_the_models_own_promise_of_a_person_is_not_heard() -> None:
     closed = line()
     closed.to_listening()
     closed.understood("person", reply=True)
-    closed.tell(told.ReplyFileReady("/tmp/reply.wav"))  # noqa: S108
+    closed.tell(told.ReplyFileReady("/tmp/reply.wav"))
     assert closed.hear_out() == ["closed", "anything_else"]
     there = line(LAST_MINUTE)
     there.to_listening()
     there.understood("person", reply=True)
-    there.tell(told.ReplyFileReady("/tmp/reply.wav"))  # noqa: S108
+    there.tell(told.ReplyFileReady("/tmp/reply.wav"))
     assert there.hear_out()[-1] == "connecting"
     assert any("reply.wav" in play.file for play in there.all(order.Play))
 
