@@ -89,8 +89,8 @@ def people_now(hours: Hours | None, at: datetime) -> str:
     """Whether people can be reached at an aware moment, and when they can that day."""
     zone = None if hours is None else zone_of(hours.zone)
     if hours is None or zone is None:
-        return "Can be reached around the clock" if hours is None else f"Can be reached: {hours.zone} is not known here"
-    state = "Can be reached now" if is_open(hours, at) else "Closed now"
+        return "Open around the clock" if hours is None else f"Open: {hours.zone} is not known here"
+    state = "Open now" if is_open(hours, at) else "Closed now"
     return f"{state} (today {spans_text(spans_of(hours, at.astimezone(zone).date()))}, {hours.zone})"
 
 

@@ -99,9 +99,9 @@ def test_opening_hours_are_written_in_lines_and_an_editor_is_told_what_is_wrong_
 
 def test_the_list_says_by_the_published_version_whether_people_can_be_reached(admins: Client, published: FlowVersion) -> None:
     page = reverse("admin:callflows_flow_changelist")
-    assert b"Can be reached now (today 00:00-24:00, UTC)" in admins.get(page).content
+    assert b"Open now (today 00:00-24:00, UTC)" in admins.get(page).content
     Flow.objects.update(opening_week="Mon-Sun: closed")
-    assert b"Can be reached now" in admins.get(page).content, "calls use the published version"
+    assert b"Open now" in admins.get(page).content, "calls use the published version"
     publishing.publish(published.flow)
     assert b"Closed now (today closed, UTC)" in admins.get(page).content
 

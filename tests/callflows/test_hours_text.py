@@ -69,8 +69,8 @@ def test_a_zone_is_asked_for() -> None:
 def test_a_supervisor_reads_whether_people_can_be_reached_now() -> None:
     hours = read_hours("Europe/Vienna", "Mon-Fri: 09:00-12:00", "2026-12-24: closed")
     tuesday = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
-    assert people_now(None, tuesday) == "Can be reached around the clock"
-    assert people_now(hours, tuesday) == "Can be reached now (today 09:00-12:00, Europe/Vienna)"
+    assert people_now(None, tuesday) == "Open around the clock"
+    assert people_now(hours, tuesday) == "Open now (today 09:00-12:00, Europe/Vienna)"
     assert people_now(hours, tuesday.replace(hour=11)) == "Closed now (today 09:00-12:00, Europe/Vienna)"
     assert people_now(hours, datetime(2026, 12, 23, 23, 30, tzinfo=UTC)) == "Closed now (today closed, Europe/Vienna)"
-    assert people_now(Hours("Mars/Olympus", ((),) * 7), tuesday) == "Can be reached: Mars/Olympus is not known here"
+    assert people_now(Hours("Mars/Olympus", ((),) * 7), tuesday) == "Open: Mars/Olympus is not known here"
