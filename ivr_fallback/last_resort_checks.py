@@ -79,6 +79,11 @@ def versions_named(text: str) -> dict[str, int]:
     return {slug: int(number) for slug, number in re.findall(rf'name="{ENTRY}-([A-Za-z0-9_-]+):([0-9]+) new"', text)}
 
 
+def zones_named(text: str) -> frozenset[str]:
+    """Every time zone whose wall clock the text asks."""
+    return frozenset(re.findall(rf'"{ZONE_VARIABLE}=({ZONE.pattern})"', text))
+
+
 def _element_problems(element: ElementTree.Element) -> Iterator[str]:
     allowed = ATTRIBUTES.get(element.tag)
     if allowed is None:

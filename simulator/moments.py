@@ -39,6 +39,16 @@ def local(now: datetime, zone: str, offset_h: str = "") -> datetime | None:
         return None
 
 
+def strftime_tz(argument: str, now: datetime) -> str:
+    """The API command of that name: ``<timezone_name> [<epoch>|][format string]`` (strftime_tz_api_function, mod_commands.c)."""
+    zone, _, form = argument.partition(" ")
+    epoch, bar, rest = form.partition("|")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if bar and epoch.isdecimal() and int(epoch) else now
+    there = local(moment, zone or "UTC")
+    form = rest if bar else form
+    return "-ERR Invalid timezone/format\n" if there is None else there.strftime(form or "%Y-%m-%d %T")
+
+
 def holds(times: Iterable[tuple[str, str]], moment: datetime | None) -> bool:
     """Whether all of them do; none at all always do. With no moment to compare with (an unknown zone) none does."""
     return all(moment is not None and _holds(name, wanted, moment) for name, wanted in times)

@@ -81,7 +81,7 @@ def test_a_time_zone_that_an_inline_action_sets_counts_from_the_next_condition_o
       <condition time-of-day="19:53-19:53"><action application="night"/></condition></extension>"""
     plan = parse_dialplan(f'<include><context name="c">{text}</context></include>', {})
     known: dict[str, str] = {}
-    found = plan.route("c", lambda name: known.get(name, ""), NOW, lambda action: known.update([action.data.split("=")]))
+    found = plan.route("c", lambda name: known.get(name, ""), NOW, lambda action: known.update(timezone=action.data.split("=")[1]))
     assert found == [Action("night", "")]
 
 

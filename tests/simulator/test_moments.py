@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from simulator.moments import holds, local
+from simulator.moments import holds, local, strftime_tz
 
 # A Sunday, 11:53:07 in Vienna.
 NOW = datetime(2026, 11, 22, 10, 53, 7, 999_999, tzinfo=UTC)
@@ -45,3 +45,14 @@ def test_the_channels_offset_wins_over_its_zone_and_both_over_the_switchs_own() 
     assert [clock(""), clock("UTC"), clock("Europe/Vienna"), clock("Europe/Vienna", "-2")] == ["10:53", "10:53", "11:53", "08:53"]
     assert (clock("Europe/Vienna", "none"), clock("Mars/Olympus")) == ("11:53", "")
     assert not holds([("mon", "1-12")], local(NOW, "Mars/Olympus"))
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("Europe/Vienna 1766570400|%Y-%m-%d %H:%M", "2025-12-24 11:00"), ("Europe/Vienna %H:%M", "11:53"),
+        ("UTC", "2026-11-22 10:53:07"), ("", "2026-11-22 10:53:07"), ("Mars/Olympus %H", "-ERR Invalid timezone/format\n"),
+    ],
+)  # fmt: skip
+def test_a_switch_says_what_time_it_is_somewhere(argument: str, says: str) -> None:
+    assert strftime_tz(argument, NOW) == says
