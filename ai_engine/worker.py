@@ -314,6 +314,8 @@ class Worker:
 
     async def _close(self) -> None:
         await self._outbox.send(self._queue.leave)
+        # The next process of this name is not ready before it says so itself.
+        await self._outbox.send(lambda: self._outbox.client.delete(heartbeat_key(self.worker_id)))
         await asyncio.gather(*self._closing, return_exceptions=True)
         closing: tuple[Callable[[], Awaitable[object]], ...] = (
             self._board.close, self._hub.close, self._queue.close, self._caches.close, self._outbox.client.aclose,

@@ -34,6 +34,8 @@ from tests.stack import ROOT, Stack
 ENGINE_PORTS = {"stt": "LIFELINE_ENGINE_STT_PORT", "http": "LIFELINE_ENGINE_HTTP_PORT"}
 # A call lasts about so long: as many arrive a second as leave when the wanted number is there.
 CALL_S = 20.0
+# Of the bridges, in an orderly restart: shorter than a call, so that some are left and have to be resumed.
+DRAIN_S = 4
 # The caller's own limit is 180 s.
 LAST_CALL_S = 220.0
 # A call whose end nobody saw is looked up 90 s after it was heard of, in rounds of ten.
@@ -86,6 +88,7 @@ class World:
             "LIFELINE_RUN_WITHOUT": "simulator",
             "LIFELINE_SWITCHES": f"keys=127.0.0.1:{self._keys_port}",
             "LIFELINE_CIRCUIT_OPEN_S": "5",
+            "LIFELINE_DRAIN_S": str(DRAIN_S),
         }
         for name in ("redis-durable", "redis-volatile"):
             self.redis[name] = self._exits.enter_context(RedisServer(durable=name == "redis-durable"))
