@@ -32,6 +32,7 @@ from esl_bridge.door import Door, Guest, Limits
 from esl_bridge.journal.sender import Journal
 from esl_bridge.media.tokens import make_metadata
 from esl_bridge.partials import PartialWriter
+from esl_bridge.sealing import Seal
 from esl_bridge.session import Session
 from esl_bridge.turn_link import TurnLink
 
@@ -105,6 +106,7 @@ class Bridge:
         self._idle.set()
         self.switch = config.switch
         self.bridge_id = config.bridge_id
+        self.seal = Seal(config.media_secret)
 
     # --- The process ---
 

@@ -23,7 +23,7 @@ WORKERS = ("worker-1", "worker-2")
 # Audio of 1,000 calls listening at once is 16 MB a second and lives for seconds; what is beyond this is a leak.
 VOLATILE_MEMORY = "256mb"
 HTTP_LIMIT_S = 2.0
-# What a bridge does after its last call or its drain limit: the journal's last entries (3 s at most), and its end.
+# What is done after the last call or the drain limit: the journal's last entries (3 s at most), and the end.
 AFTER_DRAIN_S = 6.0
 # A worker finishes its turns, for 15 s at most (``ai_engine.worker``), and closes its connections.
 WORKER_STOP_S = 18.0
@@ -132,7 +132,7 @@ def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: P
             )
             for bridge in further_bridges(listeners)
         ),
-        Part("switch-watch", manage("run_switch_watch")),
+        Part("switch-watch", manage("run_switch_watch"), grace_s=AFTER_DRAIN_S),
         Part("gateway", manage("run_media_gateway"), ready=listens("LIFELINE_MEDIA_PORT")),
         *(
             Part(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ai_engine.messages import (
+    Exchange,
     MediaClosed,
     MediaConnected,
     MediaReport,
@@ -49,6 +50,8 @@ class Connected:
     ai_use: AiUse
     drill: str = ""
     """Whose circuit it is that keeps this call off the AI."""
+    history: tuple[Exchange, ...] = ()
+    """What was said before, as far as an earlier owner could keep it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ ROLL_LIMIT_S = 280.0
 
 @pytest.mark.timeout(480)
 def test_a_rolling_restart_under_load_loses_no_caller() -> None:
-    settings = {"LIFELINE_RUN_BRIDGES": "2", "LIFELINE_DRAIN_S": str(DRAIN_S), "LIFELINE_SIMULATE_RATE": "0"}
-    with Stack(**settings, LIFELINE_CIRCUIT_OPEN_S="2") as stack:
+    with Stack(
+        LIFELINE_RUN_BRIDGES="2", LIFELINE_DRAIN_S=str(DRAIN_S), LIFELINE_SIMULATE_RATE="0", LIFELINE_CIRCUIT_OPEN_S="2"
+    ) as stack:
         before = {process["name"]: process["pid"] for process in stack.processes()}
         callers = Callers(stack, rate=RATE, limit=CALLS)
         stack.until(lambda: stack.figures()["live_calls"] >= 3, "three live calls", 60)

@@ -37,14 +37,14 @@ def socket_of(stack: FakeStack) -> str:
     return str(stack.state["env"]["LIFELINE_RUN_SOCKET"])
 
 
-def started(stack: FakeStack, *parts: tuple[str, int, str]) -> dict[str, int]:
+def started(stack: FakeStack, *parts: tuple[str, int, str]) -> dict[str, int | None]:
     stack.start(*parts)
     stack.until_said(READY)
     until(lambda: stack.text.count("hello") == len(parts), "all up")
     return pids(stack)
 
 
-def pids(stack: FakeStack) -> dict[str, int]:
+def pids(stack: FakeStack) -> dict[str, int | None]:
     return {process["name"]: process["pid"] for process in stack.ask("status")["processes"]}
 
 
