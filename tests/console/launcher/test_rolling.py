@@ -37,7 +37,7 @@ def socket_of(stack: FakeStack) -> str:
     return str(stack.state["env"]["LIFELINE_RUN_SOCKET"])
 
 
-def started(stack: FakeStack, *parts: tuple[str, int, str]) -> dict[str, int | None]:
+def started(stack: FakeStack, *parts: tuple[str, int, str] | tuple[str, int, str, str]) -> dict[str, int | None]:
     stack.start(*parts)
     stack.until_said(READY)
     until(lambda: stack.text.count("hello") == len(parts), "all up")
@@ -84,6 +84,18 @@ def test_one_that_never_gets_ready_ends_it_as_well(stack: FakeStack, monkeypatch
     monkeypatch.setattr(rolling, "STEADY_S", 1000.0)
     monkeypatch.setattr(rolling, "BACK_LIMIT_S", 0.5)
     with pytest.raises(RollError, match=r"redis is not ready 0\.5 s after its restart.* Not restarted: worker\."):
+        roll(socket_of(stack), print)
+
+
+def test_a_part_with_a_sign_of_its_own_is_not_back_because_it_runs(
+    stack: FakeStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = tmp_path / "ready"
+    sign.touch()
+    started(stack, ("redis", 4, PART, str(sign)))
+    sign.unlink()
+    monkeypatch.setattr(rolling, "BACK_LIMIT_S", 2.0)
+    with pytest.raises(RollError, match="redis is not ready 2 s after its restart"):
         roll(socket_of(stack), print)
 
 

@@ -5,6 +5,7 @@ The values go the way they go in life: a command's bytes, the switch's own readi
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,19 @@ def test_the_oldest_of_the_history_goes_first_and_what_stays_is_unchanged(histor
     else:
         assert history == []
     assert len(back) <= HISTORY_LENGTH
+
+
+def test_of_words_that_cannot_be_made_shorter_the_newest_are_kept_within_the_bound() -> None:
+    chance = random.Random(7)
+    history = [Exchange("caller", "".join(chr(chance.randrange(0x4E00, 0x9FFF)) for _ in range(45))) for _ in range(6)]
+    packed = pack(history)
+    assert len(packed) <= PACKED_MOST
+    kept = unpack(packed)
+    assert 0 < len(kept) < 6
+    assert list(kept) == history[-len(kept) :]
+    (beginning,) = unpack(pack([Exchange("caller", history[0].words * 9 + "".join(map(chr, range(0x5000, 0x5400))))]))
+    assert beginning.words
+    assert (history[0].words * 9).startswith(beginning.words[:200])
 
 
 def test_a_short_history_is_kept_whole() -> None:
