@@ -54,9 +54,10 @@ class Load:
 
 
 class World:
-    """A context manager. With ``small`` there are no proxies and no PostgreSQL: what starts in a test's time."""
+    """A context manager. With ``small`` there are no proxies and no PostgreSQL: what starts in a test's time. ``more``: settings."""
 
-    def __init__(self, *, bridges: int = 3, small: bool = False) -> None:
+    def __init__(self, *, bridges: int = 3, small: bool = False, **more: str) -> None:
+        self._more = more
         self.folder = Path(tempfile.mkdtemp(prefix="ll-chaos-"))
         self.bridges = ["bridge", *(f"bridge-{number}" for number in range(2, bridges + 1))]
         self._small = small
@@ -89,6 +90,7 @@ class World:
             "LIFELINE_SWITCHES": f"keys=127.0.0.1:{self._keys_port}",
             "LIFELINE_CIRCUIT_OPEN_S": "5",
             "LIFELINE_DRAIN_S": str(DRAIN_S),
+            **self._more,
         }
         for name in ("redis-durable", "redis-volatile"):
             self.redis[name] = self._exits.enter_context(RedisServer(durable=name == "redis-durable"))
