@@ -176,6 +176,6 @@ class Calls:
             await self._traffic.prepare()
             async with asyncio.timeout(120):
                 totals = await self._traffic.run()
-            return totals.records
+            return list(totals.records)
         finally:
             await self.switch.stop()

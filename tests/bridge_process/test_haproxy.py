@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -57,9 +56,14 @@ def test_no_limit_in_it_ends_a_call_and_every_attempt_to_connect_has_one() -> No
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[list[object]]:
+def start_proxy() -> Iterator[Callable[[Path], None]]:
     running: list[subprocess.Popen[bytes]] = []
-    yield running  # type: ignore[misc]
+
+    def start(config: Path) -> None:
+        assert HAPROXY is not None
+        running.append(subprocess.Popen([HAPROXY, "-db", "-f", str(config)], stdin=subprocess.DEVNULL))
+
+    yield start
     for process in running:
         process.terminate()
         process.wait(10)
@@ -69,16 +73,15 @@ def proxy(tmp_path: Path) -> Iterator[list[object]]:
 @pytest.mark.slow
 @pytest.mark.django_db
 async def test_a_frozen_bridge_and_a_machine_that_is_gone_hold_nobody(
-    flows: Flows, tmp_path: Path, proxy: list[subprocess.Popen[bytes]]
+    flows: Flows, tmp_path: Path, start_proxy: Callable[[Path], None]
 ) -> None:
-    assert HAPROXY is not None
     port = free_port()
     first, second = (BridgeProcess(name, tmp_path, flows) for name in ("bridge-1", "bridge-2"))
     try:
         await asyncio.gather(first.listening(), second.listening())
         # The third is an address to which no packet comes back (TEST-NET-1), as of a machine that is cut off.
-        config = configured(tmp_path, port, [f"127.0.0.1:{first.port}", f"127.0.0.1:{second.port}", "192.0.2.1:8084"])
-        proxy.append(subprocess.Popen([HAPROXY, "-db", "-f", str(config)], stdin=subprocess.DEVNULL, env=dict(os.environ)))
+        servers = [f"127.0.0.1:{first.port}", f"127.0.0.1:{second.port}", "192.0.2.1:8084"]
+        start_proxy(configured(tmp_path, port, servers))
         await until_all_answer(port)
         first.freeze()
         await until_all_answer(port)

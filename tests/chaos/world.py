@@ -54,7 +54,10 @@ class Load:
 
 
 class World:
-    """A context manager. With ``small`` there are no proxies and no PostgreSQL: what starts in a test's time. ``more``: settings."""
+    """A context manager. With ``small`` there are no proxies and no PostgreSQL: what starts in a test's time.
+
+    ``more``: settings on top.
+    """
 
     def __init__(self, *, bridges: int = 3, small: bool = False, **more: str) -> None:
         self._more = more
@@ -68,6 +71,7 @@ class World:
         self.clock: StepClock | None = None
         self.engine_proxies: tuple[str, ...] = () if small else tuple(ENGINE_PORTS)
         self._callers: list[subprocess.Popen[bytes]] = []
+        self._logs: list[Path] = []
         self._records: list[Path] = []
         self._keys_port = free_port()
 
@@ -151,7 +155,8 @@ class World:
                 "--seed", str(seed + number), "--scenario", scenario, "--port", str(port), "--bridge", "|".join(order),
                 "--records", str(records),
             ]  # fmt: skip
-            with (self.folder / f"switch-{number}.log").open("wb") as log:
+            self._logs.append(self.folder / f"switch-{number}.log")
+            with self._logs[-1].open("wb") as log:
                 process = subprocess.Popen(
                     [sys.executable, "manage.py", "run_simulator", *words], cwd=ROOT, env=self._beside(),
                     stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
@@ -174,8 +179,8 @@ class World:
         self.stack.until(self._callers_are_over, "the end of every call", LAST_CALL_S)
 
     def _callers_are_over(self) -> bool:
-        for number, process in enumerate(self._callers):
-            said = (self.folder / f"switch-{number}.log").read_text(errors="replace")[-2000:]
+        for process, log in zip(self._callers, self._logs, strict=True):
+            said = log.read_text(errors="replace")[-2000:]
             assert process.poll() is None, f"a switch ended with {process.poll()}:\n{said}"
         return all('{"placed"' in path.read_text()[-200:] for path in self._records)
 

@@ -79,6 +79,7 @@ def test_one_that_does_not_come_back_ends_it_with_the_reason_and_the_rest_goes_o
     assert not any(line.startswith("bridge") for line in said)
 
 
+@pytest.mark.slow
 def test_one_that_never_gets_ready_ends_it_as_well(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
     started(stack, ("redis", 4, PART), ("worker", 2, PART))
     monkeypatch.setattr(rolling, "STEADY_S", 1000.0)
@@ -99,6 +100,7 @@ def test_a_part_with_a_sign_of_its_own_is_not_back_because_it_runs(
         roll(socket_of(stack), print)
 
 
+@pytest.mark.slow
 def test_one_that_was_killed_for_being_late_is_told_of(stack: FakeStack) -> None:
     stubborn = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('hello', flush=True)\ntime.sleep(600)"
     started(stack, ("redis", 4, stubborn))
