@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
+from console.projection import NO_BRIDGE
 from tests.chaos.compare import Happened, compare
 from tests.chaos.faults import Notice
 from tests.chaos.world import Load, World
@@ -26,7 +28,7 @@ def test_resumes_beyond_the_cap_go_to_the_last_resort_and_none_is_lost() -> None
         world.stack.until(lambda: world.stack.figures()["live_calls"] >= CALLERS - 1, "both bridges full", 90.0)
         began_s = time.monotonic()
         world.stack.hold("bridge")
-        world.stack.until(lambda: in_last_resort(world) >= 1, "somebody in the last resort", 60.0)
+        world.stack.until(lambda: no_bridge_took(world.stored()), "somebody in the last resort", 60.0)
         world.stack.release("bridge")
         killed = Happened("kill bridge", Notice.BRIDGE_KILLED, began_s, time.monotonic())
         world.wait_for_the_last_call()
@@ -39,14 +41,18 @@ def test_resumes_beyond_the_cap_go_to_the_last_resort_and_none_is_lost() -> None
     assert found.wrong == [], shown
     assert found.last_resort_as_lost == [], shown
     assert found.longest_ms[Notice.BRIDGE_KILLED] < 1000, shown
-    turned_away = [call for call in stored["calls"] if call["mode"] == "last_resort" and call["epoch"] >= 1]
-    resumed = [call for call in stored["calls"] if call["epoch"] >= 2]
+    # A bridge had had them: the incident that no bridge took them is of a later epoch than its.
+    turned_away = no_bridge_took(stored)
     assert turned_away, "every call of the dead bridge was taken: the cap does not hold"
-    assert len(resumed) <= CALLERS, shown
+    assert {one["outcome"] for one in turned_away} == {"failed_over"}
     # The console's figures say the same as the callers.
     assert figures["calls_total"] == found.calls, shown
+    failed_over = [call for call in stored["calls"] if any(one["outcome"] == "failed_over" for one in call["incidents"])]
+    assert figures["ai_failures_failed_over"] == len(failed_over), shown
     assert (figures["live_calls"], figures["ai_failures_open"], figures["ai_failures_dropped"]) == (0, 0, 0), shown
 
 
-def in_last_resort(world: World) -> int:
-    return sum(call["mode"] == "last_resort" for call in world.stored()["calls"])
+def no_bridge_took(stored: dict[str, Any]) -> list[dict[str, Any]]:
+    """The incidents of calls that a bridge had before, and none then."""
+    incidents = [one for call in stored["calls"] for one in call["incidents"]]
+    return [one for one in incidents if one["kind"] == NO_BRIDGE and one["opened_epoch"] > 1]

@@ -122,7 +122,7 @@ def state_of(call: Call) -> dict[str, object]:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_call_is_kept_within_the_bound_and_comes_back_as_it_was(data: st.DataObject) -> None:
     flow = data.draw(st.sampled_from([demonstration(), long_flow()]))
     line, switch = Line(flow, bridge_id="b" * 64), KeptBySwitch()
