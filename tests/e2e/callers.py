@@ -27,10 +27,6 @@ class Callers:
             text=True,
         )
 
-    @property
-    def are_calling(self) -> bool:
-        return self._process.poll() is None
-
     def totals(self) -> dict[str, Any]:
         try:
             out, err = self._process.communicate(timeout=CALLS_LIMIT_S)
