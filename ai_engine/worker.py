@@ -221,6 +221,9 @@ class Worker:
         beat = msgspec.json.encode(Heartbeat(len(self._turns), self._capacity, self._engines_problem()))
         await self._outbox.client.set(heartbeat_key(self.worker_id), beat, px=HEARTBEAT_EXPIRY_MS)
 
+    async def _beat_no_more(self) -> None:
+        await self._outbox.client.delete(heartbeat_key(self.worker_id))
+
     async def _every(self, period_s: float, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         """Repeats ``work``; Redis being away is the claiming loop's to report."""
         while True:
@@ -314,6 +317,8 @@ class Worker:
 
     async def _close(self) -> None:
         await self._outbox.send(self._queue.leave)
+        # The next process of this name is not ready before it says so itself.
+        await self._outbox.send(self._beat_no_more)
         await asyncio.gather(*self._closing, return_exceptions=True)
         closing: tuple[Callable[[], Awaitable[object]], ...] = (
             self._board.close, self._hub.close, self._queue.close, self._caches.close, self._outbox.client.aclose,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 STATE_FILE = "state.json"
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off", ""}
 
@@ -72,6 +74,13 @@ class Environment:
                 f"{name} is no address that can be used{begins}. (It is not shown, since it may hold a password; in a "
                 "password write / # ? @ : and % as %2F %23 %3F %40 %3A and %25.)"
             )
+        return value
+
+    def name(self, name: str, default: str) -> str:
+        """What goes into keys, channel variables and records as it is: letters, digits and ``. _ -``, 64 at most."""
+        value = self.text(name, default)
+        if not NAME.fullmatch(value):
+            raise ImproperlyConfigured(f"{name} is {value!r}: use letters, digits and . _ - only, 64 at most.")
         return value
 
     def networks(self, name: str, default: str) -> list[str]:

@@ -31,8 +31,10 @@ from esl_bridge.calls.listening import LONGEST_SPEECH_S
 from esl_bridge.calls.to_switch import SwitchSettings
 from esl_bridge.door import Door, Guest, Limits
 from esl_bridge.journal.sender import Journal
+from esl_bridge.listener import Listener
 from esl_bridge.media.tokens import make_metadata
 from esl_bridge.partials import PartialWriter
+from esl_bridge.sealing import Seal
 from esl_bridge.session import Session
 from esl_bridge.turn_link import TurnLink
 
@@ -52,7 +54,6 @@ SPEECH_MS = int(LONGEST_SPEECH_S * 1000)
 WAY_MS = 1000
 # Beyond the cap calls get the keypad at once; beyond this much more they are turned away, and the dialplan goes on.
 REFUSE_FACTOR = 1.2
-BACKLOG = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +102,22 @@ class Bridge:
         self._drill = ""
         self._probe: asyncio.Future[None] | None = None
         self._probes = 0
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(self._accept, config.host, config.port)
         self._idle = asyncio.Event()
         self._idle.set()
         self.switch = config.switch
         self.bridge_id = config.bridge_id
+        self.seal = Seal(config.media_secret)
 
     # --- The process ---
 
     async def run(self, stop: asyncio.Event, drain_s: float) -> None:
         """Serve until ``stop``, then let calls finish for ``drain_s`` and give the rest back to the dialplan."""
-        loop = asyncio.get_running_loop()
         self._use = self.ai_use(begins=False)
-        self._server = await loop.create_server(self._accept, self._config.host, self._config.port, backlog=BACKLOG)
+        await self._listener.open()
         log.info("the bridge listens", host=self._config.host, port=self._config.port, bridge=self.bridge_id)
-        helpers = [asyncio.create_task(work) for work in (self._link.run(), self._watch(), self._partials.run())]
+        works = (self._link.run(), self._watch(), self._partials.run(), self._listener.run())
+        helpers = [asyncio.create_task(work) for work in works]
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({stopping, *helpers}, return_when=asyncio.FIRST_COMPLETED)
@@ -123,9 +125,10 @@ class Bridge:
                 if helper.done():
                     # Deaf to results or to circuits: better gone, its calls resumed elsewhere, than half alive.
                     helper.result()
-            self._server.close()
+            self._listener.close()
             await self._drain(drain_s)
         finally:
+            self._listener.close()
             for task in [stopping, *helpers, *self._tasks]:
                 task.cancel()
             await asyncio.gather(stopping, *helpers, *self._tasks, return_exceptions=True)

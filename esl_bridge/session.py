@@ -19,11 +19,13 @@ from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.call import SIMULATED, Call, epoch_of
 from esl_bridge.calls.from_switch import AUDIO_EVENTS, EVENTS, connected, dialled_number, kept_variables, told_by
+from esl_bridge.calls.history import unpack
 from esl_bridge.calls.to_switch import SwitchSettings, to_switch
 from esl_bridge.protocol import commands
 from esl_bridge.protocol.conversation import Conversation, Disconnecting, Happened, JobDone, Received, Rejected, Replied
 from esl_bridge.protocol.errors import ConnectionLost, EventSocketError, TooLarge, UnsafeArgument
 from esl_bridge.protocol.messages import Event
+from esl_bridge.sealing import Seal
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +68,7 @@ class Surroundings(Protocol):
 
     switch: SwitchSettings
     bridge_id: str
+    seal: Seal
 
     def now(self) -> float: ...
     def wall_clock(self) -> datetime: ...
@@ -207,7 +210,8 @@ class Session(asyncio.Protocol):
         if use is told.AiUse.USABLE:
             drill = self._bridge.kept_off(self.call_uuid, simulated=kept.get("simulated") == SIMULATED)
             use = told.AiUse.NO_ENGINE if drill else use
-        self.feed(connected(channel, flow, use, drill, at=self._bridge.wall_clock()))
+        history = unpack(self._bridge.seal.opened(self.call_uuid, kept))
+        self.feed(connected(channel, flow, use, drill, history, at=self._bridge.wall_clock()))
 
     def _event(self, event: Event) -> None:
         holder = event.variable("ll_holder") or ""
@@ -285,6 +289,8 @@ class Session(asyncio.Protocol):
         self._set_timer()
 
     def _carry_out(self, wanted: order.Order) -> None:
+        if isinstance(wanted, order.KeepHistory):
+            wanted = order.SetVariables(self._bridge.seal.variables(self.call_uuid, wanted.packed))
         metadata = self._bridge.media_metadata(self.call_uuid, self.call.epoch) if isinstance(wanted, order.StartAudio) else ""
         try:
             ready = to_switch(wanted, self.call_uuid, self._answer_id(), metadata, self._bridge.switch)

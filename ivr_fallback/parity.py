@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from callflows.definition import hours as opening
 from callflows.definition.flow import UNSPOKEN, FlowVersion, Intent, Phrase, Policy, Slot, SlotKind, SystemPhrases
+from callflows.definition.kept import SLOT_BYTES, slots_fit
 from ivr_fallback.english import SMALL
 from ivr_fallback.spoken import Kind, SpokenError, fragments, literal_pieces, places
 
@@ -81,6 +82,12 @@ def _flow_problems(flow: FlowVersion) -> Iterator[Problem]:
         for name, count in Counter(names).items():
             if count > 1:
                 yield Problem(where, f"{count} {what} are called {name!r}; give each a name of its own")
+    if not slots_fit(flow):
+        yield Problem(
+            where,
+            f"its slots could take more than the {SLOT_BYTES} bytes that a call can keep on the switch when its bridge is lost: "
+            "shorten their names or their longest values, or mark as sensitive what need not be kept",
+        )
     yield from _shared_utterances(flow)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.redis_server import RedisServer
 
+pytest_plugins = ["tests.published"]
 
 @pytest.fixture
 def durable_server() -> Iterator[RedisServer]:

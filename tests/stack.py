@@ -20,13 +20,13 @@ from typing import Any, TypeVar
 
 from console.environment import STATE_FILE
 from console.launcher import leftovers
-from console.launcher.remote import ask
+from console.launcher.remote import ask, restart
 
 ROOT = Path(__file__).resolve().parent.parent
 READY = re.compile(r"^Lifeline is ready: (?P<url>http://\S+) user admin password (?P<password>\S+)$", re.MULTILINE)
 READY_LIMIT_S = 90.0
-# The longest orderly stop: five groups of processes with five seconds each.
-STOP_LIMIT_S = 30.0
+# The longest orderly stop: the bridges' drain limit (20 s) and 6 s, a worker's turns (18 s), three groups with 5 s each.
+STOP_LIMIT_S = 60.0
 MANAGE_LIMIT_S = 120.0
 POLL_S = 0.05
 Value = TypeVar("Value")
@@ -111,8 +111,10 @@ class Stack:
 
     def status(self, name: str) -> dict[str, Any]:
         """``state``, ``pid``, ``up_s``, ``restarts``, ``last_exit`` of one process."""
-        processes = ask(self.state["LIFELINE_RUN_SOCKET"], "status")["processes"]
-        return next(process for process in processes if process["name"] == name)
+        return next(process for process in self.processes() if process["name"] == name)
+
+    def processes(self) -> list[dict[str, Any]]:
+        return list(ask(self.state["LIFELINE_RUN_SOCKET"], "status")["processes"])
 
     def manage(
         self, *args: str, timeout_s: float = MANAGE_LIMIT_S, check: bool = True
@@ -161,7 +163,7 @@ class Stack:
 
     def restart(self, name: str) -> None:
         """In good order, and at once."""
-        ask(self.state["LIFELINE_RUN_SOCKET"], "restart", name)
+        restart(self.state["LIFELINE_RUN_SOCKET"], name)
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """A signal from outside, of which the launcher learns nothing but the end of the process, if it ends."""

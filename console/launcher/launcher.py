@@ -197,7 +197,7 @@ class Launcher:
         began_s = said_s = time.monotonic()
         waiting = list(parts)
         while waiting:
-            answers = await asyncio.gather(*(self._is_ready(part) for part in waiting))
+            answers = await asyncio.gather(*(self._supervised[part.name].is_ready() for part in waiting))
             waiting = [part for part, ready in zip(waiting, answers, strict=True) if not ready]
             now_s = time.monotonic()
             if not waiting or (limit_s is not None and now_s - began_s >= limit_s):
@@ -207,11 +207,6 @@ class Launcher:
                 self._output.say(f"still waiting for {', '.join(part.name for part in waiting)}")
             await asyncio.sleep(POLL_S)
         return [part.name for part in waiting]
-
-    async def _is_ready(self, part: Part) -> bool:
-        if not self._supervised[part.name].running:
-            return False
-        return part.ready is None or await asyncio.to_thread(part.ready)
 
     async def _stop_all(self) -> None:
         """Simulator first, Redis last; within one number all at once. A second signal kills what is left."""

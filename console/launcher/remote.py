@@ -22,7 +22,9 @@ from console.launcher.supervisor import Supervised
 REQUEST_BYTES_MOST = 4096
 # A local peer sends its one line at once.
 REQUEST_LIMIT_S = 2.0
-ACTIONS = ("status", "hold", "release", "restart")
+ACTIONS = ("status", "hold", "release", "restart", "ready")
+# Beyond what the action itself may take.
+ANSWER_LIMIT_S = 30.0
 
 
 class RemoteServer:
@@ -69,6 +71,11 @@ class RemoteServer:
             await part.hold()
         elif action == "release":
             part.release()
+        elif action == "ready":
+            ready = await part.is_ready()
+            # Asked afterwards: what ended meanwhile is not ready.
+            has_sign = part.part.ready is not None
+            return {"ready": ready and part.running, "has_sign": has_sign, "process": asdict(part.status())}
         elif action == "restart":
             self._say(f"{name} is restarted")
             await part.restart()
@@ -77,7 +84,7 @@ class RemoteServer:
         return {"done": True}
 
 
-def ask(path: str, action: str, name: str = "", *, timeout_s: float = 30.0) -> dict[str, Any]:
+def ask(path: str, action: str, name: str = "", *, timeout_s: float = ANSWER_LIMIT_S) -> dict[str, Any]:
     """Blocks until the launcher has done it. Raises StackAwayError, and ValueError with the reason of a refusal."""
     if not path:
         raise StackAwayError("No Lifeline runs in this data folder (LIFELINE_DATA_DIR): start it with `make run`.")
@@ -94,3 +101,9 @@ def ask(path: str, action: str, name: str = "", *, timeout_s: float = 30.0) -> d
     if not answer:
         raise StackAwayError("The launcher ended before it answered.")
     return dict(answer)
+
+
+def restart(path: str, name: str) -> None:
+    """In good order: returns when it has ended, which takes as long as its calls do, up to its own limit. Raises as ``ask``."""
+    grace_s = float(ask(path, "ready", name)["process"]["grace_s"])
+    ask(path, "restart", name, timeout_s=grace_s + ANSWER_LIMIT_S)

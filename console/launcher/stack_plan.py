@@ -23,6 +23,12 @@ WORKERS = ("worker-1", "worker-2")
 # Audio of 1,000 calls listening at once is 16 MB a second and lives for seconds; what is beyond this is a leak.
 VOLATILE_MEMORY = "256mb"
 HTTP_LIMIT_S = 2.0
+# What is done after the last call or the drain limit: the journal's last entries (3 s at most), and the end.
+AFTER_DRAIN_S = 6.0
+# A worker finishes its turns, for 15 s at most (``ai_engine.worker``), and closes its connections.
+WORKER_STOP_S = 18.0
+# A warm stop of Celery finishes its task; the rendering of a prompt is the longest.
+CELERY_STOP_S = 15.0
 
 REDIS_BOTH = """
 port 0
@@ -88,9 +94,10 @@ def redis_binary() -> Path:
     return binary
 
 
-def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: Path) -> list[Part]:
-    """Everything but Redis, in the order in which it is started."""
+def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: Path, *, drain_s: float) -> list[Part]:
+    """Everything but Redis, in the order in which it is started. ``drain_s``: how long a bridge lets its calls finish."""
     listeners = list(listeners)
+    bridge_stop_s = drain_s + AFTER_DRAIN_S
     by_setting = {listener.setting: listener for listener in listeners}
     console = by_setting["LIFELINE_CONSOLE_PORT"]
     daphne = ("-m", "daphne", "-v", "0", "-b", console.host, "-p", str(console.port), "console.asgi:application")
@@ -107,29 +114,42 @@ def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: P
             (sys.executable, *daphne),
             ready=http_answers(f"http://{console.host}:{console.port}/"),
         ),
-        Part("bridge", manage("run_bridge"), stop_order=StopOrder.BRIDGE, ready=listens("LIFELINE_ESL_PORT")),
+        Part(
+            "bridge",
+            manage("run_bridge"),
+            stop_order=StopOrder.BRIDGE,
+            grace_s=bridge_stop_s,
+            ready=listens("LIFELINE_ESL_PORT"),
+        ),
         *(
             Part(
                 bridge.part,
                 manage("run_bridge"),
                 env={"LIFELINE_BRIDGE_ID": bridge.part, "LIFELINE_ESL_PORT": bridge.value},
                 stop_order=StopOrder.BRIDGE,
+                grace_s=bridge_stop_s,
                 ready=listens(bridge.setting),
             )
             for bridge in further_bridges(listeners)
         ),
-        Part("switch-watch", manage("run_switch_watch")),
+        Part("switch-watch", manage("run_switch_watch"), grace_s=AFTER_DRAIN_S),
         Part("gateway", manage("run_media_gateway"), ready=listens("LIFELINE_MEDIA_PORT")),
         *(
             Part(
                 name,
                 manage("run_ai_worker"),
                 env={"LIFELINE_WORKER_ID": name},
+                grace_s=WORKER_STOP_S,
                 ready=redis_holds(volatile_url, f"worker:{name}"),
             )
             for name in WORKERS
         ),
-        Part("celery", celery_command(data_dir), env={"DJANGO_SETTINGS_MODULE": "console.settings"}),
+        Part(
+            "celery",
+            celery_command(data_dir),
+            env={"DJANGO_SETTINGS_MODULE": "console.settings"},
+            grace_s=CELERY_STOP_S,
+        ),
         Part(
             "simulator",
             manage("run_simulator"),

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from console.launcher import leftovers
 from console.launcher.output import LineReader, Output
-from console.launcher.parts import Part, PartState
+from console.launcher.parts import Part, PartState, StartPhase
 
 BACKOFF_S = (2, 4, 8, 16, 30)
 # A part that ran this long was well; its next end starts the back-off anew.
@@ -36,6 +36,8 @@ class PartStatus:
     up_s: float | None
     restarts: int
     last_exit: int | None
+    phase: StartPhase
+    grace_s: float
 
 
 def command(argv: tuple[str, ...]) -> list[str]:
@@ -71,7 +73,14 @@ class Supervised:
             state = PartState.HELD
         else:
             state = PartState.STOPPED if self._stopping else PartState.WAITING
-        return PartStatus(self.part.name, state, pid, up_s, max(0, self._starts - 1), self._last_exit)
+        restarts = max(0, self._starts - 1)
+        return PartStatus(self.part.name, state, pid, up_s, restarts, self._last_exit, self.part.phase, self.part.grace_s)
+
+    async def is_ready(self) -> bool:
+        """By the part's own sign; without one it is ready as soon as it runs."""
+        if not self.running:
+            return False
+        return self.part.ready is None or await asyncio.to_thread(self.part.ready)
 
     async def run(self) -> None:
         """Returns once ``stop()`` was called. Cancelling it kills the process."""
@@ -136,7 +145,6 @@ class Supervised:
             await asyncio.wait_for(self._wake.wait(), delay_s)
 
     async def _run_once(self) -> int:
-        self._starts += 1
         self._started_s = time.monotonic()
         loop = asyncio.get_running_loop()
         read_fd, write_fd = os.pipe()
@@ -144,7 +152,11 @@ class Supervised:
         lines = LineReader(lambda line: self._output.line(self.part.name, line))
         transport, _ = await loop.connect_read_pipe(lambda: lines, os.fdopen(read_fd, "rb", 0))
         try:
-            self._process = await self._start(write_fd)
+            try:
+                self._process = await self._start(write_fd)
+            finally:
+                # Not before: a start that is counted and not running has failed, for whoever asks meanwhile.
+                self._starts += 1
             self._last_exit = await self._process.wait()
             await asyncio.to_thread(leftovers.kill, self.mark)
             with contextlib.suppress(TimeoutError):

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from ai_engine.messages import MediaClosed, MediaConnected
+from ai_engine.messages import Exchange, MediaClosed, MediaConnected
 from callflows.definition.flow import FlowVersion, Phrase
 from callflows.definition.hours import is_open
+from callflows.definition.kept import SLOT_BYTES, SLOT_PREFIX, kept_bytes
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls.actions_taken import ActionsTaken
 from esl_bridge.calls.dialogue import Dialogue, DialogueStep, HearReply, Listen, UseMenu
+from esl_bridge.calls.history import pack
 from esl_bridge.calls.incidents import OPEN_VARIABLE, Incidents
 from esl_bridge.calls.inputs import AiUse
 from esl_bridge.calls.listening import TurnFailure
 from esl_bridge.calls.orders import (
     AnswerCall,
     HangUp,
+    KeepHistory,
     Order,
     Record,
     SetVariables,
@@ -49,7 +52,6 @@ from ivr_fallback import steps as menu_steps
 from ivr_fallback.menu import Menu
 
 AFTER_AGENT = "after_agent"
-SLOT_PREFIX = "slot_"
 # Of `ll_simulated`. A channel variable, which no caller can set: only a dialplan, or who placed the call.
 SIMULATED = "true"
 # A start of the audio stream is refused while the one before it is still being stopped, which takes some milliseconds. How
@@ -92,6 +94,8 @@ class Call:
         self._question: tuple[Phrase, ...] = ()
         self._false_barge_ins = 0
         self._catching_up_until = 0.0
+        self._kept_history: tuple[Exchange, ...] = ()
+        self._kept_slots: dict[str, int] = {}
         self._served = False
         self.ended = False
         self.simulated = False
@@ -104,6 +108,9 @@ class Call:
     def handle(self, event: told.Input, now: float) -> list[Order]:
         """Everything that follows from ``event``. After the end, or when another owns the call, nothing does."""
         self._now = now
+        return [*self._decide(event, now), *self._keep_history()]
+
+    def _decide(self, event: told.Input, now: float) -> list[Order]:
         if isinstance(event, told.Connected):
             return self._connected(event, now)
         if self.ended or not self.owner:
@@ -177,7 +184,9 @@ class Call:
         self._incidents = Incidents(event.call_uuid, self.epoch, kept.get(OPEN_VARIABLE, ""))
         self._actions = ActionsTaken(event.call_uuid, kept.get("visit", ""))
         self._began_at, self._began = event.at, now
-        self._turns = Turns(event.flow, first_turn=self.epoch * 1000) if event.flow else Turns(None, first_turn=0)
+        first_turn = self.epoch * 1000 if event.flow else 0
+        self._turns = Turns(event.flow, first_turn=first_turn, history=event.history)
+        self._kept_history = event.history
         if event.flow is None:
             return self._without_flow(event, now)
         self.flow: FlowVersion = event.flow
@@ -193,6 +202,7 @@ class Call:
             self._audio_due = True
             orders.append(AnswerCall())
         self._slots = {name.removeprefix(SLOT_PREFIX): value for name, value in kept.items() if name.startswith(SLOT_PREFIX)}
+        self._kept_slots = {name: kept_bytes(SLOT_PREFIX + name, value) for name, value in self._slots.items()}
         self._intent = kept.get("intent", "")
         if self.epoch > 1:
             return orders + self._resume(event, now)
@@ -455,6 +465,7 @@ class Call:
             case menu_steps.ForgetSlots():
                 for name in step.names:
                     self._slots.pop(name, None)
+                    self._kept_slots.pop(name, None)
                 visit = self._actions.new_visit()
                 return [SetVariables({**{SLOT_PREFIX + name: "" for name in step.names}, "visit": visit})]
             case menu_steps.Act():
@@ -484,7 +495,26 @@ class Call:
         by = "voice" if step.by_voice or self._turns.just_understood else "keypad"
         if slot is None or slot.sensitive:
             return [Record(SlotCollected(step.name, "", by))]
-        return [Record(SlotCollected(step.name, step.value, by)), SetVariables({SLOT_PREFIX + step.name: step.value})]
+        return [Record(SlotCollected(step.name, step.value, by)), SetVariables({SLOT_PREFIX + step.name: self._room_for(step)})]
+
+    def _room_for(self, step: menu_steps.KeepSlot) -> str:
+        """Its value, as the switch may keep it. A published flow's slots all fit; what does not is unset, never an old value."""
+        self._kept_slots.pop(step.name, None)
+        needs = kept_bytes(SLOT_PREFIX + step.name, step.value)
+        if sum(self._kept_slots.values()) + needs > SLOT_BYTES:
+            return ""
+        self._kept_slots[step.name] = needs
+        return step.value
+
+    def _keep_history(self) -> list[Order]:
+        """The menu has no use for it, and a call that has fallen over stays there."""
+        if not self.owner or self.ended or self._released:
+            return []
+        history = self._turns.history if self._mode is Mode.AI else ()
+        if history == self._kept_history:
+            return []
+        self._kept_history = history
+        return [KeepHistory(pack(history))]
 
     def _act(self, step: menu_steps.Act, now: float) -> list[Order]:
         intent = self.flow.intent(step.intent)

@@ -6,7 +6,9 @@ from datetime import datetime
 
 import msgspec
 
+from ai_engine.messages import Exchange
 from callflows.definition.flow import FlowVersion
+from callflows.definition.kept import PREFIX
 from esl_bridge.calls import inputs as told
 from esl_bridge.protocol.messages import Event
 
@@ -18,7 +20,6 @@ EVENTS = (
     "CHANNEL_HANGUP_COMPLETE",
 )
 AUDIO_EVENTS = ("mod_audio_stream::error", "mod_audio_stream::disconnect", "mod_audio_stream::play")
-VARIABLE_PREFIX = "ll_"
 CUT = "FILE CUT"
 
 
@@ -28,12 +29,18 @@ class _PlayedFile(msgspec.Struct):
 
 def kept_variables(channel: Event) -> dict[str, str]:
     """The ``ll_…`` variables that an earlier owner left, without the prefix."""
-    prefix = "variable_" + VARIABLE_PREFIX
+    prefix = "variable_" + PREFIX
     return {name[len(prefix) :]: value for name, value in channel.headers.items() if name.startswith(prefix)}
 
 
 def connected(
-    channel: Event, flow: FlowVersion | None, use: told.AiUse, drill: str = "", *, at: datetime
+    channel: Event,
+    flow: FlowVersion | None,
+    use: told.AiUse,
+    drill: str = "",
+    history: tuple[Exchange, ...] = (),
+    *,
+    at: datetime,
 ) -> told.Connected:
     """From the reply to ``connect``; ``at`` is this moment."""
     return told.Connected(
@@ -46,6 +53,7 @@ def connected(
         flow=flow,
         ai_use=use,
         drill=drill,
+        history=history,
         at=at,
     )
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from ai_engine.messages import (
+    Exchange,
     MediaClosed,
     MediaConnected,
     MediaReport,
@@ -50,6 +51,8 @@ class Connected:
     ai_use: AiUse
     drill: str = ""
     """Whose circuit it is that keeps this call off the AI."""
+    history: tuple[Exchange, ...] = ()
+    """What was said before, as far as an earlier owner could keep it."""
     at: datetime = field(kw_only=True)
     """The moment of it by the wall clock, with its zone: opening hours go by it and by the time that passes from then on."""
 

@@ -31,6 +31,13 @@ class SetVariables:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepHistory:
+    """``packed`` is ``history.pack``'s: kept on the switch, sealed; empty when there is nothing to keep any more."""
+
+    packed: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Play:
     """``file`` is a prompt's name in the switch's prompt folder, or an absolute path the switch itself announced."""
 
@@ -141,6 +148,7 @@ class Record:
 Order = (
     AnswerCall
     | SetVariables
+    | KeepHistory
     | Play
     | StopPlayback
     | ArmTimer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from callflows.definition.kept import PREFIX
 from esl_bridge.calls import orders as order
-from esl_bridge.calls.from_switch import VARIABLE_PREFIX
 from esl_bridge.protocol import commands
 from esl_bridge.protocol.commands import Application, Command
 
@@ -28,7 +28,7 @@ def to_switch(wanted: order.Order, call_uuid: str, answer_id: str, metadata: str
         case order.AnswerCall():
             return [commands.execute(Application.ANSWER, "", event_uuid=answer_id)]
         case order.SetVariables():
-            values = {VARIABLE_PREFIX + name: value for name, value in wanted.values.items()}
+            values = {PREFIX + name: value for name, value in wanted.values.items()}
             return [commands.set_variables(call_uuid, values)]
         case order.Play():
             path = wanted.file if wanted.file.startswith("/") else f"{switch.prompt_dir}/{wanted.file}"

@@ -26,6 +26,7 @@ from ai_engine.messages import (
 from callflows.definition.certainty import is_sure
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls import confirming
+from esl_bridge.calls.history import HISTORY_LENGTH
 from esl_bridge.calls.inputs import AudioFailed, Input, QueueLost
 from esl_bridge.calls.listening import Listening, TurnFailure
 from esl_bridge.calls.orders import (
@@ -42,8 +43,6 @@ from esl_bridge.calls.orders import (
 from esl_bridge.calls.slots import fits
 from esl_bridge.journal.events import Cause, TurnFinished, TurnOutcome, TurnStarted
 
-# The model needs the last few exchanges; more would not fit what a channel can carry through a resume either.
-HISTORY_LENGTH = 6
 # A worker's word for a transcript without words although there was voice (ai_engine.errors.Kind.EMPTY).
 NO_WORDS = "empty"
 # The stream connects while the greeting plays (milliseconds); a caller who skips it by key still gives it this long.
@@ -81,7 +80,7 @@ News = TurnFailure | Replying | DialogueResult | BargeIn | FalseBargeIn | None
 
 
 class Turns:
-    def __init__(self, flow: FlowVersion | None, *, first_turn: int) -> None:
+    def __init__(self, flow: FlowVersion | None, *, first_turn: int, history: tuple[Exchange, ...] = ()) -> None:
         self._flow = flow
         self.turn = first_turn
         # Every watching has a number of its own, whether its turn began or not: what is told late of it is then no other's.
@@ -93,7 +92,7 @@ class Turns:
         self._gateway_id = ""
         self._stream_failure = ""
         self._waiting: tuple[str, dict[str, str], float] | None = None
-        self._history: list[Exchange] = []
+        self._history = list(history)
         self._reply_parts: list[TurnReplying] = []
         self._reply_files: list[str] = []
         self._files_due = 0
@@ -116,6 +115,11 @@ class Turns:
     @property
     def is_running(self) -> bool:
         return self._running is not None
+
+    @property
+    def history(self) -> tuple[Exchange, ...]:
+        """What was heard and said last, the oldest first; no answer to a sensitive question is in it."""
+        return tuple(self._history[-HISTORY_LENGTH:])
 
     @property
     def _secret(self) -> set[str]:
@@ -169,7 +173,7 @@ class Turns:
             name: value for name, value in slots.items() if (slot := self._flow.slot(name)) is not None and not slot.sensitive
         }
         request = PublishTurn(
-            self.turn, expect, self._gateway_id, public, tuple(self._history[-HISTORY_LENGTH:]),
+            self.turn, expect, self._gateway_id, public, self.history,
             self._flow.listen_limit_ms, self._flow.turn_budget_ms,
         )  # fmt: skip
         begun: list[Order] = [Record(TurnStarted(self.turn, expect)), request]

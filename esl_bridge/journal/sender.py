@@ -86,11 +86,13 @@ class Journal:
             tasks.create_task(self._adopt_forever())
 
     async def drain(self, limit_s: float) -> bool:
-        """Wait until everything is sent; False when the limit came first (then the next boot adopts the spool)."""
-        with contextlib.suppress(TimeoutError):
+        """Wait until everything is sent; False when the limit came first or Redis is away (then the next boot adopts the spool)."""
+        try:
             async with asyncio.timeout(limit_s):
                 while self._sent < self._seq:
                     await self._send_batch()
+        except (TimeoutError, redis.exceptions.RedisError, OSError) as error:
+            log.warning("the end of the journal stays in the spool", entries=self._seq - self._sent, error=repr(error))
         return self._sent >= self._seq
 
     def close(self) -> None:

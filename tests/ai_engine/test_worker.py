@@ -70,6 +70,7 @@ async def test_a_whole_turn(rig: Rig) -> None:
         beat = await rig.client.get(heartbeat_key("w1"))
         assert beat is not None
         assert b'"capacity":16' in beat
+    assert await rig.client.get(heartbeat_key("w1")) is None, "a worker that has ended still counts as ready"
 
 
 async def test_a_probe_of_the_way_is_answered_without_engines(rig: Rig) -> None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from tests.chaos.proxy import Toxic
 from tests.chaos.schedule import Kind
-from tests.chaos.world import World
+from tests.chaos.world import DRAIN_S, World
 
 SHORT_S = (3.0, 6.0)
 # A circuit opens after three failures and is probed 5 s later in a run: long enough for both to be seen.
@@ -21,6 +21,8 @@ ENGINE_S = (4.0, 10.0)
 FROZEN_S = (8.0, 10.0)
 # Shorter than that: it wakes while its calls are still its own.
 STALL_S = (2.0, 3.5)
+# The calls that are left at the drain limit must move within it, or their silence is held against nobody's limit.
+RESTART_S = (DRAIN_S + 1.0, DRAIN_S + 4.0)
 CLOCK_STEP_S = 600
 Do = Callable[[World], None]
 
@@ -83,7 +85,7 @@ def _bridges(world: World) -> list[Fault]:
             Fault(Kind(f"kill {name}", SHORT_S, _BRIDGE), _hold(name), _release(name), Notice.BRIDGE_KILLED),
             Fault(Kind(f"freeze {name}", FROZEN_S, _BRIDGE), _stop(name), _continue(name), Notice.BRIDGE_FROZEN),
             Fault(Kind(f"stall {name}", STALL_S, _BRIDGE), _stop(name), _continue(name), Notice.BRIDGE_FROZEN),
-            Fault(Kind(f"restart {name}", SHORT_S, _BRIDGE), _restart(name), _nothing, Notice.BRIDGE_KILLED),
+            Fault(Kind(f"restart {name}", RESTART_S, _BRIDGE), _restart(name), _nothing, Notice.BRIDGE_KILLED),
         ]
     if len(every) > 1:
         found.append(Fault(Kind("kill every bridge", SHORT_S, _BRIDGE), _hold(*every), _release(*every), Notice.BRIDGE_KILLED))

@@ -23,7 +23,8 @@ def stored() -> dict[str, Any]:
 
     incidents = defaultdict(list)
     for one in Incident.objects.select_related("call").order_by("opened_at"):
-        what = {name: getattr(one, name) for name in ("incident_id", "cause", "stage", "kind", "outcome", "proof", "by_call_end")}
+        names = ("incident_id", "cause", "stage", "kind", "outcome", "proof", "by_call_end", "opened_epoch")
+        what = {name: getattr(one, name) for name in names}
         incidents[one.call.call_uuid].append(what)
     ends = dict(JournalLine.objects.filter(kind="call_ended").values_list("call_uuid").annotate(found=Count("pk")).order_by())
     names = ("call_uuid", "bridge_id", "mode", "step", "ended_by", "hangup_cause", "fell_back_reason", "epoch")

@@ -34,6 +34,8 @@ from tests.stack import ROOT, Stack
 ENGINE_PORTS = {"stt": "LIFELINE_ENGINE_STT_PORT", "http": "LIFELINE_ENGINE_HTTP_PORT"}
 # A call lasts about so long: as many arrive a second as leave when the wanted number is there.
 CALL_S = 20.0
+# Of the bridges, in an orderly restart: shorter than a call, so that some are left and have to be resumed.
+DRAIN_S = 4
 # The caller's own limit is 180 s.
 LAST_CALL_S = 220.0
 # A call whose end nobody saw is looked up 90 s after it was heard of, in rounds of ten.
@@ -52,9 +54,13 @@ class Load:
 
 
 class World:
-    """A context manager. With ``small`` there are no proxies and no PostgreSQL: what starts in a test's time."""
+    """A context manager. With ``small`` there are no proxies and no PostgreSQL: what starts in a test's time.
 
-    def __init__(self, *, bridges: int = 3, small: bool = False) -> None:
+    ``more``: settings on top.
+    """
+
+    def __init__(self, *, bridges: int = 3, small: bool = False, **more: str) -> None:
+        self._more = more
         self.folder = Path(tempfile.mkdtemp(prefix="ll-chaos-"))
         self.bridges = ["bridge", *(f"bridge-{number}" for number in range(2, bridges + 1))]
         self._small = small
@@ -65,6 +71,7 @@ class World:
         self.clock: StepClock | None = None
         self.engine_proxies: tuple[str, ...] = () if small else tuple(ENGINE_PORTS)
         self._callers: list[subprocess.Popen[bytes]] = []
+        self._logs: list[Path] = []
         self._records: list[Path] = []
         self._keys_port = free_port()
 
@@ -86,6 +93,8 @@ class World:
             "LIFELINE_RUN_WITHOUT": "simulator",
             "LIFELINE_SWITCHES": f"keys=127.0.0.1:{self._keys_port}",
             "LIFELINE_CIRCUIT_OPEN_S": "5",
+            "LIFELINE_DRAIN_S": str(DRAIN_S),
+            **self._more,
         }
         for name in ("redis-durable", "redis-volatile"):
             self.redis[name] = self._exits.enter_context(RedisServer(durable=name == "redis-durable"))
@@ -146,7 +155,8 @@ class World:
                 "--seed", str(seed + number), "--scenario", scenario, "--port", str(port), "--bridge", "|".join(order),
                 "--records", str(records),
             ]  # fmt: skip
-            with (self.folder / f"switch-{number}.log").open("wb") as log:
+            self._logs.append(self.folder / f"switch-{number}.log")
+            with self._logs[-1].open("wb") as log:
                 process = subprocess.Popen(
                     [sys.executable, "manage.py", "run_simulator", *words], cwd=ROOT, env=self._beside(),
                     stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
@@ -169,8 +179,8 @@ class World:
         self.stack.until(self._callers_are_over, "the end of every call", LAST_CALL_S)
 
     def _callers_are_over(self) -> bool:
-        for number, process in enumerate(self._callers):
-            said = (self.folder / f"switch-{number}.log").read_text(errors="replace")[-2000:]
+        for process, log in zip(self._callers, self._logs, strict=True):
+            said = log.read_text(errors="replace")[-2000:]
             assert process.poll() is None, f"a switch ended with {process.poll()}:\n{said}"
         return all('{"placed"' in path.read_text()[-200:] for path in self._records)
 

@@ -22,7 +22,8 @@ from tests.ai_engine.fake_deepgram import FakeDeepgram
 from tests.ai_engine.fake_engines import FakeOpenAI, FakeVosk
 from tests.ai_engine.fake_server import FAULTS
 from tests.engine_failures.table import Table, words
-from tests.engine_failures.world import GRACE_S, Came, Flows, database, one_call
+from tests.engine_failures.world import GRACE_S, Came, database, one_call
+from tests.published import Flows
 from tests.redis_server import RedisServer
 
 ALL = FAULTS[1:]

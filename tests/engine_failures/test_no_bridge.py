@@ -16,7 +16,8 @@ from simulator.config import AgentsConfig, SwitchConfig
 from simulator.records import CallRecord, Outcome
 from simulator.switch import Switch
 from simulator.traffic import Traffic, TrafficConfig
-from tests.engine_failures.world import CHAIN, Flows
+from tests.engine_failures.world import CHAIN
+from tests.published import Flows
 
 # Nothing listens there.
 NO_BRIDGE = "127.0.0.1:1"

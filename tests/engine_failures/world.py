@@ -20,7 +20,6 @@ from ai_engine.engines.config import EngineConfig
 from ai_engine.messages import StageTiming
 from ai_engine.redis_clients import connect_async
 from ai_engine.worker import Worker
-from callflows.definition.flow import Snapshot
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.bridge import Bridge, BridgeConfig
 from esl_bridge.calls.to_switch import SwitchSettings
@@ -34,6 +33,7 @@ from simulator.records import CallRecord
 from simulator.switch import Switch
 from simulator.traffic import Traffic, TrafficConfig
 from tests.free_ports import free_port
+from tests.published import Flows
 
 CHAIN = Path(__file__).resolve().parents[2] / "deploy/freeswitch/dialplan/lifeline.xml"
 SECRET = "s" * 32
@@ -65,19 +65,6 @@ class Came:
         """Every incident has ended, and none as a drop."""
         outcomes = {closed.incident_id: closed.outcome for closed in self.closed}
         return all(outcomes.get(opened.incident_id) not in (None, Outcome.DROPPED) for opened in self.opened)
-
-
-@dataclass(frozen=True, slots=True)
-class Flows:
-    """The demonstration flow as it is published, with its audio."""
-
-    snapshot: Snapshot
-    snapshot_path: Path
-    prompt_dir: Path
-
-    @property
-    def last_resort(self) -> Path:
-        return self.snapshot_path.with_name("last_resort.xml")
 
 
 async def one_call(configs: Sequence[EngineConfig], flows: Flows, durable: str, volatile: str) -> Came:

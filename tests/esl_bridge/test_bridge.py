@@ -22,10 +22,12 @@ from ai_engine.engines.config import EngineConfig, EngineKind, Stage
 from ai_engine.messages import (
     FIELD,
     TURNS_STREAM,
+    Exchange,
     MediaConnected,
     MediaReport,
     SpeechStarted,
     TurnDone,
+    TurnRequest,
     TurnTaken,
     decode_request,
     encode,
@@ -519,4 +521,43 @@ async def test_a_voice_over_the_greeting_breaks_it_off_on_the_wire_and_the_turn_
             entries = await client.xrange(TURNS_STREAM)
     assert decode_request(entries[0][1][FIELD]).turn == turn
     await peer.leave()
+    await client.aclose()
+
+
+async def test_what_was_said_before_is_kept_on_the_switch_and_the_next_owner_goes_on_with_it(
+    bridge_with_ai: Running, volatile_redis: str
+) -> None:
+    client = connect_async(volatile_redis)
+    await client.delete(TURNS_STREAM)
+    first = await bridge_with_ai.connect()
+    await first.until(b"connect\n\n")
+    first.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200"))
+    await first.answer_everything()
+    await first.until(b"execute-app-name: playback")
+    await publish_result(client, "bridge-1", MediaConnected(UUID, "gateway-1", 1))
+    await first.finish_what_plays()
+    await first.until(b"ll_said_1=")
+    while (found := re.search(rb"ll_said_1=([\w-]+);", first.sent)) is None:
+        await first.until(b"\n\n")
+    await first.leave()
+
+    kept = b"\nvariable_ll_owner: bridge-1%3A1\nvariable_ll_holder: chain\nvariable_ll_step: intent\nvariable_ll_mode: ai"
+    kept += b"\nvariable_ll_said_1: " + found[1]
+    second = await bridge_with_ai.connect()
+    await second.until(b"connect\n\n")
+    dialled = b"variable_sip_req_user: 9200"
+    second.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", dialled + kept))
+    await second.answer_everything()
+    await second.until(b"execute-app-name: playback")
+    await publish_result(client, "bridge-1", MediaConnected(UUID, "gateway-1", 2))
+    await second.finish_what_plays()
+    asked: list[TurnRequest] = []
+    async with asyncio.timeout(5):
+        while not asked:
+            entries: Any = await client.xrange(TURNS_STREAM)
+            asked = [turn for turn in (decode_request(entry[1][FIELD]) for entry in entries) if turn.epoch == 2]
+    # What the first owner said, and then what this one did.
+    assert len(asked[0].history) == 2
+    assert asked[0].history[0] == Exchange("lifeline", demonstration().system.greeting.text)
+    await second.leave()
     await client.aclose()

@@ -63,7 +63,7 @@ def plan(folder: DataFolder) -> Stack:
     volatile_url = env["LIFELINE_REDIS_VOLATILE_URL"]
     try:
         parts = choose(
-            [*servers, *lifeline_parts(listeners, volatile_url, folder.path)],
+            [*servers, *lifeline_parts(listeners, volatile_url, folder.path, drain_s=settings.LIFELINE_DRAIN_S)],
             settings.LIFELINE_RUN_ONLY,
             settings.LIFELINE_RUN_WITHOUT,
         )

@@ -31,8 +31,6 @@ from esl_bridge.journal.sender import Journal
 
 log = structlog.get_logger(__name__)
 
-# A call lasts minutes; a deployment does not wait that long. What is left goes back through the dialplan to another bridge.
-DRAIN_S = 20.0
 JOURNAL_DRAIN_S = 3.0
 
 
@@ -40,13 +38,10 @@ class Command(BaseCommand):
     help = "Run live calls that FreeSWITCH hands over. SIGTERM takes no new ones and finishes those it has."
     requires_system_checks = []
 
-    def add_arguments(self, parser) -> None:  # type: ignore[no-untyped-def]
-        parser.add_argument("--drain", type=float, default=DRAIN_S, help="seconds to let calls finish after SIGTERM")
-
     def handle(self, *args: object, **options: object) -> None:
         configure_logging(settings.LIFELINE_LOG_LEVEL, show_pii=settings.LIFELINE_PII_IN_LOGS)
         try:
-            uvloop.run(_serve(float(str(options["drain"]))))
+            uvloop.run(_serve(float(settings.LIFELINE_DRAIN_S)))
         except BadEngineConfigError as error:
             raise CommandError(str(error)) from error
         except OSError as error:

@@ -41,7 +41,7 @@ class FakeStack:
         self.mark = leftovers.stack_name(data_dir)
         self.lines: list[str] = []
 
-    def start(self, *parts: tuple[str, int, str], prepare: str | None = None) -> None:
+    def start(self, *parts: tuple[str, int, str] | tuple[str, int, str, str], prepare: str | None = None) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.console.launcher.fake_stack", str(self.data_dir)],
             stdin=subprocess.PIPE,

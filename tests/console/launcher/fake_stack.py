@@ -1,7 +1,8 @@
 """A launcher with parts given as JSON, run as a process of its own so that tests can interrupt and kill it.
 
-``python -m tests.console.launcher.fake_stack DATA_DIR`` reads ``{"parts": [[name, stop order, program], …], "prepare":
-program | null}`` from standard input; a program is Python source.
+``python -m tests.console.launcher.fake_stack DATA_DIR`` reads ``{"parts": [[name, stop order, program, ready], …], "prepare":
+program | null}`` from standard input; a program is Python source, ``ready``, which may be left out, a file
+that is there when the part is ready.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ async def _run(folder: DataFolder, wanted: dict[str, Any]) -> None:
             python(source),
             stop_order=StopOrder(order),
             grace_s=GRACE_S,
+            ready=Path(ready[0]).exists if ready else None,
             phase=PHASES.get(order, StartPhase.SERVICES),
         )
-        for name, order, source in wanted["parts"]
+        for name, order, source, *ready in wanted["parts"]
     ]
     prepare = Part("prepare", python(wanted["prepare"])) if wanted["prepare"] else None
     state = {"LIFELINE_RUN_SOCKET": str(folder.make_runtime() / SOCKET_NAME), "LIFELINE_ESL_PORT": "4711"}

@@ -50,7 +50,7 @@ def test_a_command_beside_it_finds_it_and_can_hold_and_release(stack: Stack) -> 
 
 def test_the_commands_refuse_what_makes_no_sense(stack: Stack) -> None:
     assert "there is no process 'engine'" in stack.manage("stack", "hold", "engine", check=False).stderr
-    assert "use: stack status" in stack.manage("stack", "hold", check=False).stderr
+    assert "use: stack hold NAME" in stack.manage("stack", "hold", check=False).stderr
 
 
 def test_the_first_user_is_made_with_the_password_that_is_shown(stack: Stack) -> None:

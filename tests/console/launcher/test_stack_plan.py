@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import redis
 
+from ai_engine import worker
 from ai_engine.redis_clients import connect
 from console.launcher.parts import StartPhase, StopOrder
 from console.launcher.ports import Listener
 from console.launcher.stack_plan import bridge_list, lifeline_parts, redis_parts, state_of
+from esl_bridge.management.commands import run_bridge
 
 SETTINGS = ("LIFELINE_CONSOLE_PORT", "LIFELINE_ESL_PORT", "LIFELINE_MEDIA_PORT", "LIFELINE_SWITCH_PORT")
 
@@ -81,7 +83,7 @@ def test_a_server_given_by_the_operator_is_not_started(tmp_path: Path) -> None:
 
 
 def test_callers_come_last_and_go_first(tmp_path: Path) -> None:
-    parts = lifeline_parts([Listener("x", name, "127.0.0.1", 1) for name in SETTINGS], "unix:///none", tmp_path)
+    parts = lifeline_parts([Listener("x", name, "127.0.0.1", 1) for name in SETTINGS], "unix:///none", tmp_path, drain_s=20)
     names = [part.name for part in parts]
     assert names == [
         "engine", "recorder", "console", "bridge", "switch-watch", "gateway", "worker-1", "worker-2", "celery", "simulator"
@@ -95,7 +97,7 @@ def test_further_bridges_have_a_name_and_a_port_of_their_own_and_callers_know_th
     listeners = [Listener("x", name, "127.0.0.1", 1) for name in SETTINGS]
     listeners[1] = Listener("bridge", "LIFELINE_ESL_PORT", "127.0.0.1", 8084)
     listeners.append(Listener("bridge-2", "LIFELINE_RUN_BRIDGE_2_PORT", "127.0.0.1", 8085))
-    parts = {part.name: part for part in lifeline_parts(listeners, "unix:///none", tmp_path)}
+    parts = {part.name: part for part in lifeline_parts(listeners, "unix:///none", tmp_path, drain_s=20)}
     assert parts["bridge-2"].env == {"LIFELINE_BRIDGE_ID": "bridge-2", "LIFELINE_ESL_PORT": "8085"}
     assert parts["bridge-2"].argv == parts["bridge"].argv
     assert parts["bridge-2"].stop_order is StopOrder.BRIDGE
@@ -114,3 +116,11 @@ def test_the_state_file_holds_what_a_command_needs_and_no_secret_of_the_operator
     }
     kept = state_of(env, made_here=["LIFELINE_SECRET_KEY", "LIFELINE_RUN_SOCKET"])
     assert set(kept) == {"DATABASE_URL", "LIFELINE_ESL_PORT", "LIFELINE_SECRET_KEY", "LIFELINE_RUN_SOCKET"}
+
+
+def test_each_may_take_as_long_to_stop_as_its_own_draining_does(tmp_path: Path) -> None:
+    listeners = [Listener("x", name, "127.0.0.1", 1) for name in SETTINGS]
+    listeners.append(Listener("bridge-2", "LIFELINE_RUN_BRIDGE_2_PORT", "127.0.0.1", 8085))
+    parts = {part.name: part for part in lifeline_parts(listeners, "unix:///none", tmp_path, drain_s=70)}
+    assert parts["bridge"].grace_s == parts["bridge-2"].grace_s >= 70 + run_bridge.JOURNAL_DRAIN_S + 1
+    assert parts["worker-1"].grace_s > worker.DRAIN_S + 1
