@@ -18,20 +18,24 @@ REPORTS = "spools"
 REPORT_EVERY_S = 1.0
 FRESH_MS = 5_000
 KEPT_S = 86_400
+# From here on a person is warned: half of an hour or more is left at full load.
+WARN_SHARE = 0.5
 
 
 class SpoolReport(msgspec.Struct, frozen=True):
     """``bytes`` and ``limit_bytes`` are of the folder, which a machine's processes share; the rest is of this process.
 
     ``waiting``: its events that the recorder has not confirmed. ``oldest_s``: how long the oldest has waited, of those that
-    it adopted too. ``left_behind``: spools of processes that are gone, in the folder. ``lost``: events for which there was
-    no room, and that are not yet in the journal as lost. ``at_s``: Unix time, by its own clock.
+    it adopted too. ``place``: machine and folder. ``left_behind``: spools of processes that are gone, which it adopted.
+    ``lost``: events for which there was no room, and that are not yet in the journal as lost. ``at_s``: Unix time, by its own
+    clock.
     """
 
     process: str
     boot_id: str
     bytes: int
     limit_bytes: int
+    place: str
     waiting: int
     oldest_s: float
     left_behind: int

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 import uuid
 from collections import deque
@@ -23,7 +24,7 @@ from esl_bridge.journal import reports
 from esl_bridge.journal.adoption import Adopter
 from esl_bridge.journal.delivery import Delivery
 from esl_bridge.journal.events import Entry, EventsLost, JournalEvent
-from esl_bridge.journal.reports import REPORT_EVERY_S, SpoolReport
+from esl_bridge.journal.reports import REPORT_EVERY_S, WARN_SHARE, SpoolReport
 from esl_bridge.journal.spool import SPOOL_BYTES, Spool, bytes_under
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,6 @@ RETRY_S = (0.2, 0.5, 1.0, 2.0)
 MAX_IN_MEMORY = 20_000
 # A piece of what waits in memory for the disk: writing all of it at once would hold up calls for a tenth of a second.
 SPOOLED_AT_ONCE = 500
-WARN_SHARE = 0.5
 SAMPLE_EVERY_S = 1.0
 
 
@@ -245,7 +245,8 @@ class Journal:
             oldest_s = max(oldest_s, time.time() - adopted_at_us / 1_000_000)
         return SpoolReport(
             process=self._process, boot_id=self.boot_id, bytes=self._spool.total_bytes + self._spool.others_bytes,
-            limit_bytes=self._limit_bytes, waiting=self._seq - self._delivery.stored, oldest_s=oldest_s,
+            limit_bytes=self._limit_bytes, place=f"{socket.gethostname()}:{self._root}",
+            waiting=self._seq - self._delivery.stored, oldest_s=oldest_s,
             left_behind=self._adopter.count, lost=self._lost.count, at_s=time.time(),
         )  # fmt: skip
 
