@@ -6,6 +6,7 @@ Owns looking for them and their delivery. One that this version cannot read stay
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,13 @@ class _Adopted:
 class Adopter:
     """``gone`` is told the boot of each spool that was taken away."""
 
-    def __init__(self, root: Path, client: redis.asyncio.Redis, gone: Callable[[str], None]) -> None:
+    def __init__(
+        self, root: Path, client: redis.asyncio.Redis, gone: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._root = root
         self._client = client
         self._gone = gone
+        self._clock = clock
         self._adopted: list[_Adopted] = []
         self._unreadable: list[Spool] = []
 
@@ -66,7 +70,7 @@ class Adopter:
             except SpoolUnreadable as error:
                 self._leave(spool, error)
                 continue
-            delivery = Delivery(spool.boot_id, self._client, spool.read_after)
+            delivery = Delivery(spool.boot_id, self._client, spool.read_after, clock=self._clock)
             self._adopted.append(_Adopted(spool, delivery, first[0].at_us if first else None))
             log.info("adopting the journal of a process that is gone", boot=spool.boot_id)
 

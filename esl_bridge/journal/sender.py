@@ -13,6 +13,7 @@ import socket
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,7 +71,7 @@ class Journal:
 
     def __init__(
         self, root: Path, client: redis.asyncio.Redis, *, volatile: redis.asyncio.Redis | None = None, process: str = "",
-        limit_bytes: int = SPOOL_BYTES,
+        limit_bytes: int = SPOOL_BYTES, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         root.mkdir(parents=True, exist_ok=True)
         self._root = root
@@ -79,9 +80,9 @@ class Journal:
         self._limit_bytes = limit_bytes
         self.boot_id = uuid.uuid4().hex
         self._spool = Spool.create(root, self.boot_id, limit_bytes)
-        self._delivery = Delivery(self.boot_id, client, self._read)
+        self._delivery = Delivery(self.boot_id, client, self._read, clock=clock)
         self._gone: set[str] = set()
-        self._adopter = Adopter(root, client, self._gone.add)
+        self._adopter = Adopter(root, client, self._gone.add, clock=clock)
         self._seq = 0
         # What follows each other without a gap, so that a whole batch can be taken from it.
         self._tail: deque[Entry] = deque()

@@ -92,7 +92,8 @@ async def test_below_half_nothing_is_said(volatile_redis: str) -> None:
 async def test_an_old_word_is_not_known_and_no_zero(volatile_redis: str) -> None:
     await told(volatile_redis, fresh=False, bytes=3 * MB, at_s=time.time() - 3700)
     shown = await in_thread(page)
-    assert "What waits in the spool of bridge-1 is not known: it last told 1 h 1 min ago, and had 412,000 events (3.0 MB) then" in shown
+    assert "What waits in the spool of bridge-1 is not known: it last told 1 h 1 min ago" in shown
+    assert "and had 412,000 events (3.0 MB) then" in shown
     scraped = await in_thread(metrics)
     assert scraped["lifeline_spool_bytes"] == scraped["lifeline_spool_events_waiting"] == {}
     assert scraped["lifeline_spool_told_at_seconds"]["bridge-1"] == pytest.approx(time.time() - 3700, abs=30)
