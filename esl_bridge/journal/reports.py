@@ -18,7 +18,7 @@ REPORTS = "spools"
 REPORT_EVERY_S = 1.0
 FRESH_MS = 5_000
 KEPT_S = 86_400
-# From here on a person is warned: half of an hour or more is left at full load.
+# From here on a person is warned: at full load more than an hour is left.
 WARN_SHARE = 0.5
 
 

@@ -22,8 +22,8 @@ from esl_bridge.journal.events import Entry, decode_entry, encode_entry
 log = structlog.get_logger(__name__)
 
 SEGMENT_BYTES = 1 << 20
-# An hour of 50 calls a second is 0.4 GB (docs/reliability.md); beyond this the disk is not ours to fill.
-SPOOL_BYTES = 1 << 30
+# An hour of 50 calls a second is 0.8 GB (docs/reliability.md); beyond this the disk is not ours to fill.
+SPOOL_BYTES = 1 << 31
 _HEAD = struct.Struct("<II")
 # Some hundred entries: what one reading needs, and no more.
 _CHUNK_BYTES = 1 << 16
