@@ -104,7 +104,7 @@ class RandomCall:
 
     def _end(self) -> None:
         # Whom a person has, or the last resort, was not lost: those ends are the switch's own matter (``lost_calls``).
-        elsewhere = self._line.all(order.TransferToAgent) or self._line.all(order.TransferToLastResort)
+        elsewhere = any(isinstance(one, order.TransferToAgent | order.TransferToLastResort) for one in self._line.orders)
         if self.dice.random() < 0.3 and not elsewhere:
             self.found_gone = True
         else:
@@ -140,7 +140,7 @@ class RandomCall:
             case "missing":
                 line.end_play("FILE NOT FOUND", started=False)
             case "fail":
-                self._tell(self.dice.choice([told.QueueLost("redis_away"), told.AudioFailed("closed")]))
+                self._tell(told.QueueLost("redis_away") if self.dice.random() < 0.5 else told.AudioFailed("closed"))
             case "fail turn" if listening:
                 line.turn_fails()
             case "understood" if listening:
