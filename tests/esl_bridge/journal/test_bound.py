@@ -130,6 +130,27 @@ async def test_events_that_come_while_a_long_backlog_is_sent_leave_no_gap(tmp_pa
     await client.aclose()
 
 
+@pytest.mark.usefixtures("small")
+async def test_what_a_damaged_disk_does_not_give_back_is_counted_as_lost(tmp_path: Path, durable_redis: str) -> None:
+    client = connect_async(durable_redis)
+    journal = Journal(tmp_path, client)
+    for _ in range(100):
+        journal.append("call", 1, AgentJoined())
+    # The first twenty are in memory as well; of the rest a part is gone.
+    first, second, third = (int(one.stem) for one in journal._spool._segments[3:6])
+    (tmp_path / journal.boot_id / f"{second:012d}.journal").write_bytes(b"")
+    assert await journal.drain(5.0)
+    assert journal.report(time.monotonic()).lost == third - second
+    journal.append("call", 1, AgentJoined())
+    assert await journal.drain(5.0)
+    kept = stored(durable_redis)
+    assert [one.event.count for one in kept if isinstance(one.event, EventsLost)] == [third - second]
+    assert {one.seq for one in kept} == set(range(1, 103)) - set(range(second, third))
+    assert first > 20
+    journal.close()
+    await client.aclose()
+
+
 async def test_spools_of_others_beside_it_count_for_the_bound(tmp_path: Path) -> None:
     other = Spool.create(tmp_path, "other")
     for seq in range(1, 40):
