@@ -88,7 +88,7 @@ class RandomCall:
 
     @classmethod
     def lived(cls, dice: random.Random, now_us: int) -> RandomCall:
-        call = cls(dice, str(uuid.UUID(int=dice.getrandbits(128))))
+        call = cls(dice, str(uuid.uuid4()))  # Not of the dice: a seed that is tried again is another call.
         call._at_us = now_us
         call._live()
         return call
@@ -114,7 +114,7 @@ class RandomCall:
         """The next owner takes the call, with what the one before left on the channel."""
         self._line = Line(bridge_id=f"bridge-{len(self.entries) + 1}")
         self._seen = 0
-        self._boot = Boot(uuid.UUID(int=self.dice.getrandbits(128)).hex, self._at_us)
+        self._boot = Boot(uuid.uuid4().hex, self._at_us)
         self.entries.append([])
         use = self.dice.choice([AiUse.USABLE, AiUse.USABLE, AiUse.NO_ENGINE])
         is_resumed = bool(self._kept)

@@ -74,7 +74,7 @@ def check(seed: int) -> None:
 def test_page_metrics_command_and_database_agree_on_random_calls(seed: int, volatile_redis: str, settings: Any) -> None:
     settings.LIFELINE_REDIS_DURABLE_URL = settings.LIFELINE_REDIS_VOLATILE_URL = volatile_redis
     dice = random.Random(seed)
-    calls = [RandomCall.lived(dice, now_us()) for _ in range(40)]
+    calls = [RandomCall.lived(dice, now_us()) for _ in range(60)]
     recorded(calls, dice)
     client = Client()
     client.force_login(User.objects.create_superuser("anna"))

@@ -238,6 +238,18 @@ async def test_a_spool_of_a_newer_version_is_left_for_one_and_stops_nothing_else
     left.close()
 
 
+async def test_draining_while_redis_is_away_gives_up_in_time_and_leaves_the_spool(tmp_path: Path) -> None:
+    away = connect_async(NOWHERE)
+    journal = Journal(tmp_path, away, volatile=away)
+    journal.append("call", 1, AgentJoined())
+    assert not await journal.drain(0.1)
+    journal.close()
+    await away.aclose()
+    [left] = Spool.adopt(tmp_path)
+    assert [one.seq for one in left.read_after(0, 10)] == [1]
+    left.close()
+
+
 # --- On the way ---
 
 
