@@ -35,7 +35,7 @@ from esl_bridge.journal.sender import Journal
 from esl_bridge.journal.spool import SUFFIX
 from tests.redis_server import RedisServer
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 
 CALLS = 3
 # Rounds of everybody doing their work once: a backlog in windows, then what has to be sent again.
@@ -345,4 +345,4 @@ def test_each_event_is_stored_exactly_once_whatever_dies_and_when() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_each_event_is_stored_exactly_once_in_long_runs() -> None:
-    run(examples=150, steps=50)
+    run(examples=50, steps=40)
