@@ -13,6 +13,7 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
@@ -23,6 +24,7 @@ from callflows import pages, publishing, rendering
 from callflows.definition.flow import SystemPhrases
 from callflows.differences import differences, keypad_menu
 from callflows.errors import UploadRefusedError
+from callflows.hours_text import people_now
 from callflows.models import Flow, FlowVersion, Intent, KeypadMapping, Outcome, Prompt, Slot, SlotChoice
 
 
@@ -91,17 +93,22 @@ def _slots_of_page(request: HttpRequest) -> models.QuerySet[Slot]:
 
 @admin.register(Flow)
 class FlowAdmin(ShortTexts, ModelAdmin):
-    many_lines = ("extra_phrases",)
-    list_display = ["name", "destination_number", "state", "updated_at"]
+    many_lines = ("extra_phrases", "opening_week", "special_days")
+    list_display = ["name", "destination_number", "state", "people", "updated_at"]
     search_fields = ["name", "slug", "destination_number"]
-    readonly_fields = ["state", "menu_preview"]
+    readonly_fields = ["state", "people", "menu_preview"]
     inlines = [IntentInline, SlotInline]
     actions_detail = ["check_flow", "publish_flow"]
     warn_unsaved_form = True
     compressed_fields = False
     fieldsets = [
-        (None, {"fields": ["state", "name", "slug", "destination_number", "human_destination", "menu_preview"]}),
+        (None, {"fields": ["state", "people", "name", "slug", "destination_number", "human_destination", "menu_preview"]}),
         ("What every call says", {"fields": [*SystemPhrases.__struct_fields__, "extra_phrases"]}),
+        ("Opening hours of people", {
+            "fields": ["opening_zone", "opening_week", "special_days"],
+            "description": "The AI and the keypad menu serve callers around the clock. Outside these hours nobody is connected "
+            "with a person: the caller hears “closed” and is offered everything else again.",
+        }),
         ("Voice and time limits", {"fields": ["language", "voice", "turn_budget_ms", "listen_limit_ms"]}),
     ]
 
@@ -120,6 +127,12 @@ class FlowAdmin(ShortTexts, ModelAdmin):
         if publishing.differs_from_published(flow):
             return f"Draft differs from published version {latest.number}"
         return f"Same as published version {latest.number}"
+
+    @admin.display(description="People")
+    def people(self, flow: Flow) -> str:
+        """By the version that calls use, not by the draft."""
+        latest = publishing.latest_version(flow) if flow.pk else None
+        return "" if latest is None else people_now(latest.definition.hours, timezone.now())
 
     @admin.display(description="The keypad menu, as callers hear it")
     def menu_preview(self, flow: Flow) -> str:

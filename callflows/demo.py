@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from callflows.definition.flow import READ_BACK, YES_OR_NO
+from callflows.definition.flow import CLOSED, READ_BACK, YES_OR_NO
+from callflows.definition.hours import UTC_NAME
 from callflows.models import Flow, Intent, KeypadMapping, Outcome, Policy, Slot, SlotKind
 
 SLUG = "demonstration"
@@ -50,6 +51,10 @@ FLOW = {
     "action_failed": "Sorry, I cannot do that at the moment.",
     "goodbye": "Thank you for calling. Goodbye.",
     "read_back": READ_BACK,
+    "closed": CLOSED,
+    # Always open: a demonstration at night, and tests at any hour, reach a person.
+    "opening_zone": UTC_NAME,
+    "opening_week": "Mon-Sun: 00:00-24:00",
     "yes_or_no": YES_OR_NO,
 }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from callflows.definition.flow import FlowVersion, Intent, Policy, Slot, SystemPhrases
+from callflows.hours_text import hours_lines
 
 
 class Change(StrEnum):
@@ -44,6 +45,8 @@ def describe(flow: FlowVersion) -> list[str]:
         f"Time for an AI response: {flow.turn_budget_ms} ms",
         f"Listening limit: {flow.listen_limit_ms} ms",
     ]
+    if flow.hours is not None:
+        described += [f"Opening hours: {line} ({flow.hours.zone})" for line in hours_lines(flow.hours)]
     described += [
         f"{name.replace('_', ' ').capitalize()}: {getattr(flow.system, name).text}" for name in SystemPhrases.__struct_fields__
     ]

@@ -14,6 +14,7 @@ from django.db.models import Prefetch
 
 from callflows import rendering
 from callflows.definition.flow import (
+    CLOSED,
     READ_BACK,
     YES_OR_NO,
     Choice,
@@ -25,13 +26,15 @@ from callflows.definition.flow import (
     SlotKind,
     SystemPhrases,
 )
+from callflows.definition.hours import Hours
+from callflows.hours_text import HoursTextError, read_hours
 from callflows.models import Flow, KeypadMapping, Prompt, lines
 from callflows.models import Intent as IntentRow
 from callflows.models import Slot as SlotRow
 from ivr_fallback.spoken import SpokenError, fragments, literal_pieces
 
 # Phrases that a flow may leave empty.
-DEFAULTS = {"read_back": READ_BACK, "yes_or_no": YES_OR_NO}
+DEFAULTS = {"read_back": READ_BACK, "yes_or_no": YES_OR_NO, "closed": CLOSED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,13 @@ class Draft:
             human_destination=flow.human_destination.strip(),
             turn_budget_ms=flow.turn_budget_ms,
             listen_limit_ms=flow.listen_limit_ms,
+            hours=self._hours(),
         )
+
+    def _hours(self) -> Hours | None:
+        with suppress(HoursTextError):  # ``publishing.check`` says so.
+            return read_hours(self.flow.opening_zone, self.flow.opening_week, self.flow.special_days)
+        return None
 
     def _pieces(self) -> Iterator[str]:
         with suppress(SpokenError):  # Parity says so.

@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.functional import cached_property
 
+from callflows import hours_text
 from callflows.definition import flow as definition
 from callflows.definition.codec import decode_version
+from callflows.definition.hours import Part
 from callflows.errors import VersionIsFinalError
 
 NAME_VALIDATOR = RegexValidator(
@@ -22,6 +25,8 @@ NAME_VALIDATOR = RegexValidator(
 )
 KEY_VALIDATOR = RegexValidator(r"^[1-9]$", "Use one of the keys 1 to 9: 0 leads to a person, * to the menu.")
 VOICE_VALIDATOR = RegexValidator(r"^[A-Za-z0-9_+-]{1,64}$", "Use the name of an espeak-ng voice, such as en-us.")
+
+HOURS_FIELDS = {Part.ZONE: "opening_zone", Part.WEEK: "opening_week", Part.DAYS: "special_days"}
 
 
 class Policy(models.TextChoices):
@@ -78,6 +83,25 @@ class Flow(models.Model):
         blank=True,
         help_text=f"Said after a confirming question; name the keys 1 and 2. When empty: {definition.YES_OR_NO}",
     )
+    closed = models.TextField(
+        blank=True, help_text=f"Said in place of a person outside opening hours. When empty: {definition.CLOSED}"
+    )
+    closed_greeting = models.TextField(
+        blank=True,
+        help_text="Said before the greeting outside opening hours, such as: Our office is closed, but I can still help you.",
+    )
+    opening_zone = models.CharField(
+        "time zone", max_length=64, blank=True, help_text="Whose clock the hours go by: an IANA name, such as Europe/Berlin."
+    )
+    opening_week = models.TextField(
+        "weekly hours",
+        blank=True,
+        help_text="When people can be reached, such as Mon-Fri: 09:00-12:00, 13:00-17:30, one line for each day or days. "
+        "Days without a line are closed. Until midnight is 24:00. When all is empty, people can be reached around the clock.",
+    )
+    special_days = models.TextField(
+        blank=True, help_text="Dates that differ, one a line, such as 2026-12-24: 09:00-12:00, or 2026-12-25: closed."
+    )
     extra_phrases = models.TextField(
         blank=True, help_text="One a line: words that an action may answer with, for places such as {status:words}."
     )
@@ -89,6 +113,15 @@ class Flow(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """An editor sees at once, and beside the field, what is wrong with the hours; publishing asks again."""
+        super().clean()
+        wrong: dict[str, list[str]] = {}
+        for part, text in hours_text.faults(self.opening_zone, self.opening_week, self.special_days):
+            wrong.setdefault(HOURS_FIELDS[part], []).append(text[0].upper() + text[1:] + ".")
+        if wrong:
+            raise ValidationError(wrong)
 
 
 class Slot(models.Model):

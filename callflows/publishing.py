@@ -23,6 +23,7 @@ from callflows.definition.codec import encode_version
 from callflows.definition.flow import FlowVersion, Phrase
 from callflows.drafts import AudioIndex, Draft
 from callflows.errors import DraftChangedError, PublishRefusedError, SilentSpeechError
+from callflows.hours_text import HoursTextError, read_hours
 from callflows.models import Flow, Prompt
 from callflows.models import FlowVersion as VersionRow
 from espeak.errors import InvalidRequestError
@@ -39,8 +40,11 @@ PAUSE_S = 0.2
 
 def build(flow: Flow) -> FlowVersion:
     """The draft as the version it would become, with the number it would get."""
-    draft = Draft.read(flow)
-    return draft.version(AudioIndex(draft.texts(), draft.flow.voice), _next_number(flow))
+    return _built(Draft.read(flow))
+
+
+def _built(draft: Draft) -> FlowVersion:
+    return draft.version(AudioIndex(draft.texts(), draft.flow.voice), _next_number(draft.flow))
 
 
 def needed_phrases(flow: Flow) -> list[str]:
@@ -50,7 +54,17 @@ def needed_phrases(flow: Flow) -> list[str]:
 
 def check(flow: Flow) -> list[Problem]:
     """What stands against publishing the draft, in plain words. Audio that is yet to be rendered is no problem."""
-    return parity.problems(build(flow))
+    draft = Draft.read(flow)
+    return [*_hours_problems(draft.flow), *parity.problems(_built(draft))]
+
+
+def _hours_problems(flow: Flow) -> list[Problem]:
+    """Hours that cannot be read are none in the version; without this a flow would be open around the clock by a typing error."""
+    try:
+        read_hours(flow.opening_zone, flow.opening_week, flow.special_days)
+    except HoursTextError as error:
+        return [Problem(parity.HOURS, error.text)]
+    return []
 
 
 def differs_from_published(flow: Flow) -> bool:
@@ -136,7 +150,7 @@ def _store(flow: Flow, user: User | None, checked: FlowVersion, note: str) -> Ve
         draft = build(flow)
         if _content(draft) != _content(checked):
             raise DraftChangedError("The draft was changed while it was being published. Publish again.")
-        problems = parity.problems(draft, known_files=_existing(draft))
+        problems = [*_hours_problems(Flow.objects.get(pk=flow.pk)), *parity.problems(draft, known_files=_existing(draft))]
         if problems:
             raise PublishRefusedError(problems)
         latest = latest_version(flow)

@@ -41,6 +41,11 @@ class _Looked:
     found: tuple[Rendering | None, Snapshot | None, str] = (None, None, "")
 
 
+def published_flows() -> Snapshot | None:
+    """As bridges read them; None when that cannot be read."""
+    return _look()[1]
+
+
 def last_resort_row() -> LastResortRow:
     rendering, snapshot, unreadable = _look()
     if rendering is None:

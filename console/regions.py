@@ -24,8 +24,9 @@ from console.chart import latency_chart
 from console.circuit_panel import MoveRow, last_moves
 from console.drill_panel import RunningRow, drill_now
 from console.figures import LATENCY_MINUTES, TURNS_PREFIX, Figures, figures, is_unwatched
-from console.last_resort_panel import LastResortRow, last_resort_row
+from console.last_resort_panel import LastResortRow, last_resort_row, published_flows
 from console.models import Call
+from console.opening_panel import OpeningRow, opening_rows
 from console.partials import hearing
 from console.spools import warnings
 from console.switch_panel import SwitchRow, TrialRow
@@ -121,6 +122,7 @@ class Seen:
     at: float
     drill: RunningRow | None = None
     last_resort: LastResortRow | None = None
+    opening: tuple[OpeningRow, ...] = ()
 
 
 def see() -> Seen:
@@ -131,7 +133,7 @@ def see() -> Seen:
     return Seen(
         figures(), live, fault, switch_panel.switch_rows(now), switch_panel.trial_row(now), test_calls,
         last_moves(), hearing.now(time.monotonic()), time.time(), drill_now(),
-        last_resort_row(),
+        last_resort_row(), opening_rows(published_flows(), now),
     )
 
 
@@ -161,6 +163,7 @@ def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
         "moves": seen.moves,
         "switches": seen.switches,
         "last_resort": seen.last_resort,
+        "opening": seen.opening,
         "trial": seen.trial,
         "test_call_endpoint": settings.LIFELINE_TEST_CALL_ENDPOINT,
         "test_call_lasts_s": LASTS_S,
@@ -190,6 +193,7 @@ def fingerprint() -> object:
         switch_panel.fingerprint(timezone.now()),
         (resort := last_resort_row()).problem,
         resort.rendered_ms,
+        opening_rows(published_flows(), timezone.now()),
         (drill := drill_now()) and (drill.drill_id, drill.recovering),
     )
 

@@ -84,7 +84,17 @@ class SwitchRow:
     @property
     def not_read(self) -> str:
         """Why the switch's dialplan of last resort is an older one."""
-        return "" if self.report is None else self.report.dialplan_problem
+        return "" if self.report is None or self._has_read_it else self.report.dialplan_problem
+
+    @property
+    def wrong_hours(self) -> str:
+        """Why it takes other hours for open than the bridges do."""
+        return self.report.dialplan_problem if self.report is not None and self._has_read_it else ""
+
+    @property
+    def _has_read_it(self) -> bool:
+        """The last time that it was asked to."""
+        return self.report is not None and self.report.dialplan_read_at == self.report.dialplan_tried_at
 
     @property
     def read_ms(self) -> int | None:

@@ -115,6 +115,7 @@ def plain(name: str) -> str:
 
 STEPS = {
     "person": "Connects to a person",
+    "closed": "Asked for a person outside opening hours",
     "intent": "Asks what it is about",
     "last_resort": "In the telephone switch’s own menu",
 }

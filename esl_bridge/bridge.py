@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import cast
 
 import structlog
@@ -155,6 +156,9 @@ class Bridge:
 
     def now(self) -> float:
         return time.monotonic()
+
+    def wall_clock(self) -> datetime:
+        return datetime.now(UTC)
 
     def flow_for(self, kept_flow: str, dialled: str) -> FlowVersion | None:
         snapshot = self._flows()

@@ -25,6 +25,7 @@ UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 CAUSE = re.compile(r"[A-Z][A-Z_]{1,63}")
 NAME = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
 ENDPOINT = re.compile(r"[A-Za-z0-9_.+*#@:;/=-]{1,256}")
+ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 NO_CHANNEL = "No such channel"
 RELOADED = "+OK [Success]"
 # What a person at an agent's telephone sees, should a test call ever come that far.
@@ -116,6 +117,13 @@ class SwitchControl:
         # FreeSWITCH says +OK to a broken file as well, with what is wrong in the brackets.
         if answer != RELOADED:
             raise RefusedError(f"The switch at {self._place} kept what it had: {answer.removeprefix('+OK ')}")
+
+    def wall_clock(self, zone: str, at: datetime) -> str:
+        """``YYYY-MM-DD HH:MM`` in a time zone at an aware moment, as this switch's conditions read it.
+
+        Raises :class:`RefusedError` when the zone is not in its ``timezones.conf.xml``.
+        """
+        return self._ask(f"strftime_tz {_checked(ZONE, zone)} {int(at.timestamp())}|%Y-%m-%d %H:%M").strip()
 
     def channels(self) -> list[Channel]:
         return read_channels(self._ask("show channels as json"))

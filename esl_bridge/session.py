@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, cast
 
@@ -69,6 +70,7 @@ class Surroundings(Protocol):
     bridge_id: str
 
     def now(self) -> float: ...
+    def wall_clock(self) -> datetime: ...
     def flow_for(self, kept_flow: str, dialled: str) -> FlowVersion | None: ...
     def ai_use(self, *, begins: bool) -> told.AiUse: ...
     def kept_off(self, call_uuid: str, *, simulated: bool) -> str: ...
@@ -211,7 +213,7 @@ class Session(asyncio.Protocol):
         if use is told.AiUse.USABLE:
             drill = self._bridge.kept_off(self.call_uuid, simulated=kept.get("simulated") == SIMULATED)
             use = told.AiUse.NO_ENGINE if drill else use
-        self.feed(connected(channel, flow, use, drill))
+        self.feed(connected(channel, flow, use, drill, at=self._bridge.wall_clock()))
 
     def _event(self, event: Event) -> None:
         holder = event.variable("ll_holder") or ""

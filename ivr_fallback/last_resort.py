@@ -2,6 +2,7 @@
 
 Owns what it says and where its keys lead. Pure: flows in, text out; the checks of that text are ``last_resort_checks.py``'s.
 A key leads to its person. What needs an action cannot be done without a bridge: the caller is told so, and goes to a person.
+Outside the flow's opening hours nobody goes to a person: the caller is told so and may choose again, as with a bridge.
 
 Conditions are evaluated before any action runs, so a key is only acted on after a transfer to the extension that it names.
 Stages are unrolled: nothing is counted, and the only variable in an action is the key.
@@ -14,7 +15,9 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from callflows.definition import hours as opening
 from callflows.definition.flow import FlowVersion, Intent, Phrase, Policy, Snapshot
+from ivr_fallback.last_resort_hours import OPEN_CONDITION, ZONE, write_hours
 from ivr_fallback.menu import CHOICE_TIMEOUT_MS, MENU_KEY, PERSON_KEY
 from ivr_fallback.parity import DESTINATION, FILE, MENU_DIGITS, NAME
 
@@ -90,7 +93,8 @@ def phrases_in_use(flow: FlowVersion) -> list[Phrase]:
     system = flow.system
     own = (system.greeting, system.transfer_to_team, system.menu_intro, system.invalid_choice, system.connecting,
            system.no_agent, system.action_failed, system.anything_else_menu, system.goodbye)  # fmt: skip
-    return list(dict.fromkeys((*own, *(intent.menu for intent in flow.intents))))
+    shut = () if flow.hours is None else (*flow.greeting(is_open=False), system.closed)
+    return list(dict.fromkeys((*own, *shut, *(intent.menu for intent in flow.intents))))
 
 
 class _Menu:
@@ -116,8 +120,13 @@ class _Menu:
         for phrase in phrases_in_use(flow):
             if not FILE.fullmatch(phrase.file):
                 raise LastResortError(f"Flow {flow.name}: the phrase {phrase.text!r} has no audio file")
-        if len(flow.intents) + 2 > MOST_PARTS:
-            raise LastResortError(f"Flow {flow.name}: a menu of more than {MOST_PARTS - 2} choices cannot be played")
+        if len(flow.intents) + 3 > MOST_PARTS:
+            raise LastResortError(f"Flow {flow.name}: a menu of more than {MOST_PARTS - 3} choices cannot be played")
+        if flow.hours is not None:
+            if not ZONE.fullmatch(flow.hours.zone):
+                raise LastResortError(f"Flow {flow.name}: the time zone's name holds other signs than letters, digits and _ + - /")
+            for _part, text in opening.problems(flow.hours):
+                raise LastResortError(f"Flow {flow.name}: {text}")
 
     def _destinations(self) -> Iterable[tuple[str, str]]:
         yield f"Flow {self._flow.name}", self._flow.human_destination
@@ -149,9 +158,11 @@ class _Menu:
     # --- What is said ---
 
     def write(self, root: ElementTree.Element) -> None:
+        if self._flow.hours is not None:
+            write_hours(root, self._base, self._flow.hours)
         system = self._flow.system
         choices = (system.menu_intro, *(intent.menu for intent in self._flow.intents))
-        said = {NEW: (system.greeting, *choices), MID_CALL: (system.transfer_to_team, *choices)}
+        said = {NEW: (*self._flow.greeting(is_open=True), *choices), MID_CALL: (system.transfer_to_team, *choices)}
         said |= {CHOICES: choices, SECOND: choices, LAST: choices, MORE: (system.anything_else_menu,)}
         for stage, phrases in said.items():
             self._stage(root, stage, phrases)
@@ -166,41 +177,68 @@ class _Menu:
 
     def _stage(self, root: ElementTree.Element, stage: str, phrases: tuple[Phrase, ...]) -> None:
         """``play_and_get_digits``: one key, one try, no terminator, so that star and hash are keys like all others."""
+        opened, shut = self._flow.greeting(is_open=True), self._flow.greeting(is_open=False)
+        differs = stage == NEW and self._flow.hours is not None and shut != opened
+        more = (OPEN_CONDITION,) if differs else ()
+        actions = _extension(root, f"{self._base} {stage}", f"^{self._escaped}:{stage}$", *more)
+        self._ask(actions, stage, phrases, "action")
+        if differs:
+            self._ask(actions, stage, (*shut, *phrases[len(opened) :]), "anti-action")
+
+    def _ask(self, actions: ElementTree.Element, stage: str, phrases: tuple[Phrase, ...], kind: str) -> None:
         files = "!".join(f"{self._place.prompt_dir}/{phrase.file}" for phrase in phrases)
-        actions = _extension(root, f"{self._base} {stage}", f"^{self._escaped}:{stage}$")
-        _act(actions, "set", f"max_forwards={FORWARDS}")
+        _act(actions, "set", f"max_forwards={FORWARDS}", kind)
         # Preset: after no key at all the variable would keep an older one.
-        _act(actions, "set", f"{KEY_VARIABLE}=none")
+        _act(actions, "set", f"{KEY_VARIABLE}=none", kind)
         keys = f"file_string://{files} silence_stream://100 {KEY_VARIABLE} [0-9*#]"
-        _act(actions, "play_and_get_digits", f"1 1 1 {CHOICE_TIMEOUT_MS} none {keys}")
-        self._go(actions, f"{stage}:${{{KEY_VARIABLE}}}")
+        _act(actions, "play_and_get_digits", f"1 1 1 {CHOICE_TIMEOUT_MS} none {keys}", kind)
+        self._go(actions, f"{stage}:${{{KEY_VARIABLE}}}", kind)
 
     def _key(self, root: ElementTree.Element, digit: str, intent: Intent | None) -> None:
-        actions = _extension(root, f"{self._base} key {digit}", self._pressed(digit))
-        _act(actions, "set", f"{CHOICE_VARIABLE}={intent.name if intent else PERSON_CHOICE}")
+        before = [("set", f"{CHOICE_VARIABLE}={intent.name if intent else PERSON_CHOICE}")]
         if intent is not None and intent.policy is Policy.AUTOMATE:
-            self._play(actions, self._flow.system.action_failed)
-        self._person(actions, (intent.destination if intent else "") or self._flow.human_destination)
+            before.append(self._playing(self._flow.system.action_failed))
+        destination = (intent.destination if intent else "") or self._flow.human_destination
+        self._to_person(root, f"{self._base} key {digit}", self._pressed(digit), destination, before)
 
     def _without_a_choice(self, root: ElementTree.Element, stage: str) -> None:
         """No key, then any other: the next stage, in the end a person; after a person, no key means nothing more is wanted."""
-        silent = _extension(root, f"{self._base} {stage} silent", f"^{self._escaped}:{stage}:(none)?$")
+        name, expression = f"{self._base} {stage} silent", f"^{self._escaped}:{stage}:(none)?$"
         if stage == MORE:
+            silent = _extension(root, name, expression)
             self._play(silent, self._flow.system.goodbye)
             _act(silent, "hangup")
         else:
-            self._next(silent, stage)
-        wrong = _extension(root, f"{self._base} {stage} wrong", f"^{self._escaped}:{stage}:")
-        self._play(wrong, self._flow.system.invalid_choice)
-        self._next(wrong, stage)
+            self._next(root, name, expression, stage, [])
+        wrong = [self._playing(self._flow.system.invalid_choice)]
+        self._next(root, f"{self._base} {stage} wrong", f"^{self._escaped}:{stage}:", stage, wrong)
 
-    def _next(self, actions: ElementTree.Element, stage: str) -> None:
-        if NEXT[stage]:
-            self._go(actions, NEXT[stage])
-        else:
-            self._person(actions, self._flow.human_destination)
+    def _next(
+        self, root: ElementTree.Element, name: str, expression: str, stage: str, before: list[tuple[str, str]]
+    ) -> None:
+        if not NEXT[stage]:
+            self._to_person(root, name, expression, self._flow.human_destination, before)
+            return
+        actions = _extension(root, name, expression)
+        for application, data in before:
+            _act(actions, application, data)
+        self._go(actions, NEXT[stage])
 
     # --- The person ---
+
+    def _to_person(
+        self, root: ElementTree.Element, name: str, expression: str, destination: str, before: list[tuple[str, str]]
+    ) -> None:
+        """``before`` at any hour; then the person, or that nobody is there and the menu again."""
+        has_hours = self._flow.hours is not None
+        actions = _extension(root, name, expression, *((OPEN_CONDITION,) if has_hours else ()))
+        for application, data in before:
+            _act(actions, application, data)
+        self._person(actions, destination)
+        if has_hours:
+            for application, data in (*before, self._playing(self._flow.system.closed)):
+                _act(actions, application, data, "anti-action")
+            self._go(actions, MORE, "anti-action")
 
     def _person(self, actions: ElementTree.Element, destination: str) -> None:
         self._play(actions, self._flow.system.connecting)
@@ -230,11 +268,14 @@ class _Menu:
     def _pressed(self, key: str) -> str:
         return f"^{self._escaped}:[a-z0-9]+:{key}$"
 
-    def _go(self, actions: ElementTree.Element, stage: str) -> None:
-        _act(actions, "transfer", f"{self._base}:{stage} XML {self._place.context}")
+    def _go(self, actions: ElementTree.Element, stage: str, kind: str = "action") -> None:
+        _act(actions, "transfer", f"{self._base}:{stage} XML {self._place.context}", kind)
 
     def _play(self, actions: ElementTree.Element, phrase: Phrase, kind: str = "action") -> None:
-        _act(actions, "playback", f"{self._place.prompt_dir}/{phrase.file}", kind)
+        _act(actions, *self._playing(phrase), kind)
+
+    def _playing(self, phrase: Phrase) -> tuple[str, str]:
+        return "playback", f"{self._place.prompt_dir}/{phrase.file}"
 
 
 def dial_string(destination: str) -> str:

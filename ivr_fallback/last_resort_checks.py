@@ -12,15 +12,29 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 
 from ivr_fallback.last_resort import ENTRY, KEY_VARIABLE
+from ivr_fallback.last_resort_hours import OPEN, OPEN_CONDITION, OPEN_VARIABLE, SHUT, ZONE, ZONE_VARIABLE
 
 APPLICATIONS = frozenset({"bridge", "hangup", "play_and_get_digits", "playback", "set", "transfer", "unset"})
 # mod_dialplan_xml evaluates nothing else here: the dialled extension, and our own variables.
-FIELDS = frozenset({"destination_number", "${ll_flow} ${ll_step}", "${ll_dialled}|${sip_req_user}", "${originate_disposition}"})
+FIELDS = frozenset({"destination_number", "${ll_flow} ${ll_step}", "${ll_dialled}|${sip_req_user}", "${originate_disposition}",
+                    OPEN_CONDITION[0]})  # fmt: skip
+# What a condition may ask of the wall clock, narrower than FreeSWITCH would take it: a value that it cannot read is simply none
+# that holds, or half of one that does.
+_TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+MOMENTS = {
+    "year": re.compile(r"[0-9]{4}"),
+    "mon": re.compile(r"[1-9]|1[0-2]"),
+    "mday": re.compile(r"[1-9]|[12][0-9]|3[01]"),
+    "wday": re.compile(r"[1-7](?:,[1-7])*"),
+    "time-of-day": re.compile(rf"{_TIME}-{_TIME}(?:,{_TIME}-{_TIME})*"),
+}
+# The only actions that run while a call's extension is still sought.
+INLINE = re.compile(rf"{OPEN_VARIABLE}=(?:{OPEN}|{SHUT})|{ZONE_VARIABLE}={ZONE.pattern}")
 ATTRIBUTES = {
     "include": frozenset[str](),
-    "extension": frozenset({"name"}),
-    "condition": frozenset({"field", "expression", "wday", "time-of-day"}),
-    "action": frozenset({"application", "data"}),
+    "extension": frozenset({"name", "continue"}),
+    "condition": frozenset({"field", "expression", "break", *MOMENTS}),
+    "action": frozenset({"application", "data", "inline"}),
     "anti-action": frozenset({"application", "data"}),
 }
 # Replaced when the switch loads the file, from its own configuration; all others would be replaced in a call.
@@ -65,6 +79,11 @@ def versions_named(text: str) -> dict[str, int]:
     return {slug: int(number) for slug, number in re.findall(rf'name="{ENTRY}-([A-Za-z0-9_-]+):([0-9]+) new"', text)}
 
 
+def zones_named(text: str) -> frozenset[str]:
+    """Every time zone whose wall clock the text asks."""
+    return frozenset(re.findall(rf'"{ZONE_VARIABLE}=({ZONE.pattern})"', text))
+
+
 def _element_problems(element: ElementTree.Element) -> Iterator[str]:
     allowed = ATTRIBUTES.get(element.tag)
     if allowed is None:
@@ -74,17 +93,37 @@ def _element_problems(element: ElementTree.Element) -> Iterator[str]:
         yield f"<{element.tag}> has an attribute {name!r}, which is not known"
     if (element.text or "").strip() or (element.tail or "").strip():
         yield f"<{element.tag}> holds text"
-    if element.tag == "condition":
+    if element.tag == "extension" and "continue" in element.attrib:
+        yield from _passed_problems(element)
+    elif element.tag == "condition":
         yield from _condition_problems(element)
     elif element.tag in ("action", "anti-action"):
         yield from _action_problems(element)
 
 
+def _passed_problems(extension: ElementTree.Element) -> Iterator[str]:
+    """What it did besides would be added to whatever the call's own extension does."""
+    if extension.get("continue") != "true":
+        yield f"an extension goes on {extension.get('continue')!r}, and not true"
+    for each in extension.iter():
+        if each.tag == "anti-action" or (each.tag == "action" and each.get("inline") != "true"):
+            yield "an extension that is only passed has an action that is not inline"
+
+
 def _condition_problems(element: ElementTree.Element) -> Iterator[str]:
     field, expression = element.get("field", ""), element.get("expression", "")
-    if field not in FIELDS and not (element.get("wday") or element.get("time-of-day")):
+    if element.get("break", "never") != "never":
+        yield f"a condition breaks {element.get('break')!r}, which is not known"
+    moments = [(name, value) for name, value in element.attrib.items() if name in MOMENTS]
+    if moments:
+        if "field" in element.attrib or "expression" in element.attrib:
+            # To FreeSWITCH one of both is enough then.
+            yield "a condition asks for a time and for something else"
+        yield from _moment_problems(moments)
+        return
+    if field not in FIELDS:
         yield f"a condition asks for {field!r}, which is not known"
-    if field and not EXPRESSION.fullmatch(expression):
+    if not EXPRESSION.fullmatch(expression):
         yield f"the expression {expression!r} holds what FreeSWITCH might read otherwise"
         return
     try:
@@ -93,8 +132,21 @@ def _condition_problems(element: ElementTree.Element) -> Iterator[str]:
         yield f"the expression {expression!r} means nothing: {error}"
 
 
+def _moment_problems(moments: list[tuple[str, str]]) -> Iterator[str]:
+    for name, value in moments:
+        if not MOMENTS[name].fullmatch(value):
+            yield f"{name} is {value!r}, which FreeSWITCH might read otherwise"
+        elif name == "time-of-day" and any(first > last for first, last in re.findall(rf"({_TIME})-({_TIME})", value)):
+            yield f"{name} is {value!r}, which goes over midnight"
+
+
 def _action_problems(element: ElementTree.Element) -> Iterator[str]:
     application, data = element.get("application", ""), element.get("data", "")
+    if "inline" in element.attrib and not (
+        element.get("inline") == "true" and application == "set" and INLINE.fullmatch(data)
+    ):
+        yield f"{application} {data[:80]!r} may not run inline"
+        return
     if application not in APPLICATIONS:
         # An unknown application hangs the call up.
         yield f"the application {application!r} is not one of {', '.join(sorted(APPLICATIONS))}"
@@ -110,7 +162,11 @@ def _action_problems(element: ElementTree.Element) -> Iterator[str]:
 
 def _lost_transfers(root: ElementTree.Element) -> Iterator[str]:
     """A call transferred to an extension that nobody takes is hung up."""
-    taken = [re.compile(extension[0].get("expression", "")) for extension in root if len(extension)]
+    taken = [
+        re.compile(extension[0].get("expression", ""))
+        for extension in root
+        if len(extension) and extension.get("continue") != "true"
+    ]
     for element in root.iter():
         target = element.get("data", "").partition(" ")[0].replace(KEY, "none")
         goes_on_here = element.get("application") == "transfer" and target.startswith(ENTRY)

@@ -6,7 +6,7 @@ It skips what is already known, and never needs an engine: all its audio was ren
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from callflows.definition.flow import FlowVersion, Intent, Phrase, Policy, Slot, SlotKind
@@ -16,6 +16,7 @@ from ivr_fallback.steps import (
     ActionValues,
     AwaitKey,
     ChooseIntent,
+    DropIntent,
     End,
     EnterStep,
     ForgetSlots,
@@ -48,10 +49,16 @@ class State(StrEnum):
 
 
 class Menu:
-    """One caller in the menu. ``slots`` and ``intent`` are what is already known; the menu does not ask for them again."""
+    """One caller in the menu. ``slots`` and ``intent`` are what is already known; the menu does not ask for them again.
 
-    def __init__(self, flow: FlowVersion, *, slots: Mapping[str, str], intent: str = "") -> None:
+    ``is_open`` says whether people can be reached at this moment; it is asked whenever the caller would be led to one.
+    """
+
+    def __init__(
+        self, flow: FlowVersion, *, slots: Mapping[str, str], is_open: Callable[[], bool], intent: str = ""
+    ) -> None:
         self._flow = flow
+        self._is_open = is_open
         self._slots = dict(slots)
         self._intent = flow.intent(intent)
         self._slot: Slot | None = None
@@ -142,8 +149,10 @@ class Menu:
         return self._to_person((self._flow.system.action_failed,))
 
     def on_prompt_missing(self) -> list[MenuStep]:
-        """A prompt that the menu needs could not be played: the next thing down is a person."""
-        return self._to_person(())
+        """A prompt that the menu needs could not be played: the next thing down is a person, at any hour, since the words
+        that would say it is closed may be missing as well."""
+        self.state = State.TO_PERSON
+        return [EnterStep("person"), ToPerson(self._destination())]
 
     # --- Offering and choosing ---
 
@@ -159,7 +168,7 @@ class Menu:
 
     def _chosen(self, key: str) -> list[MenuStep]:
         if key == PERSON_KEY:
-            return self._to_person((self._flow.system.connecting,))
+            return self._connect(())
         intent = self._flow.intent_for_digit(key)
         if intent is None:
             return self._again((self._flow.system.invalid_choice,))
@@ -170,7 +179,7 @@ class Menu:
     def _again(self, opening: tuple[Phrase, ...]) -> list[MenuStep]:
         self._tries += 1
         if self._tries >= MAX_TRIES:
-            return self._to_person((*opening, self._flow.system.connecting))
+            return self._connect(opening)
         if self.state is State.COLLECTING and self._slot is not None:
             return self._ask(self._slot, opening)
         return self._offer(opening)
@@ -179,7 +188,7 @@ class Menu:
 
     def _proceed(self, intent: Intent) -> list[MenuStep]:
         if intent.policy is Policy.HUMAN:
-            return self._to_person((self._flow.system.connecting,))
+            return self._connect(())
         for name in intent.slots:
             slot = self._flow.slot(name)
             if slot is not None and name not in self._slots:
@@ -225,11 +234,16 @@ class Menu:
 
     # --- Leaving ---
 
-    def _to_person(self, opening: tuple[Phrase, ...]) -> list[MenuStep]:
+    def _connect(self, opening: tuple[Phrase, ...]) -> list[MenuStep]:
+        return self._to_person(opening, (self._flow.system.connecting,))
+
+    def _to_person(self, opening: tuple[Phrase, ...], announced: tuple[Phrase, ...] = ()) -> list[MenuStep]:
+        """``announced`` is said only when somebody is there; otherwise the menu goes on, as when nobody was free."""
+        if not self._is_open():
+            more = self.begin_after_agent((*opening, self._flow.system.closed))
+            return [EnterStep("closed"), DropIntent(), *more]
         self.state = State.TO_PERSON
-        if not opening:
-            return [EnterStep("person"), ToPerson(self._destination())]
-        return [EnterStep("person"), Say(opening)]
+        return [EnterStep("person"), Say((*opening, *announced))]
 
     def _destination(self) -> str:
         own = self._intent.destination if self._intent else ""

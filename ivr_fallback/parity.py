@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from callflows.definition import hours as opening
 from callflows.definition.flow import UNSPOKEN, FlowVersion, Intent, Phrase, Policy, Slot, SlotKind, SystemPhrases
 from ivr_fallback.english import SMALL
 from ivr_fallback.spoken import Kind, SpokenError, fragments, literal_pieces, places
@@ -27,6 +28,7 @@ RESERVED_KEYS = {
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # A destination becomes part of a dial string; "$", "{", "[", "," and spaces have a meaning there.
 DESTINATION = re.compile(r"[A-Za-z0-9+][A-Za-z0-9_.@:+/-]{0,119}")
+HOURS = "Opening hours"
 FILE = re.compile(r"[0-9a-f]{64}\.wav")
 # A complete AI response is promised within 3 to 5 seconds.
 TURN_BUDGET_MS = (3000, 5000)
@@ -50,6 +52,8 @@ class Problem:
 def problems(flow: FlowVersion, known_files: frozenset[str] | None = None) -> list[Problem]:
     """All of them, in the order of the flow. ``known_files``: the prompt files that exist, when that is known."""
     found = [*_flow_problems(flow), *_phrase_problems(flow, known_files)]
+    if flow.hours is not None:
+        found += [Problem(HOURS, text) for _part, text in opening.problems(flow.hours)]
     for intent in flow.intents:
         found += [Problem(f"Intent {intent.label or intent.name}", text) for text in _intent_problems(flow, intent)]
     for slot in flow.slots:
@@ -92,6 +96,8 @@ def _shared_utterances(flow: FlowVersion) -> Iterator[Problem]:
 
 def _phrase_problems(flow: FlowVersion, known_files: frozenset[str] | None) -> Iterator[Problem]:
     for name in SystemPhrases.__struct_fields__:
+        if _may_stay_silent(flow, name):
+            continue
         for text in _audible(getattr(flow.system, name), known_files):
             yield Problem(f"Phrase {name.replace('_', ' ')!r}", text)
     question = flow.system.yes_or_no.text
@@ -118,6 +124,12 @@ def _phrase_problems(flow: FlowVersion, known_files: frozenset[str] | None) -> I
         for how, phrase in (("question", slot.ask), ("keypad question", slot.ask_keypad)):
             for text in _audible(phrase, known_files):
                 yield Problem(f"Slot {slot.label or slot.name}", f"its {how}: {text}")
+
+
+def _may_stay_silent(flow: FlowVersion, name: str) -> bool:
+    """Versions without hours never say that they are closed, and those from before there were hours cannot."""
+    said: Phrase = getattr(flow.system, name)
+    return said == UNSPOKEN and (name == "closed_greeting" or (name == "closed" and flow.hours is None))
 
 
 def _audible(phrase: Phrase, known_files: frozenset[str] | None) -> Iterator[str]:

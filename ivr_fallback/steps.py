@@ -70,6 +70,11 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class DropIntent:
+    """What the caller wanted cannot be had now: another process that goes on from here does not begin it again."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToPerson:
     destination: str
 
@@ -79,4 +84,4 @@ class End:
     """Say nothing more and hang up."""
 
 
-MenuStep = Say | AwaitKey | EnterStep | ChooseIntent | KeepSlot | ForgetSlots | Act | Served | ToPerson | End
+MenuStep = Say | AwaitKey | EnterStep | ChooseIntent | KeepSlot | ForgetSlots | Act | Served | DropIntent | ToPerson | End

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from simulator import wire
@@ -17,6 +18,7 @@ from simulator.channel import Channel, stamp
 from simulator.errors import DialplanError
 from simulator.events import Origin
 from simulator.expand import would_expand
+from simulator.moments import strftime_tz
 from simulator.originating import originate
 
 if TYPE_CHECKING:
@@ -57,6 +59,10 @@ async def reload_xml(switch: Switch, _argument: str) -> str:
     except DialplanError as error:
         return f"+OK [[{error}]]\n"  # A real one says +OK to a broken file, too, and keeps the old.
     return "+OK [Success]\n"
+
+
+async def time_in_zone(switch: Switch, argument: str) -> str:
+    return strftime_tz(argument, datetime.fromtimestamp(switch.clock.now_s(), UTC))
 
 
 async def version(_switch: Switch, _argument: str) -> str:
@@ -291,6 +297,7 @@ API_COMMANDS: Final[dict[str, ApiCommand]] = {
     "sched_transfer": sched_transfer,
     "show": show,
     "status": status,
+    "strftime_tz": time_in_zone,
     "system": system,
     "uuid_audio_stream": uuid_audio_stream,
     "uuid_break": _on_session(_break, "<uuid> [all]"),

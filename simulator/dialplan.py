@@ -16,11 +16,11 @@ from typing import Final
 
 from simulator.errors import DialplanError
 from simulator.expand import expand, expand_captures
+from simulator.moments import FIELDS, holds, local
 
 _MAX_FILE_BYTES: Final = 4 * 1024 * 1024  # a last resort of a large flow is some 100 KB
 _SET: Final = re.compile(r'<X-PRE-PROCESS\s+cmd="set"\s+data="([^"]*)"\s*/>')
 _INCLUDE: Final = re.compile(r'<X-PRE-PROCESS\s+cmd="include"\s+data="([^"]*)"\s*/>')
-_TIME_FIELDS: Final = ("year", "mon", "mday", "wday", "hour", "minute", "time-of-day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class Dialplan:
     ) -> list[Action] | None:
         """The actions for a call, captures filled in; None when no extension of the context takes it.
 
-        ``lookup`` answers caller fields and channel variables; ``now`` is local to the call's ``timezone``.
+        ``lookup`` answers caller fields and channel variables; ``now`` is aware and in the switch's own zone, which counts for
+        calls without a ``timezone``.
         """
         found: list[Action] = []
         matched = False
@@ -97,41 +98,20 @@ def _match(
 
 
 def _evaluate(condition: Condition, lookup: Callable[[str], str], now: datetime) -> tuple[str, ...] | None:
-    """The expression's groups when it holds, else None."""
-    if not all(_time_holds(name, wanted, now) for name, wanted in condition.times):
-        return None
-    if condition.expression is None:
-        return ("",)
+    """The expression's groups when it holds, else None.
+
+    As parse_exten of mod_dialplan_xml.c: where there are times beside a field, one of both is enough.
+    """
+    # `timezone` is read anew for each condition: an inline action of the one before may have set it.
+    moment = local(now, lookup("timezone"), lookup("tod_tz_offset")) if condition.times else now
+    by_time: tuple[str, ...] | None = ("",) if holds(condition.times, moment) else None
+    if not condition.field or condition.expression is None:
+        return by_time
     value = expand(condition.field, lookup) if "$" in condition.field else lookup(condition.field)
     match = condition.expression.search(value)
-    return (match[0], *(group or "" for group in match.groups())) if match else None
-
-
-def _time_holds(name: str, wanted: str, now: datetime) -> bool:
-    if name == "time-of-day":
-        minute = now.hour * 3600 + now.minute * 60 + now.second
-        return any(_clock_range(part, minute) for part in wanted.split(","))
-    actual = {
-        "year": now.year, "mon": now.month, "mday": now.day, "wday": now.isoweekday() % 7 + 1,
-        "hour": now.hour, "minute": now.minute,
-    }[name]  # fmt: skip
-    return any(_in_range(part, actual) for part in wanted.split(","))
-
-
-def _in_range(text: str, actual: int) -> bool:
-    low, _, high = text.strip().partition("-")
-    return int(low) <= actual <= int(high or low)
-
-
-def _clock_range(text: str, second: int) -> bool:
-    low, _, high = text.strip().partition("-")
-    start, end = _seconds(low), _seconds(high or low)
-    return start <= second <= end if start <= end else second >= start or second <= end
-
-
-def _seconds(text: str) -> int:
-    hours, minutes, *rest = (int(part) for part in text.split(":"))
-    return hours * 3600 + minutes * 60 + (rest[0] if rest else 0)
+    if match:
+        return (match[0], *(group or "" for group in match.groups()))
+    return by_time if condition.times else None
 
 
 def included_files(path: Path, variables: Mapping[str, str]) -> tuple[Path, ...]:
@@ -215,7 +195,7 @@ def _condition(element: ElementTree.Element) -> Condition:
         pattern = None if expression is None else re.compile(expression)
     except re.error as error:
         raise DialplanError(f"expression {expression!r}: {error}") from error
-    times = tuple((name, value) for name in _TIME_FIELDS if (value := element.get(name)))
+    times = tuple((name, value) for name in FIELDS if (value := element.get(name)) is not None)
     return Condition(
         element.get("field", ""),
         pattern,

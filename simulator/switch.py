@@ -6,11 +6,9 @@ Owns what exists at a moment and who hears of an event. What a call does is :mod
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import uuid
-import zoneinfo
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -185,7 +183,7 @@ class Switch:
             name, _, value = self.expand(session, action.data).partition("=")
             channel.set(name, value)
 
-        now = datetime.fromtimestamp(self.clock.now_s(), _zone(channel.get("timezone")))
+        now = datetime.fromtimestamp(self.clock.now_s(), UTC)
         return self._dialplan.route(who.context, lookup, now, on_inline)
 
     def reload_dialplan(self) -> None:
@@ -261,13 +259,6 @@ class Switch:
     ) -> None:
         """Tell every peer that wants to know: :meth:`simulator.dispatch.Dispatcher.fire`."""
         self.dispatcher.fire(name, channel, extra, lead=lead, body=body, subclass=subclass)
-
-
-def _zone(name: str) -> tzinfo:
-    with contextlib.suppress(zoneinfo.ZoneInfoNotFoundError, ValueError):
-        if name:
-            return zoneinfo.ZoneInfo(name)
-    return UTC
 
 
 class _Nobody:

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from callflows.definition.errors import BadSnapshot
+from callflows.definition.hours import Hours
 
 SNAPSHOT_FORMAT = 1
 
@@ -36,6 +37,7 @@ class Phrase(msgspec.Struct, frozen=True):
 # What a flow says that leaves these empty.
 READ_BACK = "Is this number right?"
 YES_OR_NO = "Say yes or no, or press 1 for yes, 2 for no."
+CLOSED = "Sorry, nobody is here to take your call now. Please call again during our opening hours."
 # What a version published before these phrases existed has in their place.
 UNSPOKEN = Phrase("", "")
 
@@ -106,6 +108,10 @@ class SystemPhrases(msgspec.Struct, frozen=True):
     """Before the digits of a number that was understood by voice."""
     yes_or_no: Phrase = UNSPOKEN
     """After every question that is answered by yes or no; names the keys 1 and 2."""
+    closed: Phrase = UNSPOKEN
+    """In place of a person, outside opening hours."""
+    closed_greeting: Phrase = UNSPOKEN
+    """Before the greeting, outside opening hours; may stay empty."""
 
 
 class FlowVersion(msgspec.Struct, frozen=True):
@@ -128,6 +134,8 @@ class FlowVersion(msgspec.Struct, frozen=True):
     human_destination: str
     turn_budget_ms: int = 4000
     listen_limit_ms: int = 8000
+    hours: Hours | None = None
+    """When people can be reached; None: around the clock."""
 
     def intent(self, name: str) -> Intent | None:
         return next((intent for intent in self.intents if intent.name == name), None)
@@ -137,6 +145,11 @@ class FlowVersion(msgspec.Struct, frozen=True):
 
     def slot(self, name: str) -> Slot | None:
         return next((slot for slot in self.slots if slot.name == name), None)
+
+    def greeting(self, *, is_open: bool) -> tuple[Phrase, ...]:
+        """What a new call hears first."""
+        closed = () if is_open or self.system.closed_greeting == UNSPOKEN else (self.system.closed_greeting,)
+        return (*closed, self.system.greeting)
 
     def phrase(self, words: str) -> Phrase | None:
         return self.phrases.get(words.strip().lower())

@@ -6,8 +6,11 @@ Pure: no clock, socket or identifier of its own. What the AI's turn does is in `
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from ai_engine.messages import MediaClosed, MediaConnected
 from callflows.definition.flow import FlowVersion, Phrase
+from callflows.definition.hours import is_open
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls.actions_taken import ActionsTaken
 from esl_bridge.calls.dialogue import Dialogue, DialogueStep, HearReply, Listen, UseMenu
@@ -100,6 +103,7 @@ class Call:
 
     def handle(self, event: told.Input, now: float) -> list[Order]:
         """Everything that follows from ``event``. After the end, or when another owns the call, nothing does."""
+        self._now = now
         if isinstance(event, told.Connected):
             return self._connected(event, now)
         if self.ended or not self.owner:
@@ -172,6 +176,7 @@ class Call:
         self._speaker = Speaker(f"{self.epoch:04x}-{event.call_uuid}")
         self._incidents = Incidents(event.call_uuid, self.epoch, kept.get(OPEN_VARIABLE, ""))
         self._actions = ActionsTaken(event.call_uuid, kept.get("visit", ""))
+        self._began_at, self._began = event.at, now
         self._turns = Turns(event.flow, first_turn=self.epoch * 1000) if event.flow else Turns(None, first_turn=0)
         if event.flow is None:
             return self._without_flow(event, now)
@@ -195,9 +200,9 @@ class Call:
 
     def _start(self, now: float) -> list[Order]:
         if self._use is not AiUse.USABLE:
-            opening = (self.flow.system.greeting,)
+            opening = self.flow.greeting(is_open=self._is_open())
             return self._fall_back(FallbackReason(self._use.value), opening, now, detail="at the start of the call")
-        self._talker = Dialogue(self.flow, slots=self._slots)
+        self._talker = Dialogue(self.flow, slots=self._slots, is_open=self._is_open)
         return [*self._start_audio(), *self._carry_out(self._talker.begin(), now)]
 
     def _start_audio(self) -> list[Order]:
@@ -210,19 +215,19 @@ class Call:
             met = event.agent_disposition == "SUCCESS"
             opening: tuple[Phrase, ...] = () if met else (self.flow.system.no_agent,)
             self._mode = Mode.FALLBACK
-            menu = Menu(self.flow, slots=self._slots)
+            menu = Menu(self.flow, slots=self._slots, is_open=self._is_open)
             self._talker = menu
             return self._carry_out(menu.begin_after_agent(opening), now)
         orders = self._incidents.open(TurnFailure(Cause.BRIDGE, "bridge", "resumed"), attempts=1, turn=0)
         if event.kept.get("mode") == Mode.FALLBACK.value:
             self._mode = Mode.FALLBACK
-            menu = Menu(self.flow, slots=self._slots, intent=self._intent)
+            menu = Menu(self.flow, slots=self._slots, is_open=self._is_open, intent=self._intent)
             self._talker = menu
             return orders + self._carry_out(menu.begin(()), now)
         if self._use is not AiUse.USABLE:
             return orders + self._fall_back(FallbackReason(self._use.value), self._transfer_words(), now, detail="at a resume")
         self._incidents.goes_on_with_ai()
-        dialogue = Dialogue(self.flow, slots=self._slots, intent=self._intent)
+        dialogue = Dialogue(self.flow, slots=self._slots, is_open=self._is_open, intent=self._intent)
         self._talker = dialogue
         return [*orders, StopAudio(), *self._start_audio(), *self._carry_out(dialogue.resume(step), now)]
 
@@ -378,6 +383,10 @@ class Call:
 
     # --- Passages ---
 
+    def _is_open(self) -> bool:
+        """By the wall clock at the call's beginning and the time since: a clock that is set meanwhile changes nothing."""
+        return is_open(self.flow.hours, self._began_at + timedelta(seconds=self._now - self._began))
+
     def _transfer_words(self) -> tuple[Phrase, ...]:
         return (self.flow.system.transfer_to_team,)
 
@@ -404,7 +413,7 @@ class Call:
         orders += [Record(FellBack(reason, detail, drill)), *self._turns.abandon(now), *self._speaker.stop(now)]
         orders += [SetVariables({"mode": self._mode.value, "intent": self._intent}), StopAudio()]
         self._key_deadline = None
-        menu = Menu(self.flow, slots=self._slots, intent=self._intent)
+        menu = Menu(self.flow, slots=self._slots, is_open=self._is_open, intent=self._intent)
         self._talker = menu
         return orders + self._carry_out(menu.begin(opening), now)
 
@@ -454,6 +463,9 @@ class Call:
                 self._intent = ""
                 self._served = True
                 return [Record(IntentServed(step.intent, self._mode)), SetVariables({"intent": ""})]
+            case menu_steps.DropIntent():
+                self._intent = ""
+                return [SetVariables({"intent": ""})]
             case menu_steps.ToPerson():
                 return self._to_person(step.destination)
             case menu_steps.End():

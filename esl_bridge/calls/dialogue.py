@@ -5,7 +5,7 @@ Owns the AI side's decisions, in the same steps as the keypad menu (``ivr_fallba
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +22,7 @@ from ivr_fallback.steps import (
     ActionValues,
     AwaitKey,
     ChooseIntent,
+    DropIntent,
     End,
     EnterStep,
     ForgetSlots,
@@ -74,10 +75,13 @@ class State(StrEnum):
 
 
 class Dialogue:
-    """One caller talking to AI."""
+    """One caller talking to AI. ``is_open`` says whether people can be reached at this moment."""
 
-    def __init__(self, flow: FlowVersion, *, slots: Mapping[str, str], intent: str = "") -> None:
+    def __init__(
+        self, flow: FlowVersion, *, slots: Mapping[str, str], is_open: Callable[[], bool], intent: str = ""
+    ) -> None:
         self._flow = flow
+        self._is_open = is_open
         self._slots = dict(slots)
         self._intent = flow.intent(intent)
         self._slot: Slot | None = None
@@ -91,7 +95,7 @@ class Dialogue:
         self.state = State.ASKING
 
     def begin(self) -> list[DialogueStep]:
-        return [EnterStep("greeting"), Say((self._flow.system.greeting,))]
+        return [EnterStep("greeting"), Say(self._flow.greeting(is_open=self._is_open()))]
 
     def resume(self, step: str) -> list[DialogueStep]:
         """Go on where another bridge left the caller; never at the greeting."""
@@ -139,7 +143,7 @@ class Dialogue:
             return [*kept, *self._not_understood()]
         if not acts_at_once(self._flow, intent, done.confidence):
             return [*kept, *self._confirm(Doubt(intent))]
-        reply: list[DialogueStep] = [HearReply()] if done.reply_audio else []
+        reply: list[DialogueStep] = [HearReply()] if done.reply_audio and not self._is_closed_for(intent) else []
         return [*kept, *self._choose(intent, reply)]
 
     def acts_on(self, intent: str, confidence: float) -> bool:
@@ -147,7 +151,7 @@ class Dialogue:
         wanted = self._flow.intent(intent)
         if wanted is None or self._slot is not None or self.state not in (State.ASKING, State.MORE):
             return False
-        return acts_at_once(self._flow, wanted, confidence)
+        return acts_at_once(self._flow, wanted, confidence) and not self._is_closed_for(wanted)
 
     def on_nothing_said(self) -> list[DialogueStep]:
         if self.state is State.MORE:
@@ -168,7 +172,7 @@ class Dialogue:
         if self._slot is not None:
             return []
         if key == PERSON_KEY:
-            return self._to_person((self._flow.system.connecting,))
+            return self._connect()
         intent = self._flow.intent_for_digit(key)
         if intent is None or self.state is State.TELLING:
             return []
@@ -203,7 +207,7 @@ class Dialogue:
     def _proceed(self, intent: Intent, opening: tuple[Phrase, ...]) -> list[DialogueStep]:
         self._doubt = None
         if intent.policy is Policy.HUMAN:
-            return self._to_person((self._flow.system.connecting,))
+            return self._connect()
         for name in intent.slots:
             slot = self._flow.slot(name)
             if slot is not None and name not in self._slots:
@@ -274,7 +278,7 @@ class Dialogue:
         if key == MENU_KEY:
             return [UseMenu("caller_choice")]
         if key == PERSON_KEY:
-            return self._to_person((self._flow.system.connecting,))
+            return self._connect()
         if doubt.slot is not None and key.isdecimal():
             # Who heard a wrong digit types the number without being asked.
             self._doubt, self._slot, self._digits = None, doubt.slot, ""
@@ -324,11 +328,11 @@ class Dialogue:
         self._slot = None
         return [Say((self._flow.system.not_understood,))]
 
-    def _anything_else(self) -> list[DialogueStep]:
+    def _anything_else(self, opening: tuple[Phrase, ...] = ()) -> list[DialogueStep]:
         self.state = State.MORE
         self._intent = None
         self._tries = 0
-        return [EnterStep("anything_else"), Say((self._flow.system.anything_else,))]
+        return [EnterStep("anything_else"), Say((*opening, self._flow.system.anything_else))]
 
     def _listening_step(self) -> str:
         if self._slot is not None:
@@ -351,9 +355,20 @@ class Dialogue:
         self._slot = None
         return [KeepSlot(slot.name, digits), *self._go_on()]
 
-    def _to_person(self, opening: tuple[Phrase, ...]) -> list[DialogueStep]:
+    def _is_closed_for(self, intent: Intent) -> bool:
+        """It leads to a person, and none can be reached: the model's own words about it would promise one."""
+        return intent.policy is Policy.HUMAN and not self._is_open()
+
+    def _connect(self) -> list[DialogueStep]:
+        return self._to_person((), (self._flow.system.connecting,))
+
+    def _to_person(self, opening: tuple[Phrase, ...], announced: tuple[Phrase, ...] = ()) -> list[DialogueStep]:
+        """``announced`` is said only when somebody is there; otherwise the AI goes on with whatever else there is."""
+        if not self._is_open():
+            self._slot, self._doubt = None, None
+            return [EnterStep("closed"), DropIntent(), *self._anything_else((*opening, self._flow.system.closed))]
         self.state = State.TO_PERSON
-        return [EnterStep("person"), Say(opening)]
+        return [EnterStep("person"), Say((*opening, *announced))]
 
     def _destination(self) -> str:
         own = self._intent.destination if self._intent else ""

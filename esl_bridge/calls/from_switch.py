@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from callflows.definition.flow import FlowVersion
@@ -30,8 +32,10 @@ def kept_variables(channel: Event) -> dict[str, str]:
     return {name[len(prefix) :]: value for name, value in channel.headers.items() if name.startswith(prefix)}
 
 
-def connected(channel: Event, flow: FlowVersion | None, use: told.AiUse, drill: str = "") -> told.Connected:
-    """From the reply to ``connect``."""
+def connected(
+    channel: Event, flow: FlowVersion | None, use: told.AiUse, drill: str = "", *, at: datetime
+) -> told.Connected:
+    """From the reply to ``connect``; ``at`` is this moment."""
     return told.Connected(
         call_uuid=channel.get("Unique-ID"),
         caller=channel.get("Caller-Caller-ID-Number") or channel.get("Channel-Caller-ID-Number"),
@@ -42,6 +46,7 @@ def connected(channel: Event, flow: FlowVersion | None, use: told.AiUse, drill: 
         flow=flow,
         ai_use=use,
         drill=drill,
+        at=at,
     )
 
 

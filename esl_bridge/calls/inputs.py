@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from ai_engine.messages import (
@@ -49,6 +50,8 @@ class Connected:
     ai_use: AiUse
     drill: str = ""
     """Whose circuit it is that keeps this call off the AI."""
+    at: datetime = field(kw_only=True)
+    """The moment of it by the wall clock, with its zone: opening hours go by it and by the time that passes from then on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from callflows import publishing, rendering
+from callflows.hours_text import hours_lines
 from callflows.models import Flow, FlowVersion, Intent, KeypadMapping, Prompt, PublishJob
 from espeak import voice
 
@@ -74,6 +75,35 @@ def test_saving_an_untouched_draft_changes_nothing(admins: Client, draft: Flow) 
     response = admins.post(change_url(draft), form_values(admins.get(change_url(draft)).content))
     assert response.status_code == 302, re.findall(rb'class="errorlist.*?</ul>', response.content, re.DOTALL)
     assert publishing.build(draft) == before
+
+
+def test_opening_hours_are_written_in_lines_and_an_editor_is_told_what_is_wrong_beside_the_field(
+    admins: Client, draft: Flow
+) -> None:
+    values = form_values(admins.get(change_url(draft)).content)
+    wrong = {
+        "opening_zone": ["Mars/Olympus"], "opening_week": ["Mon-Fri: 22:00-02:00"], "special_days": ["2026-12-24: closed\n" * 2],
+    }  # fmt: skip
+    response = admins.post(change_url(draft), values | wrong)
+    assert response.status_code == 200
+    errors = response.context["adminform"].form.errors
+    assert set(errors) == {"opening_zone", "opening_week", "special_days"}
+    assert "Monday: 22:00-02:00 goes over midnight: write 22:00-24:00 here" in errors["opening_week"][0]
+    assert errors["opening_zone"] == ["The time zone 'Mars/Olympus' is not known here; write an IANA name, such as Europe/Berlin."]
+    right = {"opening_zone": ["Europe/Vienna"], "opening_week": ["Mon-Fri: 09:00-12:00"], "special_days": ["2026-12-24: closed"]}
+    assert admins.post(change_url(draft), values | right).status_code == 302
+    hours = publishing.build(draft).hours
+    assert hours is not None
+    assert hours_lines(hours)[4:] == ["Friday: 09:00-12:00", "Saturday: closed", "Sunday: closed", "2026-12-24: closed"]
+
+
+def test_the_list_says_by_the_published_version_whether_people_can_be_reached(admins: Client, published: FlowVersion) -> None:
+    page = reverse("admin:callflows_flow_changelist")
+    assert b"Open now (today 00:00-24:00, UTC)" in admins.get(page).content
+    Flow.objects.update(opening_week="Mon-Sun: closed")
+    assert b"Open now" in admins.get(page).content, "calls use the published version"
+    publishing.publish(published.flow)
+    assert b"Closed now (today closed, UTC)" in admins.get(page).content
 
 
 def test_an_intents_examples_key_and_outcome_are_edited_on_the_flows_page(admins: Client, draft: Flow) -> None:

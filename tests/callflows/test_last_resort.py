@@ -31,7 +31,7 @@ def look(folders: Path) -> last_resort.Rendering:
 def test_publishing_renders_it_and_says_what_it_was_made_of(published: FlowVersion, folders: Path) -> None:
     found = look(folders)
     assert (found.versions, found.problems, found.missing) == ({"demonstration": 1}, (), ())
-    assert found.files == len(last_resort_checks.files_named(file(folders).read_text())) == 14
+    assert found.files == len(last_resort_checks.files_named(file(folders).read_text())) == 15
     assert not found.is_older_than(store.database_snapshot())
     assert ElementTree.parse(file(folders)).getroot().tag == "include"
 
@@ -88,7 +88,7 @@ def test_the_command_renders_checks_and_finds_what_an_editor_did(published: Flow
         call_command("render_dialplan", "--check")
     call_command("sync_switch", stdout=out)
     assert file(folders).read_text() == text
-    assert "with 14 sound files" in out.getvalue()
+    assert "with 15 sound files" in out.getvalue()
 
 
 def test_its_age_is_the_files_own(published: FlowVersion, folders: Path) -> None:

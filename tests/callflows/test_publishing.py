@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 
 from callflows import publishing, rendering, store
 from callflows.definition.files import missing_files
-from callflows.definition.flow import READ_BACK, YES_OR_NO, SlotKind, decode_snapshot
+from callflows.definition.flow import CLOSED, READ_BACK, UNSPOKEN, YES_OR_NO, SlotKind, decode_snapshot
+from callflows.differences import differences
 from callflows.errors import DraftChangedError, PublishRefusedError, VersionIsFinalError
 from callflows.models import Flow, FlowVersion, Intent, KeypadMapping, Outcome, Prompt, Slot, SlotChoice
 from ivr_fallback.spoken import fragments
@@ -42,6 +44,37 @@ def test_the_demonstration_draft_is_built_as_it_was_written(draft: Flow) -> None
     assert flow.slots[0].kind is SlotKind.DIGITS
     assert flow.phrase("your balance is") is not None
     assert publishing.check(draft) == []
+
+
+def test_hours_that_cannot_be_read_or_kept_are_refused_and_never_published_as_open_around_the_clock(draft: Flow) -> None:
+    for wrong, says in (
+        ({"opening_week": "Mon-Fry: 09:00-12:00"}, "'Fry' is no weekday"),
+        ({"opening_week": "Mon: 12:00-09:00"}, "goes over midnight"),
+        ({"opening_week": "Mon: 09:00-12:00", "opening_zone": ""}, "need a time zone"),
+    ):
+        Flow.objects.update(opening_zone="UTC")
+        Flow.objects.update(**wrong)
+        (problem,) = publishing.check(draft)
+        assert (problem.where, says in problem.text) == ("Opening hours", True)
+        with pytest.raises(PublishRefusedError, match=says):
+            publishing.publish(draft, render=beep)
+    assert not FlowVersion.objects.exists()
+
+
+def test_hours_are_published_compared_and_said_line_by_line(draft: Flow) -> None:
+    first = publishing.publish(draft, render=beep)
+    Flow.objects.update(opening_zone="Europe/Vienna", closed_greeting="We are closed.", closed="")
+    second = publishing.publish(draft, render=beep)
+    assert (first.number, second.number) == (1, 2)
+    assert second.definition.hours is not None
+    assert second.definition.system.closed.text == CLOSED, "words of its own, or these"
+    found = [difference.line for difference in differences(first.definition, second.definition)]
+    assert "Opening hours: Monday: 00:00-24:00 (Europe/Vienna)" in found
+    assert "Closed greeting: We are closed." in found
+    Flow.objects.update(opening_zone="", opening_week="", closed_greeting="")
+    third = publishing.publish(draft, render=beep).definition
+    assert (third.hours, third.system.closed_greeting) == (None, UNSPOKEN)
+    assert missing_files(third, Path(django_settings.LIFELINE_PROMPT_DIR)) == []
 
 
 def test_everything_to_be_said_is_listed_once(draft: Flow) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -16,12 +17,14 @@ from django.utils import timezone
 
 from console import switches, tasks, words
 from console.celery import app
+from console.dialplan_reading import RETRY
 from console.metrics import switch_metrics
 from console.models import Call, SwitchReport, SwitchState
 from console.switch_panel import Known, SwitchRow, fingerprint, switch_rows
 from console.switch_settings import SwitchAddress
 from console.switches import STALE, look_at_all
 from esl_bridge.control import Channel, ControlUnavailableError, SwitchAwayError
+from simulator import moments
 from simulator.channel import Identity
 from simulator.errors import DialplanError
 from simulator.switch import Switch
@@ -308,3 +311,37 @@ def test_a_switch_that_did_not_read_it_is_shown_with_the_age_of_what_it_has(
     shown = text(browser_of("view_call"), "/")
     assert "did not read the menu of last resort" in shown
     assert "What it has was read" in shown
+
+
+def test_a_switch_that_does_not_know_a_flows_time_zone_is_shown_and_asked_again(
+    switch: Switch, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_zone = '<include>\n<action application="set" data="timezone=Mars/Olympus" inline="true" />\n</include>\n'
+    last_resort(settings, tmp_path, with_zone)
+    look_at_all()
+    assert "does not know the time zone Mars/Olympus" in row().wrong_hours
+    assert not row().not_read
+    shown = text(browser_of("view_call"), "/")
+    assert "goes by wrong opening hours: it does not know the time zone Mars/Olympus" in shown
+    before = row().read_ms
+    look_at_all()
+    assert row().read_ms == before, "not at every look"
+    a_minute_ago = timezone.now() - RETRY
+    SwitchReport.objects.update(dialplan_read_at=a_minute_ago, dialplan_tried_at=a_minute_ago)
+    monkeypatch.setattr(moments, "ZoneInfo", lambda _name: ZoneInfo("Europe/Vienna"))
+    look_at_all()
+    assert "it takes an unknown time for" in row().wrong_hours, "the switch knows it now, this machine does not"
+
+
+def test_a_switch_whose_rules_of_a_zone_are_others_is_shown(
+    switch: Switch, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_zone = '<include>\n<action application="set" data="timezone=Europe/Vienna" inline="true" />\n</include>\n'
+    last_resort(settings, tmp_path, with_zone)
+    look_at_all()
+    assert row().wrong_hours == ""
+    # As a file of old rules has it: no summer time. One of two moments half a year apart shows it.
+    monkeypatch.setattr(moments, "ZoneInfo", lambda _name: ZoneInfo("Africa/Lagos"))
+    last_resort(settings, tmp_path, with_zone + "\n")
+    look_at_all()
+    assert "in Europe/Vienna it takes" in row().wrong_hours

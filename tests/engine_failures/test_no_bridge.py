@@ -6,7 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from callflows.definition.flow import CLOSED, Snapshot
+from callflows.definition.hours import Hours
+from ivr_fallback.last_resort import Place, render
 from simulator.callers import Patience
 from simulator.config import AgentsConfig, SwitchConfig
 from simulator.records import CallRecord, Outcome
@@ -85,3 +89,20 @@ async def test_a_new_file_is_read_when_the_switch_is_told_to_and_a_broken_one_is
     assert (await switch.api("reloadxml")).startswith("+OK [[")
     record = await call(flows, switch, "opening_hours")
     assert "Please choose one of the following." in [words for _at, words in record.heard]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("scenario", ["opening_hours", "person"])
+async def test_outside_opening_hours_the_switch_itself_says_so_and_calls_nobody(
+    flows: Flows, tmp_path: Path, scenario: str
+) -> None:
+    """By the simulated switch's own clock: every day of the week is closed."""
+    shut = Snapshot(tuple(replace(flow, hours=Hours("UTC", ((),) * 7)) for flow in flows.snapshot.flows))
+    path = tmp_path / "shut.xml"
+    path.write_text(render(shut, Place(str(flows.prompt_dir))))
+    record = await call(flows, switch_with(flows, tmp_path, path), scenario)
+    heard = [words for _at, words in record.heard]
+    assert not record.talked_to_person
+    assert CLOSED in heard
+    assert ("Sorry, I cannot do that at the moment." in heard) == (scenario != "person")
+    assert heard[heard.index(CLOSED) + 1] == "For anything else, press star. Otherwise you may hang up."

@@ -9,9 +9,11 @@ import re
 import socket
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from ai_engine.circuits.board import CircuitBoard
@@ -31,7 +33,8 @@ from ai_engine.messages import (
 )
 from ai_engine.redis_clients import connect, connect_async
 from ai_engine.turn_queue import publish_result
-from callflows.definition.flow import Snapshot
+from callflows.definition.flow import FlowVersion, Snapshot
+from callflows.definition.hours import Hours, Span
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.bridge import Bridge, BridgeConfig
 from esl_bridge.calls.listening import MEDIA_SILENCE_S
@@ -76,9 +79,13 @@ def commands_in(sent: bytes) -> list[bytes]:
 
 
 class LateBridge(Bridge):
-    """A bridge whose clock can jump, as after a SIGSTOP."""
+    """A bridge whose clock can jump, as after a SIGSTOP, and whose wall clock can be set."""
 
     skipped_s = 0.0
+    moment: datetime | None = None
+
+    def wall_clock(self) -> datetime:
+        return self.moment or super().wall_clock()
 
     def now(self) -> float:
         return super().now() + self.skipped_s
@@ -166,6 +173,11 @@ class Running:
     async def listening(self) -> None:
         await (await self.connect()).leave()
 
+    def serve(self, flow: FlowVersion, at: datetime) -> None:
+        """This flow, at this moment by the bridge's wall clock."""
+        self._bridge._flows = lambda: Snapshot((flow,))
+        self._bridge.moment = at
+
     def skip(self, seconds: float) -> None:
         self._bridge.skipped_s += seconds
 
@@ -224,6 +236,17 @@ async def test_a_call_is_taken_as_the_chain_expects(bridge: Running) -> None:
     assert sent.index(b"linger 10") < sent.index(f"filter Unique-ID {UUID}".encode()) < sent.index(b"event plain")
     assert b"ll_owner=bridge-1:1" in sent
     assert f"api sched_api +6 ll-{UUID} uuid_transfer {UUID} 9200 XML lifeline".encode() in sent
+    await peer.leave()
+
+
+@pytest.mark.parametrize(("hour", "greeted"), [(12, b"/greeting.wav"), (20, b"/closed_greeting.wav")])
+async def test_opening_hours_go_by_the_wall_clock_at_which_the_call_came(bridge: Running, hour: int, greeted: bytes) -> None:
+    hours = Hours("UTC", ((Span(9 * 60, 17 * 60),),) * 7)
+    bridge.serve(msgspec.structs.replace(demonstration(), hours=hours), datetime(2026, 11, 24, hour, tzinfo=UTC))
+    peer = await bridge.connect()
+    await peer.until(b"connect\n\n")
+    peer.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200"))
+    await peer.until(greeted)
     await peer.leave()
 
 

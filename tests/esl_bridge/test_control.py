@@ -12,7 +12,7 @@ import threading
 import time
 import uuid as uuids
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -296,6 +296,12 @@ async def test_a_call_of_the_simulator_is_placed_seen_and_hung_up(tmp_path: Path
         (channel,) = await asyncio.to_thread(control_port.channels)
         assert (channel.uuid, channel.destination, channel.application) == (call, "9000", "park")
         assert (await asyncio.to_thread(control_port.status)).sessions == 1
+        christmas = datetime(2025, 12, 24, 10, 0, tzinfo=UTC)
+        assert await asyncio.to_thread(control_port.wall_clock, "Europe/Vienna", christmas) == "2025-12-24 11:00"
+        with pytest.raises(RefusedError, match="Invalid timezone"):
+            await asyncio.to_thread(control_port.wall_clock, "Mars/Olympus", christmas)
+        with pytest.raises(ValueError, match="is not sent to the switch"):
+            await asyncio.to_thread(control_port.wall_clock, "UTC 0|x", christmas)
         assert await asyncio.to_thread(control_port.exists, call)
         assert await asyncio.to_thread(control_port.variable, call, "other_loopback_leg_uuid") is None
         assert await asyncio.to_thread(control_port.transfer, call, "9100", "lifeline")

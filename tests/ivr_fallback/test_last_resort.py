@@ -15,6 +15,7 @@ from callflows.definition.flow import FlowVersion, Intent, Phrase, Policy, Snaps
 from ivr_fallback import last_resort_checks as checks
 from ivr_fallback.last_resort import LastResortError, Place, dial_string, phrases_in_use, render
 from ivr_fallback.menu import MAX_TRIES
+from tests.callflows.definition.hours_strategies import all_hours
 from tests.ivr_fallback.flows import phrase, whole_flow
 
 PLACE = Place("/var/lib/lifeline/prompts")
@@ -160,7 +161,8 @@ def flows(draw: st.DrawFn) -> FlowVersion:
     return msgspec.structs.replace(
         FLOW, slug=draw(st.just("a--b") | texts), name=draw(texts), language=draw(texts), voice=draw(texts),
         destination_number=draw(st.sampled_from(["*", "+4930", "12#"]) | texts), human_destination=draw(st.one_of(some)),
-        intents=intents, system=msgspec.structs.replace(FLOW.system, greeting=phrase(draw(texts))),
+        intents=intents, hours=draw(st.none() | all_hours(("UTC", "${x}"))),
+        system=msgspec.structs.replace(FLOW.system, greeting=phrase(draw(texts))),
     )  # fmt: skip
 
 
@@ -185,7 +187,7 @@ ACTION = '<action application="playback" data="/a.wav" />'
         (ACTION, ACTION.replace("playback", "system"), "'system' is not one of"),
         (ACTION, ACTION.replace("/a.wav", "${uuid}"), "could act on"),
         (ACTION, ACTION.replace("/a.wav", "a'b"), "could act on"),
-        (ACTION, ACTION.replace("data=", "inline="), "attribute 'inline'"),
+        (ACTION, ACTION.replace("data=", "inline="), "may not run inline"),
         (ACTION, '<action application="transfer" data="ll-lr-gone XML lifeline" />', "nothing takes"),
         (ACTION, "<X-PRE-PROCESS cmd='exec' data='id'/>", "preprocessor"),
         (ACTION, "<bridge />", "<bridge> is not known"),

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from callflows.definition.flow import UNSPOKEN, Choice, FlowVersion, Intent, Phrase, Policy, Slot
+from callflows.definition.hours import Hours, Span
 from ivr_fallback.parity import Problem, problems
 from tests.ivr_fallback.flows import phrase, whole_flow
 
@@ -38,6 +39,19 @@ def slot_with(index: int, **changes: Any) -> Break:
 
 def without_phrase(words: str) -> Break:
     return lambda flow: replace(flow, phrases={key: value for key, value in flow.phrases.items() if key != words})
+
+
+def test_a_flow_with_hours_must_have_words_for_closed_and_one_without_need_not() -> None:
+    silent = replace(whole_flow().system, closed=UNSPOKEN, closed_greeting=UNSPOKEN)
+    flow = replace(whole_flow(), system=silent)
+    assert problems(flow) == []
+    open_always = Hours("UTC", ((Span(0, 1440),),) * 7)
+    assert problems(replace(flow, hours=open_always)) == [
+        Problem("Phrase 'closed'", "there are no words to say")
+    ]  # fmt: skip
+    assert problems(replace(whole_flow(), hours=replace(open_always, zone=""))) == [
+        Problem("Opening hours", "the opening hours need a time zone, such as Europe/Berlin")
+    ]  # fmt: skip
 
 
 def test_a_whole_flow_has_no_problems() -> None:

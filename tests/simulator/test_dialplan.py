@@ -69,6 +69,22 @@ def test_times(attributes: str, holds: bool) -> None:
     assert route(text) == [("open" if holds else "shut", "")]
 
 
+def test_times_beside_a_field_are_an_or() -> None:
+    text = """<extension name="e"><condition field="x" expression="1" wday="{}"><action application="yes"/>
+      <anti-action application="no"/></condition></extension>"""
+    found = [route(text.format(wday), x=x) for wday in ("1", "2") for x in ("1", "2")]
+    assert found == [[("yes", "")], [("yes", "")], [("yes", "")], [("no", "")]]
+
+
+def test_a_time_zone_that_an_inline_action_sets_counts_from_the_next_condition_on() -> None:
+    text = """<extension name="e"><condition><action application="set" data="timezone=Asia/Tokyo" inline="true"/></condition>
+      <condition time-of-day="19:53-19:53"><action application="night"/></condition></extension>"""
+    plan = parse_dialplan(f'<include><context name="c">{text}</context></include>', {})
+    known: dict[str, str] = {}
+    found = plan.route("c", lambda name: known.get(name, ""), NOW, lambda action: known.update(timezone=action.data.split("=")[1]))
+    assert found == [Action("night", "")]
+
+
 def test_inline_actions_run_while_the_dialplan_is_matched() -> None:
     text = """<extension name="e"><condition><action application="set" data="x=1" inline="true"/>
       <action application="a"/></condition></extension>"""

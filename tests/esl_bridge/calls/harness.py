@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from ai_engine.messages import (
@@ -21,6 +22,7 @@ from esl_bridge.calls.call import Call
 from esl_bridge.journal.events import JournalEvent
 from tests.esl_bridge.calls.flow import demonstration
 
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 UUID = "67f4668d-b17d-4b43-a9e9-a79e324546cd"
 Wanted = TypeVar("Wanted")
 Event = TypeVar("Event")
@@ -33,13 +35,15 @@ class Line:
         self.flow = flow or demonstration()
         self.call = Call(bridge_id)
         self.now = 100.0
+        self.began_at = NOON
         self.orders: list[order.Order] = []
         self._seen = 0
         self._answered_plays: set[str] = set()
 
     def connect(self, *, kept: dict[str, str] | None = None, use: told.AiUse = told.AiUse.USABLE, disposition: str = "",
                 flow: bool = True) -> None:  # fmt: skip
-        self.tell(told.Connected(UUID, "1000", "9200", True, kept or {}, disposition, self.flow if flow else None, use))
+        wanted = self.flow if flow else None
+        self.tell(told.Connected(UUID, "1000", "9200", True, kept or {}, disposition, wanted, use, at=self.began_at))
 
     def tell(self, event: told.Input) -> list[order.Order]:
         fresh = self.call.handle(event, self.now)

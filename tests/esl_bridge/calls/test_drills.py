@@ -115,7 +115,8 @@ def test_journals_written_before_there_were_drills_are_read() -> None:
 
 def test_a_call_that_the_drills_open_circuit_keeps_off_the_ai_goes_straight_to_the_menu_and_says_why() -> None:
     line = Line()
-    line.tell(told.Connected(UUID, "1000", "9200", True, {"simulated": "true"}, "", line.flow, told.AiUse.NO_ENGINE, "d1"))
+    line.tell(told.Connected(UUID, "1000", "9200", True, {"simulated": "true"}, "", line.flow, told.AiUse.NO_ENGINE, "d1",
+                             at=line.began_at))
     line.hear_out()
     fell = line.journal(FellBack)[0]
     assert (fell.reason, fell.drill) == (FallbackReason.NO_ENGINE, "d1")

@@ -38,7 +38,7 @@ def test_no_word_from_outside_becomes_a_command(data: st.DataObject) -> None:
     say = lambda: data.draw(words)  # noqa: E731
     line = Line()
     kept = {name: say() for name in data.draw(st.sets(st.sampled_from(KEPT)))}
-    line.tell(told.Connected(UUID, say(), say(), True, kept, say(), line.flow, told.AiUse.USABLE))
+    line.tell(told.Connected(UUID, say(), say(), True, kept, say(), line.flow, told.AiUse.USABLE, at=line.began_at))
     line.tell(MediaConnected(UUID, say(), 1))
     line.hear_out()
     for _ in range(3):

@@ -7,6 +7,7 @@ header, body and input made of them can be read. libFuzzer's own flags apply; th
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import atheris
@@ -46,7 +47,7 @@ def fuzz_one(data: bytes) -> None:
                 if isinstance(received, Happened):
                     read_whole(received.event)
                 elif isinstance(received, Replied):
-                    connected(received.message.event(), None, AiUse.USABLE)
+                    connected(received.message.event(), None, AiUse.USABLE, at=datetime.fromtimestamp(0, UTC))
         for message in Reader().feed(rest):
             decoded(message)
     except (EventSocketError, NoRecording):
