@@ -118,7 +118,8 @@ class RandomCall:
         self.entries.append([])
         use = self.dice.choice([AiUse.USABLE, AiUse.USABLE, AiUse.NO_ENGINE])
         is_resumed = bool(self._kept)
-        connected = told.Connected(UUID, "1000", "9200", True, dict(self._kept), disposition, self._line.flow, use)
+        flow, at = self._line.flow, self._line.began_at
+        connected = told.Connected(UUID, "1000", "9200", True, dict(self._kept), disposition, flow, use, at=at)
         if is_resumed and not disposition:
             self.facts.append(Fact("resumed"))
         self._line.tell(connected)
