@@ -27,6 +27,7 @@ from ai_engine.redis_clients import connect
 from ai_engine.turn_queue import turns_waiting
 from console.models import Call, Incident, Turn
 from console.recorder import lag_s
+from console.spools import SpoolRow, events_lost, spools
 from esl_bridge.journal.events import FallbackReason, Mode, Outcome, TurnOutcome
 
 STRAIGHT = (
@@ -61,7 +62,8 @@ class Figures:
     what is known of them is old; 0 while the bridges are not known.
     ``disabled_engines``: name and stage, in order. ``engine_problems``: workers that do not use the newest engines, and why.
     ``recording_lag_s``: how long the oldest journal entry waits to be recorded. Beyond a second or two all the figures are
-    older than they seem.
+    older than they seem. ``spools``: how full they are, None when that cannot be asked. ``journal_events_lost``: events for which
+    there was no room, so that the other figures lack them.
     """
 
     since: datetime
@@ -85,12 +87,14 @@ class Figures:
     turns_waiting: int | None
     bridges: list[str] | None
     recording_lag_s: float | None
+    spools: list[SpoolRow] | None
+    journal_events_lost: int
     disabled_engines: list[tuple[str, str]]
     engine_problems: list[tuple[str, str]]
 
 
 def figures(now: datetime | None = None) -> Figures:
-    """Five queries and four questions to Redis. Raises what the database raises."""
+    """Six queries and five questions to Redis. Raises what the database raises."""
     now = now or timezone.now()
     since = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
     engines = shown_engines()
@@ -102,6 +106,7 @@ def figures(now: datetime | None = None) -> Figures:
     return Figures(
         since=since, **calls, answer_ms=answers, latency_series=series,
         circuits=circuits, turns_waiting=waiting_turns(), bridges=bridges, recording_lag_s=_recording_lag_s(),
+        spools=spools(bridges), journal_events_lost=events_lost(since),
         workers=None if workers is None else [(name, beat.turns, beat.capacity) for name, beat in workers],
         disabled_engines=[(one.name, one.stage.value) for one in engines.disabled],
         engine_problems=[(name, beat.engines_problem) for name, beat in workers or () if beat.engines_problem],

@@ -65,11 +65,15 @@ def _beyond(producer: Producer | None, boot_id: str) -> set[int]:
 
 
 def _advance(producer: Producer, beyond: set[int], *, over: bool) -> bool:
-    """Move the watermark through what is there. True when something beyond it is stored and something before is missing."""
+    """Move the watermark through what is there. True when something beyond it is stored and something before is missing.
+
+    ``over`` passes what is missing, but not while it is coming: whoever sends it again sends it in batches.
+    """
+    before = producer.stored_seq
     while producer.stored_seq + 1 in beyond:
         producer.stored_seq += 1
     highest = max(beyond, default=0)
-    if over and highest > producer.stored_seq:
+    if over and producer.stored_seq == before and highest > before:
         producer.stored_seq = highest
     return highest > producer.stored_seq
 

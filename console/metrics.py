@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from console.figures import figures
 from console.last_resort_panel import last_resort_row
 from console.speed import Speed, speed
+from console.spools import SpoolRow
 from console.switch_panel import Known, SwitchRow, switch_rows
 from console.tallies import MixedReadingError
 
@@ -34,6 +35,7 @@ COUNTS = {
     "calls_ended": "Calls today that have ended.",
     "served_by_ai": "Requests that callers made today and the AI served to the end.",
     "served_by_menu": "Requests that callers made today and the keypad menu served to the end.",
+    "journal_events_lost": "Events of today's calls that found no room: the other figures lack them.",
     "not_understood": "Calls today that went to the menu because the AI worked and did not understand the caller.",
 }
 TIMES = (
@@ -42,6 +44,13 @@ TIMES = (
     ("stage_wait", "queue", "Waited for a place at the engine"),
     ("stage_connect", "connect", "Until a new connection stood"),
 )
+SPOOLS = {
+    "bytes": ("bytes", "What all spools in the process's folder hold."),
+    "limit_bytes": ("limit_bytes", "What they may hold; beyond it newer events are lost."),
+    "events_waiting": ("waiting", "The process's events that are not recorded yet."),
+    "oldest_seconds": ("oldest_s", "How long the oldest of them has waited."),
+    "events_lost": ("lost", "The process's events that found no room and of which the journal does not tell yet."),
+}
 SWITCHES = {
     "sessions": ("sessions", "Sessions (legs of calls) that the switch holds."),
     "sessions_limit": ("sessions_most", "Sessions that the switch takes at most."),
@@ -83,6 +92,7 @@ class FiguresCollector(Collector):
         if found.recording_lag_s is not None:
             lag.add_metric([], found.recording_lag_s)
         yield lag
+        yield from spool_metrics(found.spools)
         answers = GaugeMetricFamily("lifeline_answer_ms", "End of speech to result, last 15 minutes.", labels=["percentile"])
         for percentile in ("p50", "p95", "p99"):
             value = getattr(found.answer_ms, percentile)
@@ -114,6 +124,23 @@ class FiguresCollector(Collector):
     def describe(self) -> list[GaugeMetricFamily]:
         """Nothing ahead of a scrape: registering must not ask the database."""
         return []
+
+
+def spool_metrics(rows: Sequence[SpoolRow] | None) -> Iterator[GaugeMetricFamily]:
+    """Of those whose spool is known now; when each told last, of all."""
+    told = GaugeMetricFamily(
+        "lifeline_spool_told_at_seconds", "When the process last told how full its spool is, as a Unix time.", labels=["process"]
+    )
+    for row in rows or ():
+        if row.report is not None:
+            told.add_metric([row.process], row.report.at_s)
+    yield told
+    for name, (field, text) in SPOOLS.items():
+        family = GaugeMetricFamily(f"lifeline_spool_{name}", text, labels=["process"])
+        for row in rows or ():
+            if row.is_known:
+                family.add_metric([row.process], getattr(row.report, field))
+        yield family
 
 
 def last_resort_metrics() -> Iterator[GaugeMetricFamily]:

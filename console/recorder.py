@@ -57,7 +57,9 @@ class Recorder:
         self._position: str | None = None
         self._looked_at = 0.0
         self._tally_due = 0.0
+        # Boots of which something is missing: since when nothing of it has come, and the watermark before it.
         self._gap_since: dict[str, float] = {}
+        self._marks: dict[str, int] = {}
 
     def run(self, stop: threading.Event) -> None:
         failures = 0
@@ -141,12 +143,18 @@ class Recorder:
 
     def _note_gaps(self, stored: Stored, now: float) -> None:
         for boot_id, mark in stored.marks.items():
-            if boot_id not in stored.gapped:
+            if boot_id in stored.gapped and mark > self._marks.get(boot_id, 0) and boot_id in self._gap_since:
+                self._gap_since[boot_id] = now  # It is coming.
+            elif boot_id not in stored.gapped:
                 if now - self._gap_since.pop(boot_id, now) > GAP_LIMIT_S:
                     log.error("journal entries never came; going on without them", boot=boot_id, stored=mark)
             elif boot_id not in self._gap_since:
                 self._gap_since[boot_id] = now
                 log.warning("journal entries are missing; waiting for them to be sent again", boot=boot_id, after=mark)
+            if boot_id in self._gap_since:
+                self._marks[boot_id] = mark
+            else:
+                self._marks.pop(boot_id, None)
 
     def _decoded(self, row: Row) -> tuple[Entry, ...]:
         try:

@@ -28,6 +28,7 @@ from console.last_resort_panel import LastResortRow, last_resort_row, published_
 from console.models import Call
 from console.opening_panel import OpeningRow, opening_rows
 from console.partials import hearing
+from console.spools import warnings
 from console.switch_panel import SwitchRow, TrialRow
 from console.trial_calls import LASTS_S
 
@@ -151,6 +152,7 @@ def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
         "figures": seen.figures,
         "since": timezone.localtime(seen.figures.since),
         "behind_since_ms": int((seen.at - (seen.figures.recording_lag_s or 0)) * 1000) if _is_behind(seen.figures) else None,
+        "spool_warnings": warnings(seen.figures.spools, seen.figures.journal_events_lost, seen.at),
         "behind_for": words.duration(seen.figures.recording_lag_s or 0),
         "sight": sight,
         "drill": seen.drill,
@@ -185,6 +187,7 @@ def fingerprint() -> object:
         figures_now.engine_problems,
         figures_now.bridges,
         _is_behind(figures_now),
+        warnings(figures_now.spools, figures_now.journal_events_lost, time.time()),
         current_fault(settings.LIFELINE_DATA_DIR) if settings.LIFELINE_DEMO else None,
         Call.objects.filter(ended_at__isnull=True).aggregate(Max("last_event_at")),
         switch_panel.fingerprint(timezone.now()),

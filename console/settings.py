@@ -180,6 +180,7 @@ CELERY_BROKER_URL = env.url("LIFELINE_CELERY_BROKER_URL", LIFELINE_REDIS_DURABLE
 LIFELINE_FLOW_SNAPSHOT = Path(env.text("LIFELINE_FLOW_SNAPSHOT", str(LIFELINE_DATA_DIR / "flows.json")))
 LIFELINE_LAST_RESORT_DIALPLAN = Path(env.text("LIFELINE_LAST_RESORT_DIALPLAN", str(LIFELINE_DATA_DIR / "last_resort.xml")))
 LIFELINE_SPOOL_DIR = Path(env.text("LIFELINE_SPOOL_DIR", str(LIFELINE_DATA_DIR / "spool")))
+LIFELINE_SPOOL_BYTES = env.number("LIFELINE_SPOOL_BYTES", 2_147_483_648, least=16_777_216, most=1 << 44)
 
 # --- The bridge and the media gateway ------------------------------------------------------------------------------
 LIFELINE_ESL_HOST = env.text("LIFELINE_ESL_HOST", "127.0.0.1")

@@ -18,6 +18,7 @@ from console.figures import bridges_alive, is_unwatched, unwatched
 from console.lost_calls import end_found_gone, found_in_last_resort
 from console.models import Call
 from console.recorder import is_behind
+from console.spools import is_waiting, spools
 from console.switches import control_of, look_at_all, switches
 from console.tallies import prune
 from console.trial_calls import carry_out
@@ -113,7 +114,8 @@ def _settle(controls: Sequence[SwitchControl], call: Call) -> bool:
 
 
 def _journal_is_recorded() -> bool:
+    """An end may also wait in the spool of a process that lives: it tells. While it cannot, the stream alone is asked."""
     try:
-        return not is_behind(settings.LIFELINE_REDIS_DURABLE_URL)
+        return not is_behind(settings.LIFELINE_REDIS_DURABLE_URL) and not is_waiting(spools(None))
     except (redis.RedisError, OSError):
         return False

@@ -243,6 +243,7 @@ def journal_line(kind: str, data: Mapping[str, Any], *, see_caller: bool) -> str
         "agent_joined": "A person answered",
         "last_resort_heard": "Heard the telephone switch’s own menu"
         + (f" (shown by {field('proof')})" if field("proof") else ""),
+        "events_lost": f"{data.get('count', 0)} events of calls found no room and were lost",
         "last_resort_left": f"Left that menu: {_left(field('choice'), met_person=bool(data.get('met_person')))}",
         "call_ended": "Call ended: " + ending(field("ended_by"), field("hangup_cause")),
     }

@@ -17,6 +17,7 @@ import structlog
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
+from esl_bridge.calls.actions_taken import ACTION_KEY
 from esl_bridge.calls.call import SIMULATED, Call, epoch_of
 from esl_bridge.calls.from_switch import AUDIO_EVENTS, EVENTS, connected, dialled_number, kept_variables, told_by
 from esl_bridge.calls.history import unpack
@@ -52,6 +53,7 @@ class Expecting(StrEnum):
     TIMER_ID = "timer_id"
     HOLDER = "holder"
     STREAM = "stream"
+    KEY = "key"
 
 
 ANSWERS = {order.ArmTimer: Expecting.TIMER_ID, order.StartAudio: Expecting.STREAM}
@@ -92,6 +94,8 @@ class Session(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._handshake: asyncio.TimerHandle | None = None
         self._holds = False
+        # An action is begun once the switch has its key, so that whoever takes this call over knows it.
+        self._action_due: order.RunAction | None = None
         # What waits while the switch is asked who owns this call; None when nothing is in doubt.
         self._held: list[told.Input] | None = None
         self.call = Call(bridge.bridge_id)
@@ -176,6 +180,8 @@ class Session(asyncio.Protocol):
             case Expecting.STREAM:
                 if not reply.ok:
                     self.feed(told.StreamRefused(for_good=NO_COMMAND in reply.text))
+            case Expecting.KEY:
+                self._key_kept(ok=reply.ok)
             case Expecting.NOTHING:
                 if not reply.ok:
                     log.debug("the switch refused a command", call=self.call_uuid, what=reply.tag.what, text=reply.text)
@@ -262,6 +268,16 @@ class Session(asyncio.Protocol):
             return
         self._held.append(event)
 
+    def _key_kept(self, *, ok: bool) -> None:
+        due, self._action_due = self._action_due, None
+        if due is None or self.call.ended:
+            return
+        if ok:
+            self._bridge.carry_out(self, due)
+        else:
+            log.warning("an action is not begun: its key could not be kept on the call", call=self.call_uuid, action=due.action)
+            self.feed(told.ActionFailed(due.key, "key_not_kept"))
+
     def _holder_told(self, holder: str, *, up: bool) -> None:
         """Every event that the switch sent before its answer has been held; they are decided now, or never."""
         if self._held is None:
@@ -296,12 +312,21 @@ class Session(asyncio.Protocol):
             ready = to_switch(wanted, self.call_uuid, self._answer_id(), metadata, self._bridge.switch)
         except UnsafeArgument as error:
             log.error("a command was not sent", call=self.call_uuid, order=type(wanted).__name__, error=str(error))
+            if self._is_key(wanted):
+                # Behind the order to act, which comes next.
+                asyncio.get_running_loop().call_soon(lambda: self._key_kept(ok=False))
             return
-        expecting = ANSWERS.get(type(wanted), Expecting.NOTHING)
+        if isinstance(wanted, order.RunAction):
+            self._action_due = wanted
+            return
+        expecting = Expecting.KEY if self._is_key(wanted) else ANSWERS.get(type(wanted), Expecting.NOTHING)
         for command in ready:
             self._send(command, Tag(expecting, type(wanted).__name__))
         if not ready:
             self._bridge.carry_out(self, wanted)
+
+    def _is_key(self, wanted: order.Order) -> bool:
+        return isinstance(wanted, order.SetVariables) and ACTION_KEY in wanted.values
 
     def _answer_id(self) -> str:
         return f"00000000-{self.call.epoch:04x}-{self.call_uuid}"

@@ -74,9 +74,9 @@ class PostgresServer:
             else:
                 return
 
-    def execute(self, statement: str) -> list[tuple[object, ...]]:
-        """One statement, outside any transaction."""
-        with psycopg.connect(self.url(), autocommit=True, connect_timeout=5) as connection:
+    def execute(self, statement: str, name: str = "postgres") -> list[tuple[object, ...]]:
+        """One statement in the database ``name``, outside any transaction."""
+        with psycopg.connect(self.url(name), autocommit=True, connect_timeout=5) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 

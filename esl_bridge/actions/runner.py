@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
-from esl_bridge.actions.demonstration import DemonstrationBusiness
+from esl_bridge.actions.demonstration import Answer, DemonstrationBusiness
 from esl_bridge.calls.inputs import ActionDone, ActionFailed
 
 log = structlog.get_logger(__name__)
@@ -17,10 +18,16 @@ log = structlog.get_logger(__name__)
 TIMEOUT_S = 3.0
 
 
+class Business(Protocol):
+    """Acts once for each ``key``: asked again with it, the answer is the first one. Raises KeyError for an unknown action."""
+
+    async def perform(self, action: str, slots: Mapping[str, str], key: str, now: datetime) -> Answer: ...
+
+
 class ActionRunner:
     """``run`` never raises: what goes wrong is an :class:`ActionFailed` with its kind."""
 
-    def __init__(self, business: DemonstrationBusiness | None = None) -> None:
+    def __init__(self, business: Business | None = None) -> None:
         self._business = business or DemonstrationBusiness()
 
     async def run(self, action: str, slots: Mapping[str, str], key: str) -> ActionDone | ActionFailed:

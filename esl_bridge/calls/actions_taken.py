@@ -12,6 +12,9 @@ from esl_bridge.calls.inputs import ActionDone, ActionFailed
 from esl_bridge.calls.orders import Order, Record, RunAction, SetVariables
 from esl_bridge.journal.events import ActionFinished, ActionStarted
 
+# The variable that holds it. The switch has it before the action is begun (``session.py`` waits for its answer).
+ACTION_KEY = "action"
+
 
 class ActionsTaken:
     def __init__(self, call_uuid: str, visit: str) -> None:
@@ -34,7 +37,7 @@ class ActionsTaken:
         if key == self._key:
             return [], self._result
         self._key, self._action, self._began_at, self._result = key, action, now, None
-        return [SetVariables({"action": key}), Record(ActionStarted(action, key)), RunAction(key, action, slots)], None
+        return [SetVariables({ACTION_KEY: key}), Record(ActionStarted(action, key)), RunAction(key, action, slots)], None
 
     def ended(self, event: ActionDone | ActionFailed, now: float) -> tuple[list[Order], bool]:
         """Whether this result is the one that is waited for."""

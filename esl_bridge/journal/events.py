@@ -196,6 +196,13 @@ class LastResortLeft(msgspec.Struct, frozen=True, tag="last_resort_left"):
     met_person: bool
 
 
+class EventsLost(msgspec.Struct, frozen=True, tag="events_lost"):
+    """Of no call: so many events of this process found no room on disk or in memory, the first of them at ``since_us``."""
+
+    count: int
+    since_us: int
+
+
 JournalEvent = (
     CallStarted
     | StepEntered
@@ -213,6 +220,7 @@ JournalEvent = (
     | CallEnded
     | LastResortHeard
     | LastResortLeft
+    | EventsLost
 )
 
 

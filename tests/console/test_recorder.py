@@ -213,6 +213,20 @@ def test_a_gap_that_is_never_filled_is_given_up_in_time(durable_redis: str) -> N
     assert JournalLine.objects.count() == 3
 
 
+def test_what_is_missing_is_taken_although_it_comes_very_late_and_in_pieces(durable_redis: str) -> None:
+    """Its bridge was dead all the time, and whoever adopts its spool sends batch after batch: the first is not the last."""
+    entries = [*whole_call(boot := Boot(), "call-1", None), *whole_call(boot, "call-2", None)]
+    clock = Clock()
+    recorder = Recorder(durable_redis, Nudges(), clock=clock)
+    send(durable_redis, entries[:1], entries[8:])
+    recorder.step()
+    clock.now += GAP_LIMIT_S + 1
+    for piece in (entries[1:3], entries[3:5], entries[5:9]):
+        send(durable_redis, piece)
+        recorder.step()
+    assert JournalLine.objects.count() == len(entries) == watermark(durable_redis)
+
+
 def test_what_the_database_cannot_take_is_put_aside_alone(durable_redis: str) -> None:
     bad = Boot("bad")
     entries = whole_call(Boot(), "call-1", None)

@@ -39,6 +39,7 @@ def as_dict(found: Figures) -> dict[str, Any]:
     shown["circuits"] = None if found.circuits is None else msgspec.to_builtins(found.circuits)
     names = ("id", "turns", "capacity")
     shown["workers"] = None if found.workers is None else [dict(zip(names, one, strict=True)) for one in found.workers]
+    shown["spools"] = None if found.spools is None else msgspec.to_builtins(found.spools)
     shown["disabled_engines"] = [{"name": name, "stage": stage} for name, stage in found.disabled_engines]
     shown["engine_problems"] = [{"worker": worker, "problem": problem} for worker, problem in found.engine_problems]
     return shown

@@ -19,6 +19,8 @@ from esl_bridge.last_resort.watch import ControlPort, Watch
 log = structlog.get_logger(__name__)
 
 JOURNAL_DRAIN_S = 3.0
+# Its name where it tells how full its spool is.
+PROCESS = "switch-watch"
 
 
 class Command(BaseCommand):
@@ -32,7 +34,10 @@ class Command(BaseCommand):
 
 async def _serve() -> None:
     durable = connect_async(settings.LIFELINE_REDIS_DURABLE_URL)
-    journal = Journal(settings.LIFELINE_SPOOL_DIR, durable)
+    volatile = connect_async(settings.LIFELINE_REDIS_VOLATILE_URL)
+    journal = Journal(
+        settings.LIFELINE_SPOOL_DIR, durable, volatile=volatile, process=PROCESS, limit_bytes=settings.LIFELINE_SPOOL_BYTES
+    )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -50,6 +55,7 @@ async def _serve() -> None:
         await journal.drain(JOURNAL_DRAIN_S)
         journal.close()
         await durable.aclose()
+        await volatile.aclose()
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             raise result

@@ -100,7 +100,10 @@ async def _serve(drain_s: float) -> None:
     )
     await board.refresh()
     durable = connect_async(settings.LIFELINE_REDIS_DURABLE_URL)
-    journal = Journal(settings.LIFELINE_SPOOL_DIR, durable)
+    volatile = connect_async(settings.LIFELINE_REDIS_VOLATILE_URL)
+    journal = Journal(
+        settings.LIFELINE_SPOOL_DIR, durable, volatile=volatile, process=config.bridge_id, limit_bytes=settings.LIFELINE_SPOOL_BYTES
+    )
     drills = DrillWatch(
         settings.LIFELINE_REDIS_DURABLE_URL,
         store.current(),
@@ -132,3 +135,4 @@ async def _serve(drain_s: float) -> None:
         await journal.drain(JOURNAL_DRAIN_S)
         journal.close()
         await durable.aclose()
+        await volatile.aclose()

@@ -116,18 +116,3 @@ async def test_a_dead_processs_spool_is_adopted_and_taken_away_once_stored(tmp_p
     await asyncio.gather(sending, return_exceptions=True)
     journal.close()
     await client.aclose()
-
-
-async def test_a_full_disk_keeps_events_in_memory_until_there_is_room(
-    tmp_path: Path, durable_redis: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = connect_async(durable_redis)
-    journal = Journal(tmp_path, client)
-    monkeypatch.setattr("esl_bridge.journal.spool.MAX_SPOOL_BYTES", 10)
-    journal.append("call", 1, AgentJoined())
-    monkeypatch.undo()
-    journal.append("call", 1, AgentJoined())
-    assert await journal.drain(5.0)
-    assert [one.seq for one in stored(durable_redis)] == [1, 2]
-    journal.close()
-    await client.aclose()
