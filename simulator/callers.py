@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -66,15 +66,17 @@ class Caller:
         on_end: Callable[[CallRecord], None],
         random_source: random.Random,
         patience: Patience = Patience(),
+        later: Sequence[Goal] = (),
     ) -> None:
         self._session = session
         self._clock = session.switch.clock
         self._scenario = scenario
         self._patience = patience
+        self._think_s = scenario.think_s or patience.think_s
         self._random = random_source
         self._texts, self._voices = texts, voices
         self._voice, self._rate_wpm = random_source.choice(VOICES)
-        self._mind = Mind(goal, account, random_source, keys_only=scenario.keys_only)
+        self._mind = Mind(goal, account, random_source, keys_only=scenario.keys_only, later=list(later))
         self._on_end = on_end
         self.record = CallRecord(scenario.name, session.channel.uuid)
         self._silence = SilenceMeter()
@@ -216,11 +218,11 @@ class Caller:
 
     async def _listen(self) -> _Turn:
         """Until somebody has spoken and then paused, or there is nothing more to wait for."""
-        think_s = self._random.uniform(*self._patience.think_s)
+        think_s = self._random.uniform(*self._think_s)
         while not self._over:
             if self._audible or self._is_bridged:
                 if await self._barge_in():
-                    think_s = self._random.uniform(*self._patience.think_s)
+                    think_s = self._random.uniform(*self._think_s)
                     continue
                 await self._change()
                 continue

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from bench.results_file import FOLDER, Figure, machine, write_results
 from simulator.records import percentile
 from tests.chaos.compare import LIMITS_S, Difference, Findings, Happened
+from tests.chaos.cpu import Used
 from tests.chaos.faults import Notice
 from tests.stack import ROOT
 
@@ -57,6 +58,12 @@ def lines(found: Findings, happened: Sequence[Happened]) -> list[str]:
     ):  # fmt: skip
         said += [f"{title}: {one.call_uuid} {one.why} [{'; '.join(one.during)}]" for one in differences]
     return said
+
+
+def processor(used: Used) -> list[str]:
+    """Who used how much of the machine, the most first."""
+    shown = [*used.cores.items(), ("everything beside this run", used.others), ("idle", used.idle)]
+    return [f"{name:34} {cores:>10.2f} of {used.count} cores" for name, cores in shown if cores >= 0.005]
 
 
 def passed(found: Findings, happened: Sequence[Happened]) -> bool:

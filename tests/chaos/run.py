@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.compare import Findings, Happened, compare
+from tests.chaos.cpu import CpuMeter, Used
 from tests.chaos.faults import Fault
 from tests.chaos.schedule import Planned
 from tests.chaos.world import Load, World
@@ -21,6 +22,7 @@ EVERYTHING = ("engine", "recorder", "console", "gateway", "worker-1", "worker-2"
 class Ran:
     findings: Findings
     happened: list[Happened]
+    used: Used
 
 
 Say = Callable[[str], None]
@@ -32,13 +34,17 @@ def run(
     """Raises AssertionError when the product or a switch cannot be run at all."""
     world.call(load, duration_s, seed)
     world.stack.until(lambda: world.stack.figures()["live_calls"] > 0, "the first call", FIRST_CALLS_S)
-    happened = inject(world, faults, planned, say)
+    over_s = time.monotonic() + duration_s
+    with CpuMeter(world.process_ids) as meter:
+        happened = inject(world, faults, planned, say)
+        time.sleep(max(0.0, over_s - time.monotonic()))
+        used = meter.used()
     say("everything is mended; waiting for the last calls")
     world.wait_for_the_last_call()
     figures = world.settled_figures()
     if figures["live_calls"] or figures["ai_failures_open"]:
         say(f"not settled: {figures['live_calls']} live calls, {figures['ai_failures_open']} open incidents")
-    return Ran(compare(world.records(), world.stored(), happened), happened)
+    return Ran(compare(world.records(), world.stored(), happened), happened, used)
 
 
 def inject(world: World, faults: dict[str, Fault], planned: Sequence[Planned], say: Callable[[str], None]) -> list[Happened]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -32,8 +33,8 @@ from tests.redis_server import RedisServer
 from tests.stack import ROOT, Stack
 
 ENGINE_PORTS = {"stt": "LIFELINE_ENGINE_STT_PORT", "http": "LIFELINE_ENGINE_HTTP_PORT"}
-# A call lasts about so long: as many arrive a second as leave when the wanted number is there.
-CALL_S = 20.0
+# The wanted number of callers is there after so long.
+RAMP_S = 40.0
 # The caller's own limit is 180 s.
 LAST_CALL_S = 220.0
 # A call whose end nobody saw is looked up 90 s after it was heard of, in rounds of ten.
@@ -48,7 +49,7 @@ class Load:
     speaking: int
     keyed: int
     speaking_scenario: str = "balance,order_status,opening_hours,interrupts_by_voice:0.3,interrupts_by_key:0.3"
-    keyed_scenario: str = "keys_balance,keys_order_status,keys_opening_hours"
+    keyed_scenario: str = "keys_errands:4,keys_enquiry:4,keys_opening_hours"
 
 
 class World:
@@ -142,7 +143,7 @@ class World:
             records.touch()
             self._records.append(records)
             words = [
-                "--rate", str(at_once / CALL_S), "--at-once", str(at_once), "--duration", str(duration_s),
+                "--rate", str(at_once / RAMP_S), "--at-once", str(at_once), "--duration", str(duration_s),
                 "--seed", str(seed + number), "--scenario", scenario, "--port", str(port), "--bridge", "|".join(order),
                 "--records", str(records),
             ]  # fmt: skip
@@ -202,6 +203,16 @@ class World:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         return dict(json.loads(done.stdout))
+
+    def process_ids(self) -> dict[str, int]:
+        """Everything that runs for the product, the callers and this run, by name."""
+        found = {one["name"]: one["pid"] for one in self.stack.statuses() if one["pid"]}
+        servers = {**self.redis, **({} if self.postgres is None else {"database": self.postgres})}
+        for name, server in servers.items():
+            with contextlib.suppress(AssertionError):
+                found[name] = server.pid
+        callers = {f"switch and callers {number}": process.pid for number, process in enumerate(self._callers)}
+        return {**found, **callers, "launcher": self.stack.pid, "this run and its proxies": os.getpid()}
 
     # --- What is done by hand ---
 
