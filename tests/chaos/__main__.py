@@ -63,7 +63,7 @@ def main() -> int:
                 world.keep(given.keep)
     for line in report.lines(ran.findings, ran.happened):
         say(line)
-    for line in report.processor(ran.used):
+    for line in report.machine_limits(ran.used, ran.late_ms):
         say(line)
     if given.write:
         calls = f"--speaking {given.speaking} --keyed {given.keyed}"

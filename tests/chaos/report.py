@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bench.results_file import FOLDER, Figure, machine, write_results
 from simulator.records import percentile
@@ -60,10 +60,12 @@ def lines(found: Findings, happened: Sequence[Happened]) -> list[str]:
     return said
 
 
-def processor(used: Used) -> list[str]:
-    """Who used how much of the machine, the most first."""
+def machine_limits(used: Used, late_ms: Mapping[str, int]) -> list[str]:
+    """Who used how much of the machine, the most first; and how late the callers' own timers were."""
     shown = [*used.cores.items(), ("everything beside this run", used.others), ("idle", used.idle)]
-    return [f"{name:34} {cores:>10.2f} of {used.count} cores" for name, cores in shown if cores >= 0.005]
+    return [f"{name:34} {cores:>10.2f} of {used.count} cores" for name, cores in shown if cores >= 0.005] + [
+        f"{f'callers were late themselves, {which}':34} {ms:>10d} ms" for which, ms in late_ms.items()
+    ]
 
 
 def passed(found: Findings, happened: Sequence[Happened]) -> bool:

@@ -23,6 +23,7 @@ class Ran:
     findings: Findings
     happened: list[Happened]
     used: Used
+    late_ms: dict[str, int]
 
 
 Say = Callable[[str], None]
@@ -44,7 +45,7 @@ def run(
     figures = world.settled_figures()
     if figures["live_calls"] or figures["ai_failures_open"]:
         say(f"not settled: {figures['live_calls']} live calls, {figures['ai_failures_open']} open incidents")
-    return Ran(compare(world.records(), world.stored(), happened), happened, used)
+    return Ran(compare(world.records(), world.stored(), happened), happened, used, world.late_ms())
 
 
 def inject(world: World, faults: dict[str, Fault], planned: Sequence[Planned], say: Callable[[str], None]) -> list[Happened]:

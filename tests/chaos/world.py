@@ -35,6 +35,8 @@ from tests.stack import ROOT, Stack
 ENGINE_PORTS = {"stt": "LIFELINE_ENGINE_STT_PORT", "http": "LIFELINE_ENGINE_HTTP_PORT"}
 # The wanted number of callers is there after so long.
 RAMP_S = 40.0
+# One process of callers has the time of one core at most.
+KEYED_SWITCHES = 2
 # The caller's own limit is 180 s.
 LAST_CALL_S = 220.0
 # A call whose end nobody saw is looked up 90 s after it was heard of, in rounds of ten.
@@ -67,7 +69,7 @@ class World:
         self.engine_proxies: tuple[str, ...] = () if small else tuple(ENGINE_PORTS)
         self._callers: list[subprocess.Popen[bytes]] = []
         self._records: list[Path] = []
-        self._keys_port = free_port()
+        self._keys_ports = [free_port() for _ in range(1 if small else KEYED_SWITCHES)]
 
     def __enter__(self) -> World:
         try:
@@ -85,7 +87,7 @@ class World:
         settings = {
             "LIFELINE_RUN_BRIDGES": str(len(self.bridges)),
             "LIFELINE_RUN_WITHOUT": "simulator",
-            "LIFELINE_SWITCHES": f"keys=127.0.0.1:{self._keys_port}",
+            "LIFELINE_SWITCHES": ",".join(f"keys-{n}=127.0.0.1:{port}" for n, port in enumerate(self._keys_ports, 1)),
             "LIFELINE_CIRCUIT_OPEN_S": "5",
         }
         for name in ("redis-durable", "redis-volatile"):
@@ -128,17 +130,20 @@ class World:
     # --- Callers ---
 
     def call(self, load: Load, duration_s: float, seed: int) -> None:
-        """Calls begin for so long, at a rate that keeps as many going as are wanted; two switches, which ask the bridges in
-        different order."""
+        """Calls begin for so long, at a rate that keeps as many going as are wanted; several switches, which ask the bridges
+        in different order."""
         state = self.stack.state
         bridges = state["LIFELINE_BRIDGES"].split("|")
-        switches = (
-            (load.speaking, load.speaking_scenario, int(state["LIFELINE_SWITCH_PORT"]), bridges),
-            (load.keyed, load.keyed_scenario, self._keys_port, [*bridges[1:], bridges[0]]),
-        )
-        for number, (at_once, scenario, port, order) in enumerate(switches):
+        speaking = (load.speaking, load.speaking_scenario, int(state["LIFELINE_SWITCH_PORT"]))
+        keyed = [
+            (share, load.keyed_scenario, port)
+            for share, port in zip(_shared_out(load.keyed, len(self._keys_ports)), self._keys_ports, strict=True)
+        ]
+        for number, (at_once, scenario, port) in enumerate((speaking, *keyed)):
             if not at_once:
                 continue
+            turn = number % len(bridges)
+            order = [*bridges[turn:], *bridges[:turn]]
             records = self.folder / f"records-{number}"
             records.touch()
             self._records.append(records)
@@ -151,6 +156,8 @@ class World:
                 process = subprocess.Popen(
                     [sys.executable, "manage.py", "run_simulator", *words], cwd=ROOT, env=self._beside(),
                     stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                    # Of its own, as the product's processes are: Linux shares its time out among sessions.
+                    start_new_session=True,
                 )  # fmt: skip
             self._callers.append(process)
             self._exits.callback(_end, process)
@@ -164,6 +171,12 @@ class World:
         """What the callers have said by now."""
         lines = [json.loads(line) for path in self._records for line in path.read_text().splitlines()]
         return [line for line in lines if "call_uuid" in line]
+
+    def late_ms(self) -> dict[str, int]:
+        """How late the callers' own processes were, the worst of them."""
+        ends = [json.loads(path.read_text().splitlines()[-1]) for path in self._records]
+        found = [end["late_ms"] for end in ends if "late_ms" in end]
+        return {which: max(one[which] for one in found) for which in ("p50", "p99", "max")} if found else {}
 
     def wait_for_the_last_call(self) -> None:
         """AssertionError when a switch does not say that all its calls are over."""
@@ -253,6 +266,10 @@ class World:
         self.signal(signal.SIGCONT, *names)
         self.stack.release(*names)
         self.break_engine("none")
+
+
+def _shared_out(number: int, among: int) -> list[int]:
+    return [number // among + (place < number % among) for place in range(among)]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
