@@ -63,13 +63,16 @@ def main() -> int:
                 world.keep(given.keep)
     for line in report.lines(ran.findings, ran.happened):
         say(line)
+    names = [kind.name for kind in kinds]
+    missed = sorted(set(names) - {one.name for one in ran.happened})
+    say(f"not injected this time, {len(missed)} of {len(names)} kinds: {', '.join(missed)}")
     for line in report.machine_limits(ran.used, ran.late_ms):
         say(line)
     if given.write:
         calls = f"--speaking {given.speaking} --keyed {given.keyed}"
         options = f"--duration {given.duration:g} {calls} --bridges {given.bridges} --seed {seed}"
         load_words = f"{given.speaking} speaking callers and {given.keyed} with keys only at once, {given.bridges} bridges"
-        report.write(ran.findings, ran.happened, f"python -m tests.chaos {options}", machine, load_words)
+        report.write(ran.findings, ran.happened, f"python -m tests.chaos {options}", machine, load_words, names)
     return 0 if report.passed(ran.findings, ran.happened) else 1
 
 

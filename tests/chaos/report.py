@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bench.results_file import FOLDER, Figure, machine, write_results
 from simulator.records import percentile
+from tests.chaos import four_ways
 from tests.chaos.compare import LIMITS_S, Difference, Findings, Happened
 from tests.chaos.cpu import Used
 from tests.chaos.faults import Notice
@@ -36,6 +37,8 @@ def figures(found: Findings, happened: Sequence[Happened]) -> dict[str, Figure]:
         "longest_silence_ms": Figure(found.longest_ms[Notice.TURN], "ms", f"at most {limits_ms[Notice.TURN]:g}"),
         **_of_bridges(found, happened),
         "silences_too_long": Figure(len(found.too_long), "silences", "at most 0"),
+        "failed_over": Figure(found.ways["database"].failed_over, "calls"),
+        "ways_that_disagree": Figure(four_ways.differing(found.ways), "of 4", "at most 0"),
     }
 
 
@@ -57,7 +60,9 @@ def lines(found: Findings, happened: Sequence[Happened]) -> list[str]:
         ("too long a silence", found.too_long),
     ):  # fmt: skip
         said += [f"{title}: {one.call_uuid} {one.why} [{'; '.join(one.during)}]" for one in differences]
-    return said
+    counts = Counter(one.name for one in happened)
+    said += [f"injected {count} times: {name}" for name, count in sorted(counts.items())]
+    return [*said, *four_ways.words(found.ways)]
 
 
 def machine_limits(used: Used, late_ms: Mapping[str, int]) -> list[str]:
@@ -72,11 +77,13 @@ def passed(found: Findings, happened: Sequence[Happened]) -> bool:
     return all(one.reached is not False for one in figures(found, happened).values())
 
 
-def write(found: Findings, happened: Sequence[Happened], command: str, on_machine: str, load_words: str) -> None:
-    """The figures' file, and the table in the documentation."""
+def write(
+    found: Findings, happened: Sequence[Happened], command: str, on_machine: str, load_words: str, kinds: Sequence[str]
+) -> None:
+    """The figures' file, and the table in the documentation. ``kinds``: of all faults that could have come."""
     write_results(RESULTS, command, on_machine, figures(found, happened))
     text = PAGE.read_text(encoding="utf-8")
-    table = _table(found, happened, command, on_machine, load_words)
+    table = _table(found, happened, command, on_machine, load_words, kinds)
     replaced = re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{table}\n{END}", text, flags=re.DOTALL)
     PAGE.write_text(replaced, encoding="utf-8")
 
@@ -85,13 +92,17 @@ def on_this_machine() -> str:
     return machine("real processes, simulated switch")
 
 
-def _table(found: Findings, happened: Sequence[Happened], command: str, on_machine: str, load_words: str) -> str:
+def _table(
+    found: Findings, happened: Sequence[Happened], command: str, on_machine: str, load_words: str, kinds: Sequence[str]
+) -> str:
     shown = figures(found, happened).items()
     rows = [f"| {name} | {one.value:g} {one.unit} | {one.aim} | {_verdict(one)} |" for name, one in shown]
-    kinds = Counter(one.name for one in happened)
-    injected = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in sorted(kinds.items()))
+    counts = Counter(one.name for one in happened)
+    injected = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in sorted(counts.items()))
+    missed = sorted(set(kinds) - set(counts))
     head = [f"`{command}`, {load_words}; {on_machine}.", "", "| figure | value | aim | |", "|---|---|---|---|"]
-    return "\n".join([*head, *rows, "", f"Injected: {injected}.", *_open(found)])
+    not_injected = f"Not injected this time ({len(missed)} of {len(kinds)} kinds): {', '.join(missed) or 'none'}."
+    return "\n".join([*head, *rows, "", f"Injected: {injected}.", "", not_injected, *_open(found)])
 
 
 def _open(found: Findings) -> list[str]:

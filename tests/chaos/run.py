@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tests.chaos import four_ways
 from tests.chaos.compare import Findings, Happened, compare
 from tests.chaos.cpu import CpuMeter, Used
 from tests.chaos.faults import Fault
@@ -15,7 +16,7 @@ from tests.chaos.world import Load, World
 
 # The first callers render their voices before they call.
 FIRST_CALLS_S = 60.0
-EVERYTHING = ("engine", "recorder", "console", "gateway", "worker-1", "worker-2", "celery")
+EVERYTHING = ("engine", "recorder", "console", "gateway", "worker-1", "worker-2", "celery", "switch-watch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,10 @@ def run(
     figures = world.settled_figures()
     if figures["live_calls"] or figures["ai_failures_open"]:
         say(f"not settled: {figures['live_calls']} live calls, {figures['ai_failures_open']} open incidents")
-    return Ran(compare(world.records(), world.stored(), happened), happened, used, world.late_ms())
+    stored = world.stored()
+    findings = compare(world.records(), stored, happened)
+    findings.ways = four_ways.read(world.stack, stored["calls"])
+    return Ran(findings, happened, used, world.late_ms())
 
 
 def inject(world: World, faults: dict[str, Fault], planned: Sequence[Planned], say: Callable[[str], None]) -> list[Happened]:

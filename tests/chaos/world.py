@@ -97,7 +97,8 @@ class World:
                 socket = self.redis[name].folder / "proxy"
                 self._proxy(name, self.redis[name].socket, socket)
             settings[f"LIFELINE_{name.upper().replace('-', '_')}_URL"] = f"unix://{socket}?db=0"
-        settings["LIFELINE_CELERY_BROKER_URL"] = f"redis+socket://{self.redis['redis-durable'].socket}?virtual_host=0"
+        durable = settings["LIFELINE_REDIS_DURABLE_URL"].removeprefix("unix://").removesuffix("?db=0")
+        settings["LIFELINE_CELERY_BROKER_URL"] = f"redis+socket://{durable}?virtual_host=0"
         if not self._small:
             settings |= self._behind_proxies()
         self.stack = Stack(self.folder / "data", **settings)
