@@ -39,6 +39,10 @@ MAX_HELD = 1000
 IN_CHAIN = "chain"
 # What it answers to a command of a module that is not loaded.
 NO_COMMAND = "Command not found"
+# What it answers to a command about a call that is over.
+NO_CALL = "No such channel"
+# The cause of an end that was told before we asked to be told.
+UNSEEN = "UNKNOWN"
 # What the switch answers for a variable that nobody has set.
 UNSET = "_undef_"
 
@@ -48,6 +52,7 @@ class Expecting(StrEnum):
     NOTHING = "nothing"
     TIMER_ID = "timer_id"
     HOLDER = "holder"
+    TAKEN = "taken"
     STREAM = "stream"
 
 
@@ -87,6 +92,8 @@ class Session(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._handshake: asyncio.TimerHandle | None = None
         self._holds = False
+        # The caller had gone before we could say that the call is ours; nobody else says how it ended.
+        self._came_too_late = False
         # What waits while the switch is asked who owns this call; None when nothing is in doubt.
         self._held: list[told.Input] | None = None
         self.call = Call(bridge.bridge_id)
@@ -119,7 +126,7 @@ class Session(asyncio.Protocol):
         self._conversation.unanswered()
         self._transport = None
         if self.call_uuid:
-            self.feed(told.SocketClosed())
+            self.feed(told.HungUp(UNSEEN) if self._came_too_late else told.SocketClosed())
         self._bridge.closed(self)
 
     # --- From the bridge ---
@@ -168,6 +175,8 @@ class Session(asyncio.Protocol):
                 self.feed(told.TimerArmed(task_id.strip()))
             case Expecting.HOLDER:
                 self._holder_told(reply.text, up=reply.ok)
+            case Expecting.TAKEN:
+                self._came_too_late = NO_CALL in reply.text
             case Expecting.STREAM:
                 if not reply.ok:
                     self.feed(told.StreamRefused(for_good=NO_COMMAND in reply.text))
@@ -229,7 +238,7 @@ class Session(asyncio.Protocol):
         if isinstance(event, told.OwnerChanged | told.SocketClosed | told.HungUp):
             held, self._held = self._held or [], None
             if isinstance(event, told.HungUp):
-                stood_still = self.call.in_doubt(self._bridge.now())
+                stood_still = self.call.in_doubt(self._bridge.now()) and not self._came_too_late
                 for earlier in held:
                     if not self.call.in_question(earlier):
                         self._handle(earlier)
@@ -289,7 +298,8 @@ class Session(asyncio.Protocol):
         except UnsafeArgument as error:
             log.error("a command was not sent", call=self.call_uuid, order=type(wanted).__name__, error=str(error))
             return
-        expecting = ANSWERS.get(type(wanted), Expecting.NOTHING)
+        takes = isinstance(wanted, order.SetVariables) and "owner" in wanted.values
+        expecting = Expecting.TAKEN if takes else ANSWERS.get(type(wanted), Expecting.NOTHING)
         for command in ready:
             self._send(command, Tag(expecting, type(wanted).__name__))
         if not ready:

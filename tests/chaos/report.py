@@ -24,6 +24,7 @@ def figures(found: Findings, happened: Sequence[Happened]) -> dict[str, Figure]:
     limits_ms = {notice: LIMITS_S[notice] * 1000 for notice in Notice}
     return {
         "calls": Figure(found.calls, "calls"),
+        "most_calls_at_once": Figure(found.most_at_once, "calls"),
         "faults": Figure(len(happened), "injected"),
         "kinds_of_fault": Figure(len({one.name for one in happened}), "kinds"),
         "dropped": Figure(len(found.dropped), "calls", "at most 0"),

@@ -33,8 +33,10 @@ from tests.redis_server import RedisServer
 from tests.stack import ROOT, Stack
 
 ENGINE_PORTS = {"stt": "LIFELINE_ENGINE_STT_PORT", "http": "LIFELINE_ENGINE_HTTP_PORT"}
-# The wanted number of callers is there after so long.
+# The wanted number of callers is there after so long, or later: hardly more may come in a second than do afterwards, when
+# each that leaves is followed by another.
 RAMP_S = 40.0
+MOST_ARRIVALS_PER_S = 6.0
 # One process of callers has the time of one core at most.
 KEYED_SWITCHES = 2
 # The caller's own limit is 180 s.
@@ -149,7 +151,7 @@ class World:
             records.touch()
             self._records.append(records)
             words = [
-                "--rate", str(at_once / RAMP_S), "--at-once", str(at_once), "--duration", str(duration_s),
+                "--rate", str(min(MOST_ARRIVALS_PER_S, at_once / RAMP_S)), "--at-once", str(at_once), "--duration", str(duration_s),
                 "--seed", str(seed + number), "--scenario", scenario, "--port", str(port), "--bridge", "|".join(order),
                 "--records", str(records),
             ]  # fmt: skip
