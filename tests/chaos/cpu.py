@@ -74,10 +74,10 @@ class CpuMeter:
             self._last[key] = seconds
 
 
-def _nearest(pid: int | None, names: Mapping[int, str], found: Mapping[int, Mapping[str, Any]]) -> str | None:
+def _nearest(pid: int, names: Mapping[int, str], found: Mapping[int, Mapping[str, Any]]) -> str | None:
     """The name of the process or of the nearest it descends from."""
     while pid in found:
         if pid in names:
             return names[pid]
-        pid = found[pid]["ppid"]
+        pid = int(found[pid]["ppid"])
     return None

@@ -7,14 +7,14 @@ from collections import Counter
 
 import pytest
 
-from tests.chaos.mutations import PatchError, patched
-from tests.chaos.protections import MUTATIONS, Mutation
+from tests.chaos.mutation import Mutation, PatchError
+from tests.chaos.protections import MUTATIONS
 from tests.stack import ROOT
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.name)
 def test_the_patch_applies_and_leaves_python_that_compiles(mutation: Mutation) -> None:
-    changed = patched((ROOT / mutation.path).read_text(encoding="utf-8"), mutation)
+    changed = mutation.applied((ROOT / mutation.path).read_text(encoding="utf-8"))
     if mutation.path.endswith(".py"):
         compile(changed, mutation.path, "exec")
 
@@ -34,7 +34,7 @@ def test_names_are_given_once() -> None:
 
 def test_a_patch_whose_text_is_gone_or_ambiguous_is_refused() -> None:
     mutation = Mutation("x", "x.py", "old", "new", ("t",))
-    assert patched("an old one", mutation) == "an new one"
+    assert mutation.applied("an old one") == "an new one"
     for source in ("another", "old and old"):
         with pytest.raises(PatchError, match=r"x\.py"):
-            patched(source, mutation)
+            mutation.applied(source)

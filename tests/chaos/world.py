@@ -223,7 +223,9 @@ class World:
     def process_ids(self) -> dict[str, int]:
         """Everything that runs for the product, the callers and this run, by name."""
         found = {one["name"]: one["pid"] for one in self.stack.statuses() if one["pid"]}
-        servers = {**self.redis, **({} if self.postgres is None else {"database": self.postgres})}
+        servers: dict[str, RedisServer | PostgresServer] = dict(self.redis)
+        if self.postgres is not None:
+            servers["database"] = self.postgres
         for name, server in servers.items():
             with contextlib.suppress(AssertionError):
                 found[name] = server.pid
