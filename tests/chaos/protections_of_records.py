@@ -17,11 +17,7 @@ OF_PROJECTION = "tests/console/test_projection.py::test_"
 THE_RECORDS_ARE_TRUE = (
     Mutation(
         "spool first", SENDER, "            self._flush_unspooled()\n            self._spool.append(entry)\n", "            pass\n",
-        (OF_SPOOL + "redis_away_costs_nothing", OF_SPOOL + "a_dead_processs_spool_is_adopted_and_taken_away_once_stored"),
-    ),
-    Mutation(
-        "events in memory while the disk is full", SENDER, "            self._unspooled.append(entry)\n", "",
-        (OF_SPOOL + "a_full_disk_keeps_events_in_memory_until_there_is_room",),
+        (OF_SPOOL + "an_event_is_in_the_spool_before_anybody_waits_for_anything",),
     ),
     Mutation(
         "adoption of spools", SENDER,
@@ -45,7 +41,7 @@ THE_RECORDS_ARE_TRUE = (
         (OF_RECORDER + "what_redis_lost_in_between_is_waited_for_and_still_stored",),
     ),
     Mutation(
-        "what is not understood is put aside alone", INTAKE, "            kept = storable(fresh)\n", "            kept = fresh\n",
+        "text that no database takes is cleaned", INTAKE, "            kept = storable(fresh)\n", "            kept = fresh\n",
         (OF_RECORDER + "what_the_database_cannot_take_is_put_aside_alone",),
     ),
     Mutation(
@@ -75,8 +71,7 @@ THE_RECORDS_ARE_TRUE = (
     Mutation(
         "failed over only by what the switch has played", "esl_bridge/calls/incidents.py",
         "        if heard is Heard.NOTHING or not self.open_id:\n", "        if not self.open_id:\n",
-        (OF_CALL + "a_menu_prompt_whose_file_never_opened_is_no_proof_and_a_person_follows",
-         OF_CALL + "the_late_start_of_our_own_prompt_is_no_proof_of_the_last_resort"),
+        (OF_CALL + "what_somebody_else_played_is_no_proof_that_a_resumed_call_hears_us",),
     ),
     Mutation(
         "what a caller hung up on was not heard", "esl_bridge/calls/from_switch.py",

@@ -371,6 +371,16 @@ def test_a_resumed_call_goes_on_where_the_caller_was_and_counts_as_recovered() -
     assert outcomes(line) == [Outcome.RECOVERED]
 
 
+def test_what_somebody_else_played_is_no_proof_that_a_resumed_call_hears_us() -> None:
+    line = Line(bridge_id="bridge-2")
+    line.connect(kept={"owner": "bridge-1:1", "mode": "ai", "step": "slot:account", "intent": "balance", "flow": "demo:3"})
+    line.tell(told.PlaybackStarted("/prompts/of-the-owner-before.wav"))
+    assert outcomes(line) == []
+    line.stream_up()
+    line.hear_out()
+    assert outcomes(line) == [Outcome.RECOVERED]
+
+
 def test_a_call_resumed_twice_in_a_row_ends_its_incident_with_the_heirs_first_word() -> None:
     line = Line(bridge_id="bridge-3")
     line.connect(kept={"owner": "bridge-2:2", "mode": "ai", "step": "slot:account", "intent": "balance", "incident": "call:2:1"})
