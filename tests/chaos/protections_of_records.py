@@ -42,7 +42,7 @@ THE_RECORDS_ARE_TRUE = (
     ),
     Mutation(
         "text that no database takes is cleaned", INTAKE, "            kept = storable(fresh)\n", "            kept = fresh\n",
-        (OF_RECORDER + "what_the_database_cannot_take_is_put_aside_alone",),
+        (OF_RECORDER + "a_nul_in_a_callers_name_is_in_no_row",),
     ),
     Mutation(
         "epoch check of outcomes", PROJECTION,
