@@ -140,7 +140,7 @@ def _break(mode: str, *words: str) -> Do:
 
 
 def _hold(*names: str) -> Do:
-    return lambda world: world.stack.hold(*names)
+    return lambda world: world.hold(*names)
 
 
 def _release(*names: str) -> Do:

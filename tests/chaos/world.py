@@ -236,9 +236,17 @@ class World:
 
     def signal(self, number: signal.Signals, *names: str) -> None:
         """To each of them that runs: one that is in its back-off has nothing to be frozen or woken."""
+        pids = {one["name"]: one["pid"] for one in self.stack.statuses()}
         for name in names:
-            with contextlib.suppress(TypeError, ProcessLookupError):
-                self.stack.kill(name, number)
+            if pids[name] is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pids[name], number)
+
+    def hold(self, *names: str) -> None:
+        """kill -9 of all of them in the same moment, and kept down until they are released."""
+        if len(names) > 1:
+            self.signal(signal.SIGKILL, *names)
+        self.stack.hold(*names)
 
     def restart(self, name: str) -> None:
         """Beside the run: an orderly end takes seconds."""
