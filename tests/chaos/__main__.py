@@ -72,7 +72,8 @@ def main() -> int:
         calls = f"--speaking {given.speaking} --keyed {given.keyed}"
         options = f"--duration {given.duration:g} {calls} --bridges {given.bridges} --seed {seed}"
         load_words = f"{given.speaking} speaking callers and {given.keyed} with keys only at once, {given.bridges} bridges"
-        report.write(ran.findings, ran.happened, f"python -m tests.chaos {options}", machine, load_words, names)
+        command = f"python -m tests.chaos {options}"
+        report.write(ran.findings, ran.happened, command, machine, load_words, names, ran.used, ran.late_ms)
     return 0 if report.passed(ran.findings, ran.happened) else 1
 
 

@@ -74,17 +74,34 @@ def machine_limits(used: Used, late_ms: Mapping[str, int]) -> list[str]:
     ]
 
 
+def _machine_figures(used: Used, late_ms: Mapping[str, int]) -> dict[str, Figure]:
+    own = round(sum(used.cores.values()), 2)
+    late = {f"callers_late_{which}_ms": Figure(ms, "ms") for which, ms in late_ms.items()}
+    return {"cores_used": Figure(own, "cores"), "cores_of_others": Figure(round(used.others, 2), "cores"), **late}
+
+
+def _machine_words(used: Used, late_ms: Mapping[str, int]) -> str:
+    most = ", ".join(f"{name} {cores:.2f}" for name, cores in list(used.cores.items())[:8])
+    late = ", ".join(f"{which} {ms} ms" for which, ms in late_ms.items())
+    own = sum(used.cores.values())
+    return (
+        f"Processor time, in cores of {used.count}: this run {own:.2f} (the most: {most}), whatever else the machine did "
+        f"{used.others:.2f}, idle {used.idle:.2f}. The callers' own timers were late by {late}."
+    )
+
+
 def passed(found: Findings, happened: Sequence[Happened]) -> bool:
     return all(one.reached is not False for one in figures(found, happened).values())
 
 
 def write(
-    found: Findings, happened: Sequence[Happened], command: str, on_machine: str, load_words: str, kinds: Sequence[str]
-) -> None:
+    found: Findings, happened: Sequence[Happened], command: str, on_machine: str, load_words: str, kinds: Sequence[str],
+    used: Used, late_ms: Mapping[str, int],
+) -> None:  # fmt: skip
     """The figures' file, and the table in the documentation. ``kinds``: of all faults that could have come."""
-    write_results(RESULTS, command, on_machine, figures(found, happened))
+    write_results(RESULTS, command, on_machine, {**figures(found, happened), **_machine_figures(used, late_ms)})
     text = PAGE.read_text(encoding="utf-8")
-    table = _table(found, happened, command, on_machine, load_words, kinds)
+    table = _table(found, happened, command, on_machine, load_words, kinds) + "\n\n" + _machine_words(used, late_ms)
     replaced = re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{table}\n{END}", text, flags=re.DOTALL)
     PAGE.write_text(replaced, encoding="utf-8")
 
