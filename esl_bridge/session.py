@@ -92,7 +92,8 @@ class Session(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._handshake: asyncio.TimerHandle | None = None
         self._holds = False
-        # The caller had gone before we could say that the call is ours; nobody else says how it ended.
+        # Whether the switch has our name as the owner's; and the caller had gone before: nobody else says how it ended then.
+        self._is_taken = False
         self._came_too_late = False
         # What waits while the switch is asked who owns this call; None when nothing is in doubt.
         self._held: list[told.Input] | None = None
@@ -156,6 +157,8 @@ class Session(asyncio.Protocol):
                 if not ok:
                     log.debug("the switch could not do a command", call=self.call_uuid, what=tag.what, text=text)
             case Disconnecting(lingering=False):
+                # It closes by itself when the call is over, and then answers nothing that we had asked.
+                self._came_too_late = self._came_too_late or not self._is_taken
                 self.close()
             case Disconnecting():
                 pass
@@ -176,6 +179,7 @@ class Session(asyncio.Protocol):
             case Expecting.HOLDER:
                 self._holder_told(reply.text, up=reply.ok)
             case Expecting.TAKEN:
+                self._is_taken = reply.ok
                 self._came_too_late = NO_CALL in reply.text
             case Expecting.STREAM:
                 if not reply.ok:

@@ -146,7 +146,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("type_ahead", "balance", 0, types_ahead=True),
         Scenario("keys_balance", "balance", 0, keys_only=True),
         Scenario("keys_order_status", "order_status", 0, keys_only=True),
-        Scenario("keys_opening_hours", "opening_hours", 0, keys_only=True),
+        Scenario("keys_opening_hours", "opening_hours", 0, keys_only=True, think_s=_UNHURRIED_S),
         # A minute and more each.
         Scenario("keys_errands", "balance", 0, keys_only=True, then=("opening_hours", "order_status"), think_s=_UNHURRIED_S),
         Scenario("keys_enquiry", "order_status", 0, keys_only=True, then=("balance", "order_status"), think_s=_UNHURRIED_S),

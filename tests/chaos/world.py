@@ -41,8 +41,8 @@ MOST_ARRIVALS_PER_S = 6.0
 KEYED_SWITCHES = 2
 # The caller's own limit is 180 s.
 LAST_CALL_S = 220.0
-# A call whose end nobody saw is looked up 90 s after it was heard of, in rounds of ten.
-SETTLED_S = 180.0
+# A call whose end nobody saw is looked up 90 s after it was heard of, in rounds of ten: hundreds when every bridge was killed.
+SETTLED_S = 400.0
 POLL_S = 0.2
 
 
