@@ -128,6 +128,18 @@ def test_a_caller_who_says_nothing_more_is_let_go() -> None:
     assert line.journal(CallEnded)[0].ended_by == "lifeline"
 
 
+def test_who_presses_star_during_the_goodbye_has_the_menu() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("hours")
+    line.tell(told.ActionDone(last_action(line).key, "open", {"closes": time(18, 0)}))
+    line.hear_out()
+    line.understood("", transcript="no thank you")
+    line.tell(told.KeyPressed("*"))
+    assert "menu_intro" in line.hear_out()
+    assert order.HangUp() not in line.orders
+
+
 def test_what_a_model_returns_beyond_the_flow_is_ignored() -> None:
     line = Line()
     line.to_listening()
