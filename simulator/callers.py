@@ -41,7 +41,8 @@ class Patience:
     silence_s: float = 12.0
     total_s: float = 180.0
     think_s: tuple[float, float] = (0.3, 0.8)
-    leave_s: float = 2.5  # after the answer, with nothing more being said
+    leave_s: float = 2.5  # after the answer and what follows it, with nothing more being said
+    half_told_s: float = 8.0  # after an answer that nothing followed: it may have stopped in the middle
     answer_s: float = 30.0  # of ringing
 
 
@@ -230,7 +231,8 @@ class Caller:
             if news:
                 limit_s, turn = think_s, _Turn.THEIRS_IS_OVER
             elif self._mind.satisfied:
-                limit_s, turn = self._patience.leave_s, _Turn.NOTHING_MORE
+                whole = self._mind.told_all or self._mind.helped_by_person
+                limit_s, turn = self._patience.leave_s if whole else self._patience.half_told_s, _Turn.NOTHING_MORE
             else:
                 limit_s, turn = self._patience.silence_s, _Turn.SILENCE
             left_s = self._quiet_since_s + limit_s - self._clock.now_s()

@@ -48,6 +48,8 @@ class Mind:
     random_source: random.Random
     answered: bool = False  # the goal's answer was heard
     helped_by_person: bool = False
+    told_all: bool = False
+    """The other side has said what comes after an answer: until then it may stop in the middle of it."""
     in_fallback: bool = False
     keys_only: bool = False
     later: list[Goal] = field(default_factory=list)
@@ -69,6 +71,7 @@ class Mind:
         heard = understand(text)
         self._take_in(heard, unknown_speech=unknown_speech)
         if self.satisfied:
+            self.told_all = self.told_all or heard.anything_else or heard.goodbye or bool(heard.options)
             if not (heard.anything_else or heard.goodbye or heard.options):
                 return WAIT
             over = heard.goodbye or self.helped_by_person or not self.later
@@ -113,7 +116,7 @@ class Mind:
 
     def _next_errand(self) -> Action:
         self.goal = self.later.pop(0)
-        self.answered = self._chose_in_menu = False
+        self.answered = self.told_all = self._chose_in_menu = False
         self._script = list(self.goal.script)
         return self.ask_for_menu()
 

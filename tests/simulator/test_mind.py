@@ -228,3 +228,11 @@ def test_the_other_sides_goodbye_or_a_person_ends_the_errands_that_are_left() ->
         hear(caller, MENU)
         caller.helped_by_person = helped
         assert hear(caller, end) == HANG_UP
+
+
+def test_an_answer_that_stops_in_the_middle_is_not_all_of_it() -> None:
+    caller = mind("balance")
+    assert hear(caller, "Your balance is four hundred") == WAIT
+    assert not caller.told_all
+    hear(caller, "Your balance is four hundred euros. Is there anything else?")
+    assert caller.told_all
