@@ -25,7 +25,7 @@ from tests.stack import ROOT
 BEGIN, END = "<!-- mutations: begin -->", "<!-- mutations: end -->"
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "staticfiles", ".lifeline", "node_modules")
 # A test that takes longer waits for what was taken away, which is a failure like any other; the rest may take a loaded machine.
-ONE_TEST_S = 90
+ONE_TEST_S = 50
 LIMIT_S = 240.0
 FAILED = re.compile(r"^FAILED (\S+)", re.MULTILINE)
 PYTEST_PASSED, PYTEST_FAILED = 0, 1

@@ -110,7 +110,7 @@ THE_CALLER_IS_ANSWERED = (
     Mutation(
         "turn budget", "esl_bridge/calls/turns.py",
         "        return ([], None) if failure is None else self._fail(failure, now)", "        return [], None",
-        (OF_CALL + "no_answer_within_the_budget_after_the_end_of_speech", OF_CALL + "no_worker_takes_the_turn"),
+        (OF_CALL + "no_answer_within_the_budget_after_the_end_of_speech",),
     ),
     Mutation(
         "a lost audio stream is a failure", "esl_bridge/calls/turns.py",
