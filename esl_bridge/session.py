@@ -39,8 +39,6 @@ MAX_HELD = 1000
 IN_CHAIN = "chain"
 # What it answers to a command of a module that is not loaded.
 NO_COMMAND = "Command not found"
-# What it answers to a command about a call that is over.
-NO_CALL = "No such channel"
 # The cause of an end that was told before we asked to be told.
 UNSEEN = "UNKNOWN"
 # What the switch answers for a variable that nobody has set.
@@ -157,8 +155,8 @@ class Session(asyncio.Protocol):
                 if not ok:
                     log.debug("the switch could not do a command", call=self.call_uuid, what=tag.what, text=text)
             case Disconnecting(lingering=False):
-                # It closes by itself when the call is over, and then answers nothing that we had asked.
-                self._came_too_late = self._came_too_late or not self._is_taken
+                # It closes by itself when the call is over, and has then refused what we asked of the call, or answers nothing.
+                self._came_too_late = not self._is_taken
                 self.close()
             case Disconnecting():
                 pass
@@ -180,7 +178,6 @@ class Session(asyncio.Protocol):
                 self._holder_told(reply.text, up=reply.ok)
             case Expecting.TAKEN:
                 self._is_taken = reply.ok
-                self._came_too_late = NO_CALL in reply.text
             case Expecting.STREAM:
                 if not reply.ok:
                     self.feed(told.StreamRefused(for_good=NO_COMMAND in reply.text))

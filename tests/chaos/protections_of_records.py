@@ -91,7 +91,7 @@ THE_RECORDS_ARE_TRUE = (
     ),
     Mutation(
         "an end that came before the call was ours is told", SESSION,
-        "                self._came_too_late = NO_CALL in reply.text\n", "                pass\n",
+        "                self._came_too_late = not self._is_taken\n", "",
         (OF_BRIDGE + "a_caller_who_went_before_the_call_was_ours_is_no_call_that_was_lost",),
     ),
     Mutation(
