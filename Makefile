@@ -2,7 +2,7 @@
 export PYTHON
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test chaos lint audit bench bench-esl bench-ai clean
+.PHONY: help run install install-dev test chaos chaos-mutations lint audit bench bench-esl bench-ai clean
 
 help:
 	@echo 'make run    start Lifeline, with callers, on this machine'
@@ -10,6 +10,7 @@ help:
 	@echo 'make lint   check style, types, imports and migrations'
 	@echo 'make audit  look every pinned package up in the list of known vulnerabilities (asks the package index)'
 	@echo 'make chaos  break everything while calls go on (DURATION=5m SPEAKING=30 KEYED=970 SEED=7)'
+	@echo 'make chaos-mutations  take each single protection away and see that something fails'
 	@echo 'make bench  measure (bench-esl: the Event Socket layer alone, bench-ai: the AI side)'
 	@echo 'make clean  remove .venv and caches; the data in .lifeline stays'
 
@@ -48,6 +49,9 @@ SPEAKING ?= 30
 KEYED ?= 970
 chaos: install-dev
 	@exec $(PY) -m tests.chaos --duration $(DURATION) --speaking $(SPEAKING) --keyed $(KEYED) $(if $(SEED),--seed $(SEED)) --write
+
+chaos-mutations: install-dev
+	@exec $(PY) -m tests.chaos.mutations --write
 
 bench: install-dev
 	@exec $(PY) -m bench

@@ -37,6 +37,7 @@ NO_BRIDGE = "no_bridge"
 LISTED = "listed by the switch"
 # Where the last owner's journal can say nothing more of where the call is: the switch itself has it.
 AFTER_THE_OWNER = 2**62
+AFTER_EVERY_OWNER = 2**31 - 1
 
 
 class Projection:
@@ -120,6 +121,8 @@ class Projection:
                 self._ended(call, event, at)
             case journal.LastResortHeard():
                 self._last_resort_heard(call, entry, event, of_owner=of_owner)
+            case journal.LastResortLeft(heard=True):
+                self._ended_in_last_resort(call)
             case _:
                 pass
 
@@ -208,6 +211,13 @@ class Projection:
         incident.attempts, incident.opened_at, incident.opened_epoch = 1, at, entry.epoch + 1
         incident.outcome, incident.proof, incident.closed_at = journal.Outcome.FAILED_OVER.value, event.proof, at
         incident.closed_epoch, incident.by_call_end = entry.epoch + 1, False
+
+    def _ended_in_last_resort(self, call: Call) -> None:
+        """Whoever said that the call was theirs before its last visit there, the switch had it at the end. A bridge that died
+        before the switch knew it as the owner has the same epoch as our incident: what it left open shares this fate too."""
+        incident = self._incidents.get(f"{call.call_uuid}:{LOST}")
+        if incident is not None and incident.kind == NO_BRIDGE:
+            incident.opened_epoch = AFTER_EVERY_OWNER
 
     def _incidents_of(self, call: Call) -> list[Incident]:
         return [incident for incident in self._incidents.values() if incident.call.call_uuid == call.call_uuid]

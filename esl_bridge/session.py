@@ -43,6 +43,8 @@ MAX_HELD = 1000
 IN_CHAIN = "chain"
 # What it answers to a command of a module that is not loaded.
 NO_COMMAND = "Command not found"
+# The cause of an end that was told before we asked to be told.
+UNSEEN = "UNKNOWN"
 # What the switch answers for a variable that nobody has set.
 UNSET = "_undef_"
 
@@ -52,6 +54,7 @@ class Expecting(StrEnum):
     NOTHING = "nothing"
     TIMER_ID = "timer_id"
     HOLDER = "holder"
+    TAKEN = "taken"
     STREAM = "stream"
     KEY = "key"
 
@@ -96,6 +99,9 @@ class Session(asyncio.Protocol):
         self._holds = False
         # An action is begun once the switch has its key, so that whoever takes this call over knows it.
         self._action_due: order.RunAction | None = None
+        # Whether the switch has our name as the owner's; and the caller had gone before: nobody else says how it ended then.
+        self._is_taken = False
+        self._came_too_late = False
         # What waits while the switch is asked who owns this call; None when nothing is in doubt.
         self._held: list[told.Input] | None = None
         self.call = Call(bridge.bridge_id)
@@ -128,7 +134,7 @@ class Session(asyncio.Protocol):
         self._conversation.unanswered()
         self._transport = None
         if self.call_uuid:
-            self.feed(told.SocketClosed())
+            self.feed(told.HungUp(UNSEEN) if self._came_too_late else told.SocketClosed())
         self._bridge.closed(self)
 
     # --- From the bridge ---
@@ -158,6 +164,8 @@ class Session(asyncio.Protocol):
                 if not ok:
                     log.debug("the switch could not do a command", call=self.call_uuid, what=tag.what, text=text)
             case Disconnecting(lingering=False):
+                # It closes by itself when the call is over, and has then refused what we asked of the call, or answers nothing.
+                self._came_too_late = not self._is_taken
                 self.close()
             case Disconnecting():
                 pass
@@ -177,6 +185,8 @@ class Session(asyncio.Protocol):
                 self.feed(told.TimerArmed(task_id.strip()))
             case Expecting.HOLDER:
                 self._holder_told(reply.text, up=reply.ok)
+            case Expecting.TAKEN:
+                self._is_taken = reply.ok
             case Expecting.STREAM:
                 if not reply.ok:
                     self.feed(told.StreamRefused(for_good=NO_COMMAND in reply.text))
@@ -241,7 +251,7 @@ class Session(asyncio.Protocol):
         if isinstance(event, told.OwnerChanged | told.SocketClosed | told.HungUp):
             held, self._held = self._held or [], None
             if isinstance(event, told.HungUp):
-                stood_still = self.call.in_doubt(self._bridge.now())
+                stood_still = self.call.in_doubt(self._bridge.now()) and not self._came_too_late
                 for earlier in held:
                     if not self.call.in_question(earlier):
                         self._handle(earlier)
@@ -319,7 +329,10 @@ class Session(asyncio.Protocol):
         if isinstance(wanted, order.RunAction):
             self._action_due = wanted
             return
-        expecting = Expecting.KEY if self._is_key(wanted) else ANSWERS.get(type(wanted), Expecting.NOTHING)
+        takes = isinstance(wanted, order.SetVariables) and "owner" in wanted.values
+        expecting = Expecting.TAKEN if takes else ANSWERS.get(type(wanted), Expecting.NOTHING)
+        if self._is_key(wanted):
+            expecting = Expecting.KEY
         for command in ready:
             self._send(command, Tag(expecting, type(wanted).__name__))
         if not ready:

@@ -98,7 +98,7 @@ class Menu:
 
     def on_key(self, key: str) -> list[MenuStep]:
         """A key was pressed. What was being said is over."""
-        if self.state in (State.TO_PERSON, State.ENDING):
+        if self.state is State.TO_PERSON:
             return []
         if self.state is State.COLLECTING and self._slot is not None and self._slot.kind is SlotKind.DIGITS:
             if key.isdecimal():
@@ -112,7 +112,8 @@ class Menu:
         if self.state is State.COLLECTING and self._slot is not None:
             return self._choice_of_slot(self._slot, key)
         # A number is taken at its last digit; the "#" that the caller was told to press may still follow.
-        if self.state in (State.CHOOSING, State.AFTER) and key != END_KEY:
+        # While goodbye is being said, too: who presses a key is not done, only a little late.
+        if self.state in (State.CHOOSING, State.AFTER, State.ENDING) and key != END_KEY:
             return self._chosen(key)
         return []
 

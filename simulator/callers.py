@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -41,7 +41,8 @@ class Patience:
     silence_s: float = 12.0
     total_s: float = 180.0
     think_s: tuple[float, float] = (0.3, 0.8)
-    leave_s: float = 2.5  # after the answer, with nothing more being said
+    leave_s: float = 2.5  # after the answer and what follows it, with nothing more being said
+    half_told_s: float = 8.0  # after an answer that nothing followed: it may have stopped in the middle
     answer_s: float = 30.0  # of ringing
 
 
@@ -66,15 +67,17 @@ class Caller:
         on_end: Callable[[CallRecord], None],
         random_source: random.Random,
         patience: Patience = Patience(),
+        later: Sequence[Goal] = (),
     ) -> None:
         self._session = session
         self._clock = session.switch.clock
         self._scenario = scenario
         self._patience = patience
+        self._think_s = scenario.think_s or patience.think_s
         self._random = random_source
         self._texts, self._voices = texts, voices
         self._voice, self._rate_wpm = random_source.choice(VOICES)
-        self._mind = Mind(goal, account, random_source, keys_only=scenario.keys_only)
+        self._mind = Mind(goal, account, random_source, keys_only=scenario.keys_only, later=list(later))
         self._on_end = on_end
         self.record = CallRecord(scenario.name, session.channel.uuid)
         self._silence = SilenceMeter()
@@ -216,11 +219,11 @@ class Caller:
 
     async def _listen(self) -> _Turn:
         """Until somebody has spoken and then paused, or there is nothing more to wait for."""
-        think_s = self._random.uniform(*self._patience.think_s)
+        think_s = self._random.uniform(*self._think_s)
         while not self._over:
             if self._audible or self._is_bridged:
                 if await self._barge_in():
-                    think_s = self._random.uniform(*self._patience.think_s)
+                    think_s = self._random.uniform(*self._think_s)
                     continue
                 await self._change()
                 continue
@@ -228,7 +231,8 @@ class Caller:
             if news:
                 limit_s, turn = think_s, _Turn.THEIRS_IS_OVER
             elif self._mind.satisfied:
-                limit_s, turn = self._patience.leave_s, _Turn.NOTHING_MORE
+                whole = self._mind.told_all or self._mind.helped_by_person
+                limit_s, turn = self._patience.leave_s if whole else self._patience.half_told_s, _Turn.NOTHING_MORE
             else:
                 limit_s, turn = self._patience.silence_s, _Turn.SILENCE
             left_s = self._quiet_since_s + limit_s - self._clock.now_s()

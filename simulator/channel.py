@@ -90,6 +90,8 @@ class Channel:
     other_leg_uuid: str = ""
     bytes_heard: int = 0
     variables: dict[str, str] = field(default_factory=dict)
+    _told: tuple[tuple[str, str], ...] = ()
+    _told_headers: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         self.profile_created_s = self.created_s
@@ -209,9 +211,13 @@ class Channel:
         yield f"{prefix}-Channel-Last-Hold", "0"
         yield f"{prefix}-Channel-Hold-Accum", "0"
 
-    def variable_headers(self) -> Iterator[tuple[str, str]]:
-        for name, value in self.variables.items():
-            yield f"variable_{name}", value
+    def variable_headers(self) -> tuple[tuple[str, str], ...]:
+        """The same object as before while no variable has changed: most events are told of a call that has not."""
+        found = tuple(self.variables.items())
+        if found != self._told:
+            self._told = found
+            self._told_headers = tuple((f"variable_{name}", value) for name, value in found)
+        return self._told_headers
 
 
 _SDP: Final = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from simulator.channel import Channel, microseconds, stamp
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from simulator.listener import Listener
 
 Headers = tuple[tuple[str, str], ...]
+
+
+@lru_cache(maxsize=4)
+def _dates(unix_s: int) -> Headers:
+    return ("Event-Date-Local", stamp(unix_s)), ("Event-Date-GMT", formatdate(unix_s, usegmt=True))
 
 
 class Dispatcher:
@@ -59,7 +65,9 @@ class Dispatcher:
         subclass: str = "",
     ) -> None:
         """``lead`` goes before the channel's own headers, ``extra`` after its variables, as recorded."""
-        if not self._by_call.get(channel.uuid) and not self._wide:
+        own = self._by_call.get(channel.uuid, ())
+        if not any(listener.subscriptions.lists(name, subclass) for listeners in (own, self._wide) for listener in listeners):
+            self._sequence += 1
             return
         head = self._head(name, subclass)
         variables = () if name in WITHOUT_VARIABLES else channel.variable_headers()
@@ -93,7 +101,7 @@ class Dispatcher:
         return (
             *first, ("Event-Name", name), ("Core-UUID", self._core_uuid), ("FreeSWITCH-Hostname", "vm"),
             ("FreeSWITCH-Switchname", "fs-test"), ("FreeSWITCH-IPv4", "192.0.2.2"), ("FreeSWITCH-IPv6", "fd00::2"),
-            ("Event-Date-Local", stamp(now_s)), ("Event-Date-GMT", formatdate(now_s, usegmt=True)),
+            *_dates(int(now_s)),
             ("Event-Date-Timestamp", str(microseconds(now_s))), ("Event-Calling-File", place.file),
             ("Event-Calling-Function", place.function), ("Event-Calling-Line-Number", str(place.line)),
             ("Event-Sequence", str(self._sequence)),

@@ -10,7 +10,6 @@ import math
 import re
 import wave
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +24,8 @@ _FOREVER_S: Final = 86_400.0
 _RAW_SUFFIXES: Final = {".r8": 8000, ".raw": 8000, ".r16": 16000, ".sln": 8000}
 _TONE: Final = re.compile(r"%\((\d+),(\d+)(?:,[\d.]+)+\)")
 _MAX_FILE_BYTES: Final = 64 * 1024 * 1024  # over an hour of 8 kHz audio; more is a mistake
+
+_MOST_MEASURED: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,10 @@ class Audio:
         return "tone_stream" if self.name.startswith("tone_stream:") else ""
 
 
+# Prompts are played again and again: a thread is asked only for what has not been measured as it is now.
+_measured: dict[tuple[Path, int, int], Part | None] = {}
+
+
 async def open_audio(name: str, sound_dir: Path) -> Audio | None:
     """None when FreeSWITCH would say FILE NOT FOUND: missing, empty, garbage, or a scheme without its module."""
     path = re.sub(r"^(\{[^}]*\}|\[[^]]*\])+", "", name.strip())
@@ -90,7 +95,12 @@ async def _open_one(name: str, sound_dir: Path) -> Part | None:
         return None
     if not 0 < stat.st_size <= _MAX_FILE_BYTES:
         return None
-    return await asyncio.to_thread(_measure, path, stat.st_mtime_ns, stat.st_size)
+    version = (path, stat.st_mtime_ns, stat.st_size)
+    if version not in _measured:
+        if len(_measured) >= _MOST_MEASURED:
+            _measured.clear()
+        _measured[version] = await asyncio.to_thread(_measure, path)
+    return _measured[version]
 
 
 def _tone(program: str) -> Part | None:
@@ -104,8 +114,7 @@ def _tone(program: str) -> Part | None:
     return Part("", _FOREVER_S if times < 0 else once_s * max(1, times), audible=True, block_s=max(once_s, FRAME_S))
 
 
-@lru_cache(maxsize=4096)
-def _measure(path: Path, _mtime_ns: int, _size: int) -> Part | None:
+def _measure(path: Path) -> Part | None:
     read = _read_raw(path) if path.suffix in _RAW_SUFFIXES else _read_wav(path)
     if read is None or not len(read[0]):
         return None

@@ -48,8 +48,12 @@ class Mind:
     random_source: random.Random
     answered: bool = False  # the goal's answer was heard
     helped_by_person: bool = False
+    told_all: bool = False
+    """The other side has said what comes after an answer: until then it may stop in the middle of it."""
     in_fallback: bool = False
     keys_only: bool = False
+    later: list[Goal] = field(default_factory=list)
+    """Errands of the same call, after this one."""
     _chose_in_menu: bool = False
     _said: list[str] = field(default_factory=list)
     _script: list[str] = field(default_factory=list)
@@ -67,7 +71,11 @@ class Mind:
         heard = understand(text)
         self._take_in(heard, unknown_speech=unknown_speech)
         if self.satisfied:
-            return HANG_UP if heard.anything_else or heard.goodbye or heard.options else WAIT
+            self.told_all = self.told_all or heard.anything_else or heard.goodbye or bool(heard.options)
+            if not (heard.anything_else or heard.goodbye or heard.options):
+                return WAIT
+            over = heard.goodbye or self.helped_by_person or not self.later
+            return HANG_UP if over else self._next_errand()
         if heard.confirm and not self.in_fallback and not self.keys_only:
             return self._confirm(heard)
         if heard.options or heard.wants_digits:
@@ -106,6 +114,12 @@ class Mind:
         """The menu line that names the goal, for a caller who does not wait for the menu's end."""
         return next((option for option in understand(text).options if self._is_goal(option)), None)
 
+    def _next_errand(self) -> Action:
+        self.goal = self.later.pop(0)
+        self.answered = self.told_all = self._chose_in_menu = False
+        self._script = list(self.goal.script)
+        return self.ask_for_menu()
+
     def _take_in(self, heard: Heard, *, unknown_speech: bool) -> None:
         all_said = "goal" in self._said and (not self._script or heard.anything_else)
         if re.search(self.goal.answer, heard.text) or (unknown_speech and all_said and self.goal.name != "person"):
@@ -123,6 +137,8 @@ class Mind:
             return Action(Kind.PRESS, wanted.key)
         if heard.wants_digits:
             return Action(Kind.PRESS, self.account + "#")
+        if not self._chose_in_menu and (more := next((o for o in heard.options if "anything else" in o.what), None)):
+            return Action(Kind.PRESS, more.key)  # they have asked for the menu: another bridge knows nothing of that key
         useful = [o for o in heard.options if not _CIRCULAR.search(o.what) and not _LEAVING.search(o.what)]
         if useful:
             # Offered times, or "to confirm, press 1". The menu heard anew after an error has the goal in it again.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -45,6 +46,6 @@ class RecordFile:
         }
         self._file.write(json.dumps(line) + "\n")
 
-    def end(self, placed: int) -> None:
-        """Every call that was placed is over."""
-        self._file.write(json.dumps({"placed": placed}) + "\n")
+    def end(self, placed: int, late_ms: Mapping[str, int]) -> None:
+        """Every call that was placed is over; ``late_ms`` is the simulator's own lateness meanwhile."""
+        self._file.write(json.dumps({"placed": placed, "late_ms": late_ms}) + "\n")

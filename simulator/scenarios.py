@@ -113,7 +113,8 @@ class Scenario:
     """A kind of caller. ``share`` is their weight in the default mix; zero keeps them out of it.
 
     ``barges_in``: presses their key while the menu is still read out. ``interrupts``: answers a question before its end.
-    ``keys_only``: never speaks, and asks for the menu.
+    ``keys_only``: never speaks, and asks for the menu. ``then``: further errands of the same call, one after the other.
+    ``think_s``: how long they consider each answer, when that is not the traffic's own.
     """
 
     name: str
@@ -123,8 +124,13 @@ class Scenario:
     interrupts: By | None = None
     types_ahead: bool = False
     keys_only: bool = False
+    then: tuple[str, ...] = ()
+    think_s: tuple[float, float] | None = None
     hangs_up_after_s: tuple[float, float] | None = None
 
+
+# Most people need some seconds for each choice; the menu gives them five.
+_UNHURRIED_S: Final = (1.0, 3.5)
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.name: scenario
@@ -140,7 +146,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("type_ahead", "balance", 0, types_ahead=True),
         Scenario("keys_balance", "balance", 0, keys_only=True),
         Scenario("keys_order_status", "order_status", 0, keys_only=True),
-        Scenario("keys_opening_hours", "opening_hours", 0, keys_only=True),
+        Scenario("keys_opening_hours", "opening_hours", 0, keys_only=True, think_s=_UNHURRIED_S),
+        # A minute and more each.
+        Scenario("keys_errands", "balance", 0, keys_only=True, then=("opening_hours", "order_status"), think_s=_UNHURRIED_S),
+        Scenario("keys_enquiry", "order_status", 0, keys_only=True, then=("balance", "order_status"), think_s=_UNHURRIED_S),
         Scenario("impatient", "balance", 0, hangs_up_after_s=(3.0, 10.0)),
     )
 }

@@ -36,7 +36,7 @@ class Subscriptions:
         self._filters: list[tuple[str, str]] = []
 
     def wants(self, event: Event) -> bool:
-        if not self._is_listed(event):
+        if not self.lists(event.name, event.subclass):
             return False
         passes = self._passes_filters(event)
         if not self._only_mine:
@@ -45,10 +45,11 @@ class Subscriptions:
             return True  # whatever the filters say
         return passes and event.get("Unique-ID") == self.own_uuid
 
-    def _is_listed(self, event: Event) -> bool:
+    def lists(self, name: str, subclass: str) -> bool:
+        """Whether an event of that name may pass at all: an event that nobody lists need not be made."""
         if self._all:
             return True
-        return event.subclass in self._subclasses if event.name == "CUSTOM" else event.name in self._names
+        return subclass in self._subclasses if name == "CUSTOM" else name in self._names
 
     def _passes_filters(self, event: Event) -> bool:
         """With filters, an event passes when one of them matches; a matching ``-value`` takes it away again."""

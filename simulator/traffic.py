@@ -68,7 +68,9 @@ class Traffic:
         self.live = 0
 
     async def prepare(self) -> None:
-        """Render everything callers may say."""
+        """Render everything callers may say: nothing, where all of them press keys."""
+        if all(scenario.keys_only for scenario, _ in parse_mix(self._config.scenario)):
+            return
         texts = [words for goal in self._goals.values() for words in (*goal.utterances, *goal.choices)]
         await self._voices.prepare([*texts, *YES, *NO, *GOODBYE, *(digits_spoken(account) for account in ACCOUNTS)])
 
@@ -108,11 +110,11 @@ class Traffic:
         """A caller for a call that is just beginning, whoever placed it."""
         self.started += 1
         self.live += 1
-        goal = self._goals.get(scenario.goal) or GOALS[scenario.goal]
+        goal, *later = (self._goals.get(name) or GOALS[name] for name in (scenario.goal, *scenario.then))
         own_random = random.Random(self._random.random())
         return Caller(
             session, scenario, goal, own_random.choice(ACCOUNTS), self._texts, self._voices, self._record, own_random,
-            self._config.patience,
+            self._config.patience, later,
         )  # fmt: skip
 
     def _record(self, record: CallRecord) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -84,6 +85,22 @@ class PostgresServer:
         """An empty database; its URL."""
         self.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
+
+    def freeze(self) -> None:
+        """The server and all its backends stand still: connections stay, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Its sessions are in groups of their own. Not while it is down."""
+        if self._process is None:
+            return
+        server = psutil.Process(self.pid)
+        for process in (server, *server.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL, as an outage would: the server and its sessions."""

@@ -111,10 +111,17 @@ class Stack:
 
     def status(self, name: str) -> dict[str, Any]:
         """``state``, ``pid``, ``up_s``, ``restarts``, ``last_exit`` of one process."""
-        return next(process for process in self.processes() if process["name"] == name)
+        return next(process for process in self.statuses() if process["name"] == name)
 
-    def processes(self) -> list[dict[str, Any]]:
+    def statuses(self) -> list[dict[str, Any]]:
+        """Those of all processes."""
         return list(ask(self.state["LIFELINE_RUN_SOCKET"], "status")["processes"])
+
+    @property
+    def pid(self) -> int:
+        """The launcher's."""
+        assert self._process is not None, "the stack does not run"
+        return self._process.pid
 
     def manage(
         self, *args: str, timeout_s: float = MANAGE_LIMIT_S, check: bool = True

@@ -161,7 +161,7 @@ class Dialogue:
         return self._not_understood()
 
     def on_key(self, key: str) -> list[DialogueStep]:
-        if self.state in (State.TO_PERSON, State.ENDING, State.ACTING):
+        if self.state in (State.TO_PERSON, State.ACTING):
             return []
         if self.state is State.CONFIRMING and self._doubt is not None:
             return self._keyed_answer(self._doubt, key)

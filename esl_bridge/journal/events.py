@@ -190,10 +190,12 @@ class LastResortHeard(msgspec.Struct, frozen=True, tag="last_resort_heard"):
 
 
 class LastResortLeft(msgspec.Struct, frozen=True, tag="last_resort_left"):
-    """The call ended in the switch's own menu. ``choice``: the intent whose key was pressed, ``person``, or nothing."""
+    """The call ended in the switch's own menu. ``choice``: the intent whose key was pressed, ``person``, or nothing.
+    ``heard``: its caller demonstrably heard the menu in the visit in which it ended."""
 
     choice: str
     met_person: bool
+    heard: bool = False
 
 
 class EventsLost(msgspec.Struct, frozen=True, tag="events_lost"):

@@ -61,7 +61,7 @@ class Sightings:
                 choice = event.variable("ll_lr_choice") or ""
                 if heard != visits and choice:
                     yield Sighting(call_uuid, epoch, _heard(event, f"key taken by the menu: {choice}"))
-                yield Sighting(call_uuid, epoch, LastResortLeft(choice, _met_person(event)))
+                yield Sighting(call_uuid, epoch, LastResortLeft(choice, _met_person(event), heard == visits or bool(choice)))
                 yield Sighting(call_uuid, epoch, CallEnded(event.get("Hangup-Cause"), _ended_by(event)))
 
     def _began(self, call_uuid: str, epoch: int, visits: str, event: Event, proof: str) -> Iterator[Sighting]:

@@ -37,6 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--bridges", type=int, default=3)
     parser.add_argument("--seed", type=int, default=None, help="of faults and callers; without it a new one, which is printed")
     parser.add_argument("--only", default="", help="only faults whose names have one of these words in them, with commas between")
+    parser.add_argument("--calm", action="store_true", help="no faults: what this machine bears")
     parser.add_argument("--write", action="store_true", help="write docs/reliability.md and bench/results/chaos.json")
     parser.add_argument("--keep", default="", help="copy records, logs and findings into this folder")
     return parser.parse_args()
@@ -53,7 +54,7 @@ def main() -> int:
             say("no C compiler: the wall clock is not stepped")
         faults = all_faults(world)
         kinds = [fault.kind for name, fault in faults.items() if not words or any(word in name for word in words)]
-        planned = plan(seed, given.duration, kinds)
+        planned = [] if given.calm else plan(seed, given.duration, kinds)
         load = Load(given.speaking, given.keyed)
         try:
             ran = run(world, faults, planned, load, given.duration, seed, say)
@@ -62,11 +63,17 @@ def main() -> int:
                 world.keep(given.keep)
     for line in report.lines(ran.findings, ran.happened):
         say(line)
+    names = [kind.name for kind in kinds]
+    missed = sorted(set(names) - {one.name for one in ran.happened})
+    say(f"not injected this time, {len(missed)} of {len(names)} kinds: {', '.join(missed)}")
+    for line in report.machine_limits(ran.used, ran.late_ms):
+        say(line)
     if given.write:
         calls = f"--speaking {given.speaking} --keyed {given.keyed}"
         options = f"--duration {given.duration:g} {calls} --bridges {given.bridges} --seed {seed}"
         load_words = f"{given.speaking} speaking callers and {given.keyed} with keys only at once, {given.bridges} bridges"
-        report.write(ran.findings, ran.happened, f"python -m tests.chaos {options}", machine, load_words)
+        command = f"python -m tests.chaos {options}"
+        report.write(ran.findings, ran.happened, command, machine, load_words, names, ran.used, ran.late_ms)
     return 0 if report.passed(ran.findings, ran.happened) else 1
 
 

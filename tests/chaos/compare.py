@@ -6,11 +6,13 @@ an end, and every incident an outcome.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.faults import Notice
+from tests.chaos.four_ways import TwoFigures
 
 # The demonstration's turn budget, and what the issue adds to it.
 TURN_LIMIT_S = 4.0 + 0.5
@@ -43,9 +45,13 @@ class Difference:
 
 @dataclass(slots=True)
 class Findings:
-    """``last_resort_as_lost``: finished calls that no bridge ended; the switch's own menu served them and the records say lost."""
+    """``last_resort_as_lost``: finished calls that no bridge ended; the switch's own menu served them and the records say lost.
+
+    ``ways``: the two figures as each of the four ways has them, which the run fills in.
+    """
 
     calls: int = 0
+    most_at_once: int = 0
     dropped: list[Difference] = field(default_factory=list)
     wrong: list[Difference] = field(default_factory=list)
     last_resort_as_lost: list[Difference] = field(default_factory=list)
@@ -55,10 +61,11 @@ class Findings:
     silences_ms: list[int] = field(default_factory=list)
     longest_ms: dict[Notice, int] = field(default_factory=lambda: dict.fromkeys(Notice, 0))
     too_long: list[Difference] = field(default_factory=list)
+    ways: dict[str, TwoFigures] = field(default_factory=dict)
 
 
 def compare(callers: Sequence[Mapping[str, Any]], stored: Mapping[str, Any], faults: Sequence[Happened]) -> Findings:
-    found = Findings(calls=len(callers))
+    found = Findings(calls=len(callers), most_at_once=most_at_once(callers))
     calls = {call["call_uuid"]: call for call in stored["calls"]}
     for caller in callers:
         _compare_one(found, caller, calls.get(caller["call_uuid"]), faults)
@@ -70,6 +77,13 @@ def compare(callers: Sequence[Mapping[str, Any]], stored: Mapping[str, Any], fau
     found.journal_lost += sum(stored["unsent"].values())
     found.journal_repeated += sum(one["n"] - 1 for one in stored["told_twice"])
     return found
+
+
+def most_at_once(callers: Iterable[Mapping[str, Any]]) -> int:
+    """Of calls, by their beginnings and ends."""
+    began = sorted(caller["began_at_s"] for caller in callers)
+    ended = sorted(caller["ended_at_s"] for caller in callers)
+    return max((number - bisect_right(ended, at_s) for number, at_s in enumerate(began, 1)), default=0)
 
 
 def _compare_one(

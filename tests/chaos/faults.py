@@ -64,7 +64,9 @@ def _engines(world: World) -> list[Fault]:
 
 
 def _processes(world: World) -> list[Fault]:
-    names = ("engine", "recorder", "console", "gateway", "celery", "worker-1", "worker-2")
+    # Beat is within celery.
+    names = ("engine", "recorder", "console", "gateway", "celery", "switch-watch", "worker-1", "worker-2")
+    restarted = ("engine", "recorder", "console", "gateway", "celery", "switch-watch", "worker-1")
     killed = [Fault(Kind(f"kill {name}", SHORT_S), _hold(name), _release(name)) for name in names]
     frozen = [Fault(Kind(f"freeze {name}", SHORT_S), _stop(name), _continue(name)) for name in names]
     workers = ("worker-1", "worker-2")
@@ -72,7 +74,7 @@ def _processes(world: World) -> list[Fault]:
         *killed, *frozen,
         Fault(Kind("kill every worker", ENGINE_S), _hold(*workers), _release(*workers)),
         Fault(Kind("freeze every worker", ENGINE_S), _stop(*workers), _continue(*workers)),
-        *(Fault(Kind(f"restart {name}", SHORT_S), _restart(name), _nothing) for name in ("gateway", "worker-1", "recorder")),
+        *(Fault(Kind(f"restart {name}", SHORT_S), _restart(name), _nothing) for name in restarted),
     ]  # fmt: skip
 
 
@@ -95,8 +97,9 @@ def _bridges(world: World) -> list[Fault]:
 def _redis() -> list[Fault]:
     found: list[Fault] = []
     for name in ("redis-volatile", "redis-durable"):
+        apart = frozenset({"full disk for the spool", f"freeze {name}"})
         found += [
-            Fault(Kind(f"kill {name}", SHORT_S, frozenset({"full disk for the spool"})), _kill_redis(name), _start_redis(name)),
+            Fault(Kind(f"kill {name}", SHORT_S, apart), _kill_redis(name), _start_redis(name)),
             Fault(Kind(f"freeze {name}", SHORT_S), lambda w, n=name: w.redis[n].freeze(), lambda w, n=name: w.redis[n].thaw()),  # type: ignore[misc]
             *_spoilt(name, SHORT_S),
         ]
@@ -108,7 +111,8 @@ def _database(world: World) -> list[Fault]:
         return []
     server = world.postgres
     return [
-        Fault(Kind("kill database", SHORT_S), lambda _: server.kill(), lambda _: server.start()),
+        Fault(Kind("kill database", SHORT_S, frozenset({"freeze database"})), lambda _: server.kill(), lambda _: server.start()),
+        Fault(Kind("freeze database", SHORT_S), lambda _: server.freeze(), lambda _: server.thaw()),
         *_spoilt("database", SHORT_S),
     ]
 
@@ -138,7 +142,7 @@ def _break(mode: str, *words: str) -> Do:
 
 
 def _hold(*names: str) -> Do:
-    return lambda world: world.stack.hold(*names)
+    return lambda world: world.hold(*names)
 
 
 def _release(*names: str) -> Do:

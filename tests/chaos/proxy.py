@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
 
+import uvloop
+
 Address = tuple[str, int] | Path
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Send = Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]
@@ -46,7 +48,7 @@ class Proxy:
         self._toxic = Toxic.NONE
         self._mended = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._started = threading.Event()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)

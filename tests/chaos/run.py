@@ -7,20 +7,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tests.chaos import four_ways
 from tests.chaos.compare import Findings, Happened, compare
+from tests.chaos.cpu import CpuMeter, Used
 from tests.chaos.faults import Fault
 from tests.chaos.schedule import Planned
 from tests.chaos.world import Load, World
 
 # The first callers render their voices before they call.
 FIRST_CALLS_S = 60.0
-EVERYTHING = ("engine", "recorder", "console", "gateway", "worker-1", "worker-2", "celery")
+EVERYTHING = ("engine", "recorder", "console", "gateway", "worker-1", "worker-2", "celery", "switch-watch")
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
     findings: Findings
     happened: list[Happened]
+    used: Used
+    late_ms: dict[str, int]
 
 
 Say = Callable[[str], None]
@@ -32,13 +36,20 @@ def run(
     """Raises AssertionError when the product or a switch cannot be run at all."""
     world.call(load, duration_s, seed)
     world.stack.until(lambda: world.stack.figures()["live_calls"] > 0, "the first call", FIRST_CALLS_S)
-    happened = inject(world, faults, planned, say)
+    over_s = time.monotonic() + duration_s
+    with CpuMeter(world.process_ids) as meter:
+        happened = inject(world, faults, planned, say)
+        time.sleep(max(0.0, over_s - time.monotonic()))
+        used = meter.used()
     say("everything is mended; waiting for the last calls")
     world.wait_for_the_last_call()
     figures = world.settled_figures()
     if figures["live_calls"] or figures["ai_failures_open"]:
         say(f"not settled: {figures['live_calls']} live calls, {figures['ai_failures_open']} open incidents")
-    return Ran(compare(world.records(), world.stored(), happened), happened)
+    stored = world.stored()
+    findings = compare(world.records(), stored, happened)
+    findings.ways = four_ways.read(world.stack, stored["calls"])
+    return Ran(findings, happened, used, world.late_ms())
 
 
 def inject(world: World, faults: dict[str, Fault], planned: Sequence[Planned], say: Callable[[str], None]) -> list[Happened]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.chaos.compare import Findings, Happened, compare
+from tests.chaos.compare import Findings, Happened, compare, most_at_once
 from tests.chaos.faults import Notice
 
 KILL = Happened("kill bridge", Notice.BRIDGE_KILLED, 105.0, 109.0)
@@ -84,3 +84,9 @@ def test_a_frozen_bridge_is_felt_while_it_is_frozen_and_no_longer() -> None:
     findings = found(caller(silences=((106.0, 6.0), (120.0, 5.0))), call(), FREEZE)
     assert findings.longest_ms[Notice.BRIDGE_FROZEN] == 6000
     assert [one.why for one in findings.too_long] == ["turn: 5.00 s of silence"]
+
+
+def test_the_most_calls_at_once_are_those_that_overlap() -> None:
+    spans = [(0.0, 10.0), (1.0, 3.0), (3.0, 5.0), (4.0, 6.0), (20.0, 21.0)]
+    assert most_at_once([{"began_at_s": began_s, "ended_at_s": ended_s} for began_s, ended_s in spans]) == 3
+    assert most_at_once([]) == 0

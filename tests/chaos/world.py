@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -32,14 +33,18 @@ from tests.redis_server import RedisServer
 from tests.stack import ROOT, Stack
 
 ENGINE_PORTS = {"stt": "LIFELINE_ENGINE_STT_PORT", "http": "LIFELINE_ENGINE_HTTP_PORT"}
-# A call lasts about so long: as many arrive a second as leave when the wanted number is there.
-CALL_S = 20.0
 # Of the bridges, in an orderly restart: shorter than a call, so that some are left and have to be resumed.
 DRAIN_S = 4
+# The wanted number of callers is there after so long, or later: hardly more may come in a second than do afterwards, when
+# each that leaves is followed by another.
+RAMP_S = 40.0
+MOST_ARRIVALS_PER_S = 6.0
+# One process of callers has the time of one core at most.
+KEYED_SWITCHES = 2
 # The caller's own limit is 180 s.
 LAST_CALL_S = 220.0
-# A call whose end nobody saw is looked up 90 s after it was heard of, in rounds of ten.
-SETTLED_S = 180.0
+# A call whose end nobody saw is looked up 90 s after it was heard of, in rounds of ten: hundreds when every bridge was killed.
+SETTLED_S = 400.0
 POLL_S = 0.2
 
 
@@ -50,7 +55,7 @@ class Load:
     speaking: int
     keyed: int
     speaking_scenario: str = "balance,order_status,opening_hours,interrupts_by_voice:0.3,interrupts_by_key:0.3"
-    keyed_scenario: str = "keys_balance,keys_order_status,keys_opening_hours"
+    keyed_scenario: str = "keys_errands:4,keys_enquiry:4,keys_opening_hours"
 
 
 class World:
@@ -73,7 +78,7 @@ class World:
         self._callers: list[subprocess.Popen[bytes]] = []
         self._logs: list[Path] = []
         self._records: list[Path] = []
-        self._keys_port = free_port()
+        self._keys_ports = [free_port() for _ in range(1 if small else KEYED_SWITCHES)]
 
     def __enter__(self) -> World:
         try:
@@ -91,7 +96,7 @@ class World:
         settings = {
             "LIFELINE_RUN_BRIDGES": str(len(self.bridges)),
             "LIFELINE_RUN_WITHOUT": "simulator",
-            "LIFELINE_SWITCHES": f"keys=127.0.0.1:{self._keys_port}",
+            "LIFELINE_SWITCHES": ",".join(f"keys-{n}=127.0.0.1:{port}" for n, port in enumerate(self._keys_ports, 1)),
             "LIFELINE_CIRCUIT_OPEN_S": "5",
             "LIFELINE_DRAIN_S": str(DRAIN_S),
             **self._more,
@@ -103,7 +108,8 @@ class World:
                 socket = self.redis[name].folder / "proxy"
                 self._proxy(name, self.redis[name].socket, socket)
             settings[f"LIFELINE_{name.upper().replace('-', '_')}_URL"] = f"unix://{socket}?db=0"
-        settings["LIFELINE_CELERY_BROKER_URL"] = f"redis+socket://{self.redis['redis-durable'].socket}?virtual_host=0"
+        durable = settings["LIFELINE_REDIS_DURABLE_URL"].removeprefix("unix://").removesuffix("?db=0")
+        settings["LIFELINE_CELERY_BROKER_URL"] = f"redis+socket://{durable}?virtual_host=0"
         if not self._small:
             settings |= self._behind_proxies()
         self.stack = Stack(self.folder / "data", **settings)
@@ -136,22 +142,25 @@ class World:
     # --- Callers ---
 
     def call(self, load: Load, duration_s: float, seed: int) -> None:
-        """Calls begin for so long, at a rate that keeps as many going as are wanted; two switches, which ask the bridges in
-        different order."""
+        """Calls begin for so long, at a rate that keeps as many going as are wanted; several switches, which ask the bridges
+        in different order."""
         state = self.stack.state
         bridges = state["LIFELINE_BRIDGES"].split("|")
-        switches = (
-            (load.speaking, load.speaking_scenario, int(state["LIFELINE_SWITCH_PORT"]), bridges),
-            (load.keyed, load.keyed_scenario, self._keys_port, [*bridges[1:], bridges[0]]),
-        )
-        for number, (at_once, scenario, port, order) in enumerate(switches):
+        speaking = (load.speaking, load.speaking_scenario, int(state["LIFELINE_SWITCH_PORT"]))
+        keyed = [
+            (share, load.keyed_scenario, port)
+            for share, port in zip(_shared_out(load.keyed, len(self._keys_ports)), self._keys_ports, strict=True)
+        ]
+        for number, (at_once, scenario, port) in enumerate((speaking, *keyed)):
             if not at_once:
                 continue
+            turn = number % len(bridges)
+            order = [*bridges[turn:], *bridges[:turn]]
             records = self.folder / f"records-{number}"
             records.touch()
             self._records.append(records)
             words = [
-                "--rate", str(at_once / CALL_S), "--at-once", str(at_once), "--duration", str(duration_s),
+                "--rate", str(min(MOST_ARRIVALS_PER_S, at_once / RAMP_S)), "--at-once", str(at_once), "--duration", str(duration_s),
                 "--seed", str(seed + number), "--scenario", scenario, "--port", str(port), "--bridge", "|".join(order),
                 "--records", str(records),
             ]  # fmt: skip
@@ -160,6 +169,8 @@ class World:
                 process = subprocess.Popen(
                     [sys.executable, "manage.py", "run_simulator", *words], cwd=ROOT, env=self._beside(),
                     stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                    # Of its own, as the product's processes are: Linux shares its time out among sessions.
+                    start_new_session=True,
                 )  # fmt: skip
             self._callers.append(process)
             self._exits.callback(_end, process)
@@ -173,6 +184,12 @@ class World:
         """What the callers have said by now."""
         lines = [json.loads(line) for path in self._records for line in path.read_text().splitlines()]
         return [line for line in lines if "call_uuid" in line]
+
+    def late_ms(self) -> dict[str, int]:
+        """How late the callers' own processes were, the worst of them."""
+        ends = [json.loads(path.read_text().splitlines()[-1]) for path in self._records]
+        found = [end["late_ms"] for end in ends if "late_ms" in end]
+        return {which: max(one[which] for one in found) for which in ("p50", "p99", "max")} if found else {}
 
     def wait_for_the_last_call(self) -> None:
         """AssertionError when a switch does not say that all its calls are over."""
@@ -213,13 +230,33 @@ class World:
         assert done.returncode == 0, done.stderr[-3000:]
         return dict(json.loads(done.stdout))
 
+    def process_ids(self) -> dict[str, int]:
+        """Everything that runs for the product, the callers and this run, by name."""
+        found = {one["name"]: one["pid"] for one in self.stack.statuses() if one["pid"]}
+        servers: dict[str, RedisServer | PostgresServer] = dict(self.redis)
+        if self.postgres is not None:
+            servers["database"] = self.postgres
+        for name, server in servers.items():
+            with contextlib.suppress(AssertionError):
+                found[name] = server.pid
+        callers = {f"switch and callers {number}": process.pid for number, process in enumerate(self._callers)}
+        return {**found, **callers, "launcher": self.stack.pid, "this run and its proxies": os.getpid()}
+
     # --- What is done by hand ---
 
     def signal(self, number: signal.Signals, *names: str) -> None:
         """To each of them that runs: one that is in its back-off has nothing to be frozen or woken."""
+        pids = {one["name"]: one["pid"] for one in self.stack.statuses()}
         for name in names:
-            with contextlib.suppress(TypeError, ProcessLookupError):
-                self.stack.kill(name, number)
+            if pids[name] is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pids[name], number)
+
+    def hold(self, *names: str) -> None:
+        """kill -9 of all of them in the same moment, and kept down until they are released."""
+        if len(names) > 1:
+            self.signal(signal.SIGKILL, *names)
+        self.stack.hold(*names)
 
     def restart(self, name: str) -> None:
         """Beside the run: an orderly end takes seconds."""
@@ -252,6 +289,10 @@ class World:
         self.signal(signal.SIGCONT, *names)
         self.stack.release(*names)
         self.break_engine("none")
+
+
+def _shared_out(number: int, among: int) -> list[int]:
+    return [number // among + (place < number % among) for place in range(among)]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

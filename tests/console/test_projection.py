@@ -25,6 +25,7 @@ from esl_bridge.journal.events import (
     IntentServed,
     JournalEvent,
     LastResortHeard,
+    LastResortLeft,
     Mode,
     Outcome,
     StepEntered,
@@ -205,6 +206,23 @@ def test_what_was_heard_in_the_last_resort_is_the_same_in_any_order_of_journals(
     found = {incident.kind: incident for incident in Incident.objects.all()}
     assert {kind: incident.outcome for kind, incident in found.items()} == {"refused": "failed_over", "no_bridge": "failed_over"}
     assert found["no_bridge"].proof == "PLAYBACK_START aa.wav"
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("heard_at_the_end", [True, False])
+def test_what_an_owner_left_open_that_the_switch_never_knew_ends_as_the_last_visit_did(seed: int, heard_at_the_end: bool) -> None:
+    """Seen in a chaos run: a bridge took the call, journalled that, and was killed before the switch had its name."""
+    unknown, switch = Boot("boot-2"), Boot("switch", 1_795_000_001_000_000)
+    resumed = IncidentOpened("u-1:2:1", Cause.BRIDGE, "bridge", "resumed", 1, 0)
+    journals = [
+        [unknown.entry(each, epoch=2) for each in (started("bridge-2", resumed=True), resumed)],
+        [switch.entry(each) for each in (heard(), LastResortLeft("", False, heard_at_the_end), END)],
+    ]
+    Call.objects.all().delete()
+    for entry in interleaved(journals, random.Random(seed)):
+        project([entry])
+    outcomes = dict(Incident.objects.values_list("kind", "outcome"))
+    assert outcomes == {"no_bridge": "failed_over", "resumed": "failed_over" if heard_at_the_end else "dropped"}
 
 
 def test_a_call_that_no_bridge_ever_had_is_in_the_records_as_the_switch_served_it() -> None:

@@ -30,6 +30,7 @@ from esl_bridge.journal.events import (
     FIELD,
     JOURNAL_STREAM,
     CallEnded,
+    CallStarted,
     FallbackReason,
     FellBack,
     Mode,
@@ -239,6 +240,15 @@ def test_what_the_database_cannot_take_is_put_aside_alone(durable_redis: str) ->
         assert client.xlen(REFUSED_STREAM) == 1
         assert client.xlen(JOURNAL_STREAM) == 0
     assert recorder.step() == 0
+
+
+def test_a_nul_in_a_callers_name_is_in_no_row(durable_redis: str) -> None:
+    """SQLite would take it; PostgreSQL refuses it, and the whole batch with it."""
+    boot = Boot()
+    send(durable_redis, [boot.entry(CallStarted("10\x0000", "9200", "demo", 1, "en", "bridge-1", False))])
+    recorded(durable_redis)
+    assert Call.objects.get().caller == "1000"
+    assert JournalLine.objects.get().data["caller"] == "1000"
 
 
 def test_a_stream_begun_anew_under_a_running_recorder_is_noticed(durable_redis: str) -> None:

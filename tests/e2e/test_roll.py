@@ -65,7 +65,7 @@ def stored(stack: Stack) -> dict[str, Any]:
 
 @pytest.mark.timeout(600)
 def test_a_rolling_restart_under_load_loses_no_caller(stack: Stack, records: Path) -> None:
-    before = {process["name"]: process["pid"] for process in stack.processes()}
+    before = {process["name"]: process["pid"] for process in stack.statuses()}
     stack.until(lambda: stack.figures()["live_calls"] >= 3, "three live calls", 90)
 
     rolled = subprocess.run(
@@ -74,7 +74,7 @@ def test_a_rolling_restart_under_load_loses_no_caller(stack: Stack, records: Pat
     )  # fmt: skip
     assert rolled.returncode == 0, rolled.stdout + rolled.stderr + stack.log[-8000:]
     assert not are_over(records), "the last call was over before the roll was"
-    after = {process["name"]: process["pid"] for process in stack.processes()}
+    after = {process["name"]: process["pid"] for process in stack.statuses()}
     assert [name for name in before if before[name] == after[name]] == [], rolled.stdout
     assert "did not stop within" not in stack.log, stack.log[-8000:]
 

@@ -444,6 +444,27 @@ async def test_an_end_that_is_told_long_after_the_call_was_denied_is_no_stall_of
     assert {"IncidentOpened", "FellBack"}.isdisjoint(made)
 
 
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_caller_who_went_before_the_call_was_ours_is_no_call_that_was_lost(bridge_with_ai: Running, answers: bool) -> None:
+    """Seen in a chaos run: who hangs up between `connect` and our asking for events was looked up later, and taken for lost."""
+    peer = await bridge_with_ai.connect()
+    await peer.until(b"connect\n\n")
+    peer.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200"))
+    await peer.until(b"execute-app-name")
+    if answers:
+        for command in commands_in(peer.sent)[1:]:
+            gone = command.startswith(b"api ")
+            reply = answer("-ERR No such channel!\n") if gone else b"Content-Type: command/reply\nReply-Text: +OK\n\n"
+            peer.writer.write(reply)
+        await bridge_with_ai.has_read_every_answer()
+        bridge_with_ai.skip(9.0)
+    peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
+    assert await peer.closed()
+    made = [type(one).__name__ for one in bridge_with_ai.journalled()]
+    assert made[-1] == "CallEnded"
+    assert "IncidentOpened" not in made
+
+
 async def test_a_prompt_cut_by_the_loss_of_the_call_was_not_heard_and_is_no_failure(bridge_with_ai: Running) -> None:
     """An old socket of the call closes: the switch takes it from us, ends what plays, and only then enters the chain."""
     peer = await taken_call(bridge_with_ai)

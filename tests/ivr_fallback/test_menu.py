@@ -99,6 +99,19 @@ def test_the_outcome_is_told_and_more_is_offered() -> None:
     assert menu.on_said() == [End()]
 
 
+@pytest.mark.parametrize("key", ["*", "0", "1"])
+def test_a_key_during_the_goodbye_is_late_and_not_lost(key: str) -> None:
+    """Seen under load: the star came 0.8 s before the five seconds were over, and was read after them."""
+    menu = acting()
+    menu.on_action("ok", {"balance": Decimal("1.00")})
+    menu.on_said()
+    menu.on_said()
+    assert words(menu.on_silence()) == ["goodbye"]
+    assert menu.on_key("#") == []
+    assert menu.on_key(key)
+    assert not of(menu.on_said(), End)
+
+
 def test_a_late_hash_after_a_complete_number_changes_nothing() -> None:
     menu = acting()
     menu.on_action("ok", {"balance": Decimal("1.00")})

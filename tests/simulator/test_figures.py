@@ -9,6 +9,7 @@ import pytest
 
 from simulator.errors import ScenarioError
 from simulator.interrupting import BargeIn, By, voice_begins_s
+from simulator.lateness import Lateness
 from simulator.records import CallRecord, Outcome, SilenceMeter, Totals, percentile
 from simulator.report import progress_line, table
 from simulator.scenarios import GOALS, SCENARIOS, choose, load_goals, parse_mix
@@ -143,3 +144,7 @@ def test_a_voice_begins_with_its_first_loud_sample() -> None:
     samples = [0] * 800 + [100] * 800 + [3000] * 800
     assert voice_begins_s(b"".join(value.to_bytes(2, "little", signed=True) for value in samples)) == pytest.approx(0.2)
     assert voice_begins_s(b"") == 0.0
+
+
+def test_a_simulator_that_has_measured_nothing_was_not_late() -> None:
+    assert Lateness().as_dict() == {"p50": 0, "p99": 0, "max": 0}

@@ -184,3 +184,55 @@ def test_who_uses_keys_only_asks_for_the_menu_and_never_speaks() -> None:
     assert hear(caller, "Please enter your account number, followed by the hash key.") == Action(Kind.PRESS, "4217#")
     assert hear(caller, "Your balance is ten pounds.") == WAIT
     assert hear(caller, "For anything else, press 1.") == HANG_UP
+
+
+MENU = "Please choose. For your balance, press 1. For the status of your order, press 2. For our opening hours, press 3."
+MORE = "For anything else, press star. Otherwise you may hang up."
+
+
+def with_two_errands() -> Mind:
+    return Mind(GOALS["balance"], ACCOUNT, random.Random(1), keys_only=True, later=[GOALS["opening_hours"]])
+
+
+def pressed(action: Action) -> str:
+    return action.text if action.kind is Kind.PRESS else ""
+
+
+def test_a_second_errand_begins_in_the_menu_when_the_first_is_answered() -> None:
+    caller = with_two_errands()
+    assert pressed(hear(caller, MENU)) == "1"
+    assert pressed(hear(caller, f"Your balance is ten pounds. {MORE}")) == "*"
+    assert not caller.satisfied
+    assert pressed(hear(caller, MENU)) == "3"
+    assert hear(caller, f"We are open from nine to five. {MORE}") == HANG_UP
+    assert caller.satisfied
+
+
+def test_another_bridge_that_offers_more_is_asked_for_the_menu_again() -> None:
+    caller = with_two_errands()
+    hear(caller, MENU)
+    hear(caller, f"Your balance is ten pounds. {MORE}")
+    assert pressed(hear(caller, MORE)) == "*"
+
+
+def test_an_answer_that_was_never_heard_is_no_errand_done() -> None:
+    caller = with_two_errands()
+    hear(caller, MENU)
+    assert hear(caller, MORE) == WAIT
+    assert not caller.satisfied
+
+
+def test_the_other_sides_goodbye_or_a_person_ends_the_errands_that_are_left() -> None:
+    for end, helped in (("Your balance is ten pounds. Goodbye.", False), (MORE, True)):
+        caller = with_two_errands()
+        hear(caller, MENU)
+        caller.helped_by_person = helped
+        assert hear(caller, end) == HANG_UP
+
+
+def test_an_answer_that_stops_in_the_middle_is_not_all_of_it() -> None:
+    caller = mind("balance")
+    assert hear(caller, "Your balance is four hundred") == WAIT
+    assert not caller.told_all
+    hear(caller, "Your balance is four hundred euros. Is there anything else?")
+    assert caller.told_all

@@ -18,9 +18,9 @@ def test_a_line_for_each_call_and_one_when_no_more_will_come(tmp_path: Path) -> 
         record.silences = [(4.0, 2.5)]
         record.heard = [(1.0, "Welcome.")]
         file.write(record)
-        file.end(1)
+        file.end(1, {"max": 3})
     call, end = [json.loads(line) for line in path.read_text().splitlines()]
-    assert end == {"placed": 1}
+    assert end == {"placed": 1, "late_ms": {"max": 3}}
     assert (call["call_uuid"], call["outcome"], call["because"]) == ("u-1", "finished", "satisfied")
     assert call["longest_silence_ms"] == 2500
     assert before - 0.01 <= call["ended_at_s"] <= time.monotonic() + 0.01

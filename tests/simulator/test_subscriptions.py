@@ -87,3 +87,14 @@ def test_filters_match_without_case_by_expression_and_negatively() -> None:
     some.filter("delete Unique-ID")
     some.filter("Unique-ID /(/")
     assert not some.wants(event("DTMF", "("))
+
+
+def test_what_is_listed_is_known_by_name_before_the_event_is_made() -> None:
+    listed = Subscriptions("me")
+    listed.add("plain DTMF CUSTOM a::b")
+    assert listed.lists("DTMF", "")
+    assert listed.lists("CUSTOM", "a::b")
+    assert not listed.lists("CUSTOM", "a::c")
+    assert not listed.lists("CHANNEL_EXECUTE", "")
+    listed.add("plain ALL")
+    assert listed.lists("CHANNEL_EXECUTE", "")

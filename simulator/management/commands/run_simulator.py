@@ -16,6 +16,7 @@ from console.logs import configure_logging
 from espeak.errors import SpeechError
 from simulator.errors import SimulatorError
 from simulator.from_settings import switch_config, traffic_config
+from simulator.lateness import Lateness
 from simulator.management.commands.simulate_calls import add_call_options, record_file
 from simulator.record_file import RecordFile
 from simulator.scenarios import SCENARIOS, choose
@@ -67,6 +68,7 @@ class Command(BaseCommand):
             await self._serve(switch, traffic, options["rate"], records)
 
     async def _serve(self, switch: Switch, traffic: Traffic, rate: float, records: RecordFile | None) -> None:
+        self._lateness = Lateness()
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -76,9 +78,11 @@ class Command(BaseCommand):
         try:
             async with asyncio.TaskGroup() as tasks:
                 arriving = tasks.create_task(self._arrive(traffic, rate, records))
+                measuring = tasks.create_task(self._lateness.run())
                 watching = tasks.create_task(self._watch_dialplan(switch))
                 await stopping.wait()
                 watching.cancel()
+                measuring.cancel()
                 arriving.cancel()
         except* (SimulatorError, SpeechError) as group:
             raise group.exceptions[0] from None
@@ -105,4 +109,4 @@ class Command(BaseCommand):
         if rate > 0:
             await traffic.run()
             if records is not None:
-                records.end(traffic.started)
+                records.end(traffic.started, self._lateness.as_dict())

@@ -16,6 +16,7 @@ from console.logs import configure_logging
 from espeak.errors import SpeechError
 from simulator.errors import SimulatorError
 from simulator.from_settings import switch_config, traffic_config
+from simulator.lateness import Lateness
 from simulator.record_file import RecordFile
 from simulator.records import Totals
 from simulator.report import progress_line, table
@@ -75,15 +76,18 @@ class Command(BaseCommand):
     async def _place(self, switch: Switch, traffic: Traffic, options: dict[str, Any], records: RecordFile | None) -> Totals:
         await traffic.prepare()
         await switch.start()
+        lateness = Lateness()
+        measuring = asyncio.create_task(lateness.run())
         showing = asyncio.create_task(self._show(switch, traffic, options))
         try:
             totals = await traffic.run()
             if records is not None:
-                records.end(traffic.started)
+                records.end(traffic.started, lateness.as_dict())
             return totals
         finally:
-            showing.cancel()
-            await asyncio.gather(showing, return_exceptions=True)
+            for task in (showing, measuring):
+                task.cancel()
+            await asyncio.gather(showing, measuring, return_exceptions=True)
             await switch.stop()
 
     async def _show(self, switch: Switch, traffic: Traffic, options: dict[str, Any]) -> None:

@@ -128,6 +128,18 @@ def test_a_caller_who_says_nothing_more_is_let_go() -> None:
     assert line.journal(CallEnded)[0].ended_by == "lifeline"
 
 
+def test_who_presses_star_during_the_goodbye_has_the_menu() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("hours")
+    line.tell(told.ActionDone(last_action(line).key, "open", {"closes": time(18, 0)}))
+    line.hear_out()
+    line.understood("", transcript="no thank you")
+    line.tell(told.KeyPressed("*"))
+    assert "menu_intro" in line.hear_out()
+    assert order.HangUp() not in line.orders
+
+
 def test_what_a_model_returns_beyond_the_flow_is_ignored() -> None:
     line = Line()
     line.to_listening()
@@ -368,6 +380,16 @@ def test_a_resumed_call_goes_on_where_the_caller_was_and_counts_as_recovered() -
     assert line.all(order.DeleteTimer) == [order.DeleteTimer("own")]
     line.stream_up()
     assert line.hear_out() == ["say account"]
+    assert outcomes(line) == [Outcome.RECOVERED]
+
+
+def test_what_somebody_else_played_is_no_proof_that_a_resumed_call_hears_us() -> None:
+    line = Line(bridge_id="bridge-2")
+    line.connect(kept={"owner": "bridge-1:1", "mode": "ai", "step": "slot:account", "intent": "balance", "flow": "demo:3"})
+    line.tell(told.PlaybackStarted("/prompts/of-the-owner-before.wav"))
+    assert outcomes(line) == []
+    line.stream_up()
+    line.hear_out()
     assert outcomes(line) == [Outcome.RECOVERED]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,17 @@ async def test_events_reach_the_stream_in_order(tmp_path: Path, durable_redis: s
     assert [one.seq for one in stored(durable_redis)] == list(range(1, 502))
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
+    journal.close()
+    await client.aclose()
+
+
+async def test_an_event_is_in_the_spool_before_anybody_waits_for_anything(tmp_path: Path, durable_redis: str) -> None:
+    client = connect_async(durable_redis)
+    journal = Journal(tmp_path, client)
+    journal.append("call", 1, AgentJoined())
+    spool = Spool(tmp_path / journal.boot_id, os.open(os.devnull, os.O_RDONLY))
+    assert [one.seq for one in spool.read_after(0, 10)] == [1]
+    spool.close()
     journal.close()
     await client.aclose()
 

@@ -78,9 +78,9 @@ def test_the_tones_prove_it_too() -> None:
 
 def test_the_end_says_what_was_chosen_and_who_ended_it() -> None:
     left = hangup(variable_ll_lr_choice="balance", variable_originate_disposition="SUCCESS")
-    assert told(start(), left) == [HEARD, LastResortLeft("balance", True), CallEnded("NORMAL_CLEARING", "caller")]
+    assert told(start(), left) == [HEARD, LastResortLeft("balance", True, True), CallEnded("NORMAL_CLEARING", "caller")]
     goodbye = hangup("ll-lr-demo:3:after", variable_current_application="hangup")
-    assert told(start(), goodbye)[1:] == [LastResortLeft("", False), CallEnded("NORMAL_CLEARING", "lifeline")]
+    assert told(start(), goodbye)[1:] == [LastResortLeft("", False, True), CallEnded("NORMAL_CLEARING", "lifeline")]
 
 
 def test_who_missed_the_prompt_knows_it_from_a_key_and_else_claims_nothing() -> None:
