@@ -16,6 +16,8 @@ TURNS_GROUP = "workers"
 FIELD = b"m"
 AUDIO_RATE_HZ = 8000
 CHUNK_MS = 100
+# What a turn expects that is no slot's.
+INTENT = "intent"
 
 
 def audio_stream(call_uuid: str) -> str:

@@ -11,6 +11,8 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
+import msgspec
+
 from ai_engine.caches import rules
 from ai_engine.caches.store import Cache, Caches
 from ai_engine.circuits.guard import Guard
@@ -28,6 +30,7 @@ from ai_engine.engines.trace import Trace
 from ai_engine.errors import EmptyAnswerError, Kind, SlowEngineError
 from ai_engine.limits import Limits
 from ai_engine.messages import (
+    INTENT,
     AudioChunk,
     SpeechEnded,
     StageTiming,
@@ -41,7 +44,6 @@ from ai_engine.retries import StageResult, attempt_limit_s, run_stage
 from callflows.definition.certainty import acts_at_once
 from callflows.definition.flow import FlowVersion
 
-INTENT = "intent"
 # Below this a guess is asked back by the bridge instead of acted on.
 LEAST_CONFIDENCE = 0.5
 # An empty transcript for less voice than this is a cough or a click, for more it is an engine that does not answer.
@@ -77,13 +79,14 @@ class Turn:
         self._partials = Partials(request, outlet)
         self._reply = Reply(request, flow, engines, guard_of, outlet, caches, limits, self._clock)
         self._timings: list[StageTiming] = []
+        self._heard_confidence = 1.0
 
     async def result(self, chunks: AsyncIterator[AudioChunk]) -> TurnDone | TurnFailed:
         """Raises :class:`ai_engine.recording.NoAudioError` when the audio stops without an end."""
         heard = await self._hear(chunks)
         if heard.value is None:
             return self._failed(Stage.STT, heard)
-        transcript = heard.value.transcript
+        transcript, self._heard_confidence = heard.value.transcript, heard.value.confidence
         if not transcript:
             return self._done("", Understanding("", 0.0, {}, ""))
         async with self._reply as reply:
@@ -91,7 +94,7 @@ class Turn:
             meant = await self._understand(transcript)
             if meant.value is None:
                 return self._failed(Stage.NLU, meant, transcript)
-            understood = meant.value
+            understood = self._as_sure_as_heard(meant.value)
             if not self._is_answered(understood):
                 if understood.confidence < LEAST_CONFIDENCE:
                     understood = Understanding("", understood.confidence, understood.slots, "")
@@ -101,6 +104,10 @@ class Turn:
         if not reply.words:
             return self._failed(Stage.TTS, StageResult(None, reply.error, reply.timings), transcript, understood)
         return self._done(transcript, understood, reply=" ".join(reply.words))
+
+    def _as_sure_as_heard(self, understood: Understanding) -> Understanding:
+        """A model reads words as if they had been said: what they mean can be no surer than the words are."""
+        return msgspec.structs.replace(understood, confidence=min(understood.confidence, self._heard_confidence))
 
     def _is_answered(self, understood: Understanding) -> bool:
         """Whether this is acted on, and the caller hears the model's own reply; otherwise the bridge asks, in its own words."""
@@ -128,7 +135,8 @@ class Turn:
             trace.first_byte()
             self._partials.hear(transcript)
 
-        async with self._limited_from_end(engine), engine.open(self._request.language, on_partial, trace) as stream:
+        opening = engine.open(self._request.language, on_partial, trace, expect=self._request.expect)
+        async with self._limited_from_end(engine), opening as stream:
             if await self._stream_to(stream):
                 self._clock.speech_ended()
                 await self._outlet.tell(SpeechEnded(self._request.call_uuid, self._request.turn, "engine"))
@@ -211,6 +219,7 @@ class Turn:
 
     def _on_sentence(self, part: Understanding) -> None:
         """The model is still writing. After the first sentence the rest is nice to have: no other engine is asked for it."""
+        part = self._as_sure_as_heard(part)
         if self._is_answered(part):
             self._reply.add(part)
 

@@ -14,9 +14,8 @@ from collections.abc import Iterable
 
 from ai_engine.engines.config import EngineConfig
 from ai_engine.engines.roles import Understanding
-from ai_engine.messages import TurnRequest
+from ai_engine.messages import INTENT, TurnRequest
 
-INTENT = "intent"
 # Surer than what is asked back about: a wrong answer that was kept would be wrong for everybody for an hour.
 KEPT_FROM = 0.85
 # One word ("yes", "billing") leans on the question before it more often than it stands for itself.

@@ -31,6 +31,7 @@ from ai_engine.engines.roles import (
 from ai_engine.engines.speech_socket import NO_PARTIAL_VOICE_MS
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import EmptyAnswerError, Kind, SlowEngineError, TransientEngineError
+from ai_engine.messages import INTENT
 
 DETAIL = "a drill"
 # Beyond an engine's whole time, so that its limit ends the wait and not we.
@@ -107,14 +108,16 @@ class _Recogniser(_Drilled):
         self._engine = engine
 
     @contextlib.asynccontextmanager
-    async def open(self, language: str, on_partial: Callable[[str], None], trace: Trace) -> AsyncIterator[SpeechStream]:
+    async def open(
+        self, language: str, on_partial: Callable[[str], None], trace: Trace, *, expect: str = INTENT
+    ) -> AsyncIterator[SpeechStream]:
         if not self._fault.is_on():
-            async with self._engine.open(language, on_partial, trace) as stream:
+            async with self._engine.open(language, on_partial, trace, expect=expect) as stream:
                 yield stream
             return
         await self._fail_early()
         if self._fault.failure is Failure.SLOW:
-            async with self._engine.open(language, on_partial, trace) as stream:
+            async with self._engine.open(language, on_partial, trace, expect=expect) as stream:
                 yield _SlowStream(stream, self.config)
             return
         yield _DeafStream(self.config, garbage=self._fault.failure is Failure.GARBAGE)

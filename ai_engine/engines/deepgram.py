@@ -20,7 +20,7 @@ from ai_engine.engines.speech_socket import Closing, SocketStream, open_socket
 from ai_engine.engines.trace import Trace
 from ai_engine.engines.transcripts import plain_words
 from ai_engine.errors import Kind, TransientEngineError
-from ai_engine.messages import AUDIO_RATE_HZ
+from ai_engine.messages import AUDIO_RATE_HZ, INTENT
 
 PATH = "/v1/listen"
 # The pause after which Deepgram says that the caller has stopped. Its own default of 10 ms cuts a number in two; our own
@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 class _Alternative(msgspec.Struct):
     transcript: str
+    confidence: float = 1.0
 
 
 class _Channel(msgspec.Struct):
@@ -76,7 +77,7 @@ class DeepgramRecogniser:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, language: str, on_partial: Callable[[str], None], trace: Trace
+        self, language: str, on_partial: Callable[[str], None], trace: Trace, *, expect: str = INTENT
     ) -> AsyncIterator[DeepgramStream]:
         secret = self.config.secret_value()
         async with contextlib.AsyncExitStack() as stack:
@@ -130,6 +131,7 @@ class DeepgramStream(SocketStream):
             self.heard(heard)
         if message.is_final and words:
             self.parts.append(words)
+            self.sure([channel.alternatives[0].confidence] * len(words.split()))
         if message.speech_final and self.parts:
             self.end_heard()
 

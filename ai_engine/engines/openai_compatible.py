@@ -28,7 +28,7 @@ from ai_engine.engines.server_events import EventReader, drain, is_event_stream
 from ai_engine.engines.silence import Silence
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import Kind, TransientEngineError
-from ai_engine.messages import AUDIO_RATE_HZ, Usage
+from ai_engine.messages import AUDIO_RATE_HZ, INTENT, Usage
 
 # An answer is a short JSON object, before which a reasoning model may think a little; more would be too late anyway.
 MAX_ANSWER_TOKENS = 1000
@@ -131,7 +131,9 @@ class OpenAITranscription:
         self._http = HttpPool(config, _SDK)
 
     @contextlib.asynccontextmanager
-    async def open(self, language: str, on_partial: Callable[[str], None], trace: Trace) -> AsyncIterator[Upload]:
+    async def open(
+        self, language: str, on_partial: Callable[[str], None], trace: Trace, *, expect: str = INTENT
+    ) -> AsyncIterator[Upload]:
         yield Upload(self.config, self._http, language, trace)
 
     async def close(self) -> None:

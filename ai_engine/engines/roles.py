@@ -14,7 +14,7 @@ import msgspec
 
 from ai_engine.engines.config import EngineConfig
 from ai_engine.engines.trace import Trace
-from ai_engine.messages import Exchange
+from ai_engine.messages import INTENT, Exchange
 from callflows.definition.flow import FlowVersion
 
 
@@ -41,10 +41,14 @@ OnSentence = Callable[[Understanding], None]
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """A final transcript; empty with ``engine_heard`` set: the engine heard speech but knows no words for it."""
+    """A final transcript; empty with ``engine_heard`` set: the engine heard speech but knows no words for it.
+
+    ``confidence`` is the engine's own opinion of its words, from 0 to 1; 1 when it has none.
+    """
 
     transcript: str
     engine_heard: bool = False
+    confidence: float = 1.0
 
 
 class SpeechStream(Protocol):
@@ -63,9 +67,11 @@ class SpeechToText(Protocol):
     config: EngineConfig
 
     def open(
-        self, language: str, on_partial: Callable[[str], None], trace: Trace
+        self, language: str, on_partial: Callable[[str], None], trace: Trace, *, expect: str = INTENT
     ) -> AbstractAsyncContextManager[SpeechStream]:
-        """``on_partial`` is called with everything heard so far, whenever that changes; never by an engine that hears
+        """``expect`` is ``intent``, a slot's name or what else the caller was asked for; few engines can make use of it.
+
+        ``on_partial`` is called with everything heard so far, whenever that changes; never by an engine that hears
         whole recordings, whose silence begins with :meth:`SpeechStream.finish`. Others fail by themselves
         (``no_partial``) when they were sent a second of voice and had their time without a word.
         """

@@ -10,7 +10,8 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from statistics import fmean
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -90,6 +91,7 @@ class SocketStream(abc.ABC):
         self._on_partial = on_partial
         self._trace = trace
         self._words_heard = False
+        self._confidences: list[float] = []
         self._voice = VoiceMeter()
         self._voiced_at: float | None = None
         self._sent_bytes = 0
@@ -156,9 +158,16 @@ class SocketStream(abc.ABC):
             await self.say_goodbye()
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure()
-        return Heard(" ".join(" ".join(self.parts).split()), engine_heard=self._words_heard)
+        return Heard(" ".join(" ".join(self.parts).split()), self._words_heard, self._confidence())
+
+    def _confidence(self) -> float:
+        return min(1.0, max(0.0, fmean(self._confidences))) if self._confidences else 1.0
 
     # --- for the wire's own part --------------------------------------------------------------------------------------
+    def sure(self, confidences: Iterable[float]) -> None:
+        """The engine's own opinion of final words, each from 0 to 1."""
+        self._confidences += confidences
+
     async def write(self, data: str | bytes) -> None:
         self._expect()
         try:

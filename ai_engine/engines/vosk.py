@@ -10,13 +10,14 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from ai_engine.engines.config import EngineConfig
 from ai_engine.engines.speech_socket import Closing, SocketStream, open_socket
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import Kind, TransientEngineError
-from ai_engine.messages import AUDIO_RATE_HZ
+from ai_engine.messages import AUDIO_RATE_HZ, INTENT
 
 # What a grammar's recogniser says for speech outside its grammar: heard, but no words.
 UNKNOWN_WORDS = frozenset({"[unk]", "<unk>"})
@@ -24,9 +25,16 @@ UNKNOWN_WORDS = frozenset({"[unk]", "<unk>"})
 LATE_RESULT_S = 0.15
 
 
+class _Word(msgspec.Struct):
+    conf: float = 1.0
+
+
 class _Message(msgspec.Struct):
+    """``result`` has the words of ``text``, when the server was told to send them."""
+
     partial: str | None = None
     text: str | None = None
+    result: list[_Word] = []
 
 
 class VoskRecogniser:
@@ -36,15 +44,19 @@ class VoskRecogniser:
         self.config = config
 
     @contextlib.asynccontextmanager
-    async def open(self, language: str, on_partial: Callable[[str], None], trace: Trace) -> AsyncIterator[VoskStream]:
-        """The server's model has one language: ``language`` is not on this wire."""
+    async def open(
+        self, language: str, on_partial: Callable[[str], None], trace: Trace, *, expect: str = INTENT
+    ) -> AsyncIterator[VoskStream]:
+        """The server's model has one language: ``language`` is not on this wire. ``expect`` is for our own engine, which
+        listens for digits where some were asked for; Vosk's server passes over it.
+        """
         secret = self.config.secret_value()
         async with contextlib.AsyncExitStack() as stack:
             headers = {"Authorization": f"Bearer {secret}"} if secret else {}
             socket = await open_socket(self.config, self.config.url, headers)
             trace.connected()
             stack.push_async_exit(Closing(socket))
-            stream = VoskStream(socket, self.config, on_partial, trace)
+            stream = VoskStream(socket, self.config, on_partial, trace, expect)
             stack.push_async_callback(stream.stop)
             await stream.start()
             yield stream
@@ -53,8 +65,15 @@ class VoskRecogniser:
 class VoskStream(SocketStream):
     _text_after_end = False
 
+    def __init__(
+        self, socket: ClientConnection, config: EngineConfig, on_partial: Callable[[str], None], trace: Trace, expect: str
+    ) -> None:
+        super().__init__(socket, config, on_partial, trace)
+        self._asked_for = expect
+
     async def say_hello(self) -> None:
-        await self.write(msgspec.json.encode({"config": {"sample_rate": AUDIO_RATE_HZ}}).decode())
+        hello = {"config": {"sample_rate": AUDIO_RATE_HZ, "expect": self._asked_for}}
+        await self.write(msgspec.json.encode(hello).decode())
 
     async def send_audio(self, pcm: bytes) -> None:
         self.owed += 1
@@ -86,6 +105,7 @@ class VoskStream(SocketStream):
                 self.heard("")
             if words:
                 self.parts.append(" ".join(words))
+                self.sure(word.conf for word in message.result)
                 self.end_heard()
             if self.finishing and self.owed <= 0:
                 return True

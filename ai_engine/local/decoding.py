@@ -83,6 +83,12 @@ class Decoder:
         self._noise_at = 0
         self._loud_frames = 0
         self._odd = b""
+        self._heard = bytearray()
+
+    @property
+    def heard(self) -> bytes:
+        """The audio since :meth:`start`."""
+        return bytes(self._heard)
 
     def abandon(self) -> None:
         if self._running:
@@ -94,6 +100,7 @@ class Decoder:
         pcm = self._odd + pcm
         even = len(pcm) // 2 * 2
         self._odd = pcm[even:]
+        self._heard += pcm[:even]
         samples = np.frombuffer(pcm[:even], dtype="<i2")
         if samples.size:
             self._loud_frames += loud_frames(samples)
@@ -109,14 +116,14 @@ class Decoder:
         words = self.grammar.completed(self._words())
         if not words:
             return UNKNOWN, [(UNKNOWN, 0.0)]
-        heard = self._heard()
+        heard = self._costs()
         if _confidence(sum(cost for _, cost, _ in heard), sum(frames for _, _, frames in heard)) < ACCEPTED:
             return UNKNOWN, [(UNKNOWN, 0.0)]
         confidences = [_confidence(cost, frames) for _, cost, frames in heard]
         # A word that was completed was not heard.
         return words, list(zip(words.split(), itertools.chain(confidences, itertools.repeat(0.0)), strict=False))
 
-    def _heard(self) -> list[tuple[str, float, int]]:
+    def _costs(self) -> list[tuple[str, float, int]]:
         """Each word's acoustic cost (natural logarithm) and 10 ms frames; silence is none."""
         return [
             (part.word, -math.log(max(part.ascore, TINY)), part.end_frame - part.start_frame + 1)

@@ -18,6 +18,7 @@ import structlog
 
 from ai_engine.local import recogniser_process as process
 from ai_engine.local.grammar import Grammar
+from ai_engine.messages import INTENT
 
 log = structlog.get_logger(__name__)
 
@@ -51,8 +52,9 @@ class Stream:
         answer = await self._member.ask(self._number, process.Audio(self._number, pcm))
         return answer.text if isinstance(answer, process.Partial) else ""
 
-    async def finish(self) -> tuple[str, list[tuple[str, float]]]:
-        answer = await self._member.ask(self._number, process.Finish(self._number))
+    async def finish(self, expect: str = INTENT) -> tuple[str, list[tuple[str, float]]]:
+        """The words, and each with its confidence. ``expect`` is ``intent``, or what else the caller was asked for."""
+        answer = await self._member.ask(self._number, process.Finish(self._number, expect))
         if not isinstance(answer, process.Final):
             raise RecogniserDiedError
         return answer.text, answer.words

@@ -14,6 +14,9 @@ import msgspec
 
 from ai_engine.local.decoding import Decoder
 from ai_engine.local.grammar import Grammar
+from ai_engine.local.own_words import Leaning, OwnWords
+from ai_engine.local.second_hearing import believed, spoken_part
+from ai_engine.messages import INTENT
 
 # A decoder takes about a twentieth of real time for a caller who speaks: more of them would fall behind on one core.
 MAX_DECODERS = 8
@@ -33,7 +36,10 @@ class Audio(msgspec.Struct, frozen=True, tag=True):
 
 
 class Finish(msgspec.Struct, frozen=True, tag=True):
+    """``expect`` is ``intent``, or what else the caller was asked for."""
+
     stream: int
+    expect: str = INTENT
 
 
 class Close(msgspec.Struct, frozen=True, tag=True):
@@ -80,6 +86,7 @@ class Streams:
         self._mean = first.mean
         self._idle = [first]
         self._busy: dict[int, Decoder] = {}
+        self._own_words = OwnWords(Leaning(grammar.phrases))
 
     @property
     def wants_more(self) -> bool:
@@ -96,16 +103,24 @@ class Streams:
                 return Opened(stream, self._open(stream))
             case Audio(stream, pcm):
                 return Partial(stream, self._busy[stream].hear(pcm))
-            case Finish(stream):
-                text, words = self._busy[stream].finish()
+            case Finish(stream, expect):
+                words = self._finish(self._busy[stream], expect)
                 self._release(stream)
-                return Final(stream, text, words)
+                return Final(stream, " ".join(word for word, _ in words), words)
             case Close(stream):
                 self._release(stream)
             case NewGrammar(grammar):
                 self._grammar = grammar
                 self._idle = []
+                self._own_words.leaning = Leaning(grammar.phrases)
         return None
+
+    def _finish(self, decoder: Decoder, expect: str) -> list[tuple[str, float]]:
+        """Heard again as a whole when anything may have been said, unless there was nothing to hear."""
+        _, words = decoder.finish()
+        if not words or expect != INTENT:
+            return words
+        return believed(words, self._own_words.hear(spoken_part(decoder.heard)), expect)
 
     def _open(self, stream: int) -> bool:
         if not self._idle and len(self._busy) >= MAX_DECODERS:

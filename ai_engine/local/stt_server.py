@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from ai_engine.engines.config import Stage
 from ai_engine.local.faults import DELAY_S, FaultWatch, Mode
 from ai_engine.local.recogniser_pool import RecogniserDiedError, RecogniserPool, Stream
-from ai_engine.messages import AUDIO_RATE_HZ
+from ai_engine.messages import AUDIO_RATE_HZ, INTENT
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,10 @@ class _Final(msgspec.Struct):
 
 
 class _Config(msgspec.Struct):
+    """``expect`` is ours: what the caller was asked for. Vosk's server passes over what it does not know."""
+
     sample_rate: float = AUDIO_RATE_HZ
+    expect: str = INTENT
 
 
 class _Control(msgspec.Struct):
@@ -75,7 +78,7 @@ class VoskServer:
             stream.close()
 
     async def _talk(self, socket: ServerConnection, stream: Stream) -> None:
-        heard_bytes = 0
+        heard_bytes, expect = 0, INTENT
         while True:
             async with asyncio.timeout(IDLE_S):
                 message = await socket.recv()
@@ -91,8 +94,10 @@ class VoskServer:
             if control is None or (control.config and control.config.sample_rate != AUDIO_RATE_HZ):
                 await socket.close(BAD_DATA, f"use JSON with eof, or config with sample_rate {AUDIO_RATE_HZ}")
                 return
+            if control.config:
+                expect = control.config.expect
             if control.eof:
-                text, words_heard = await stream.finish()
+                text, words_heard = await stream.finish(expect)
                 log.info("utterance_recognised", audio_ms=heard_bytes * 500 // AUDIO_RATE_HZ, pii_transcript=text)
                 said = _Final(text, [_Word(word, round(confidence, 3)) for word, confidence in words_heard])
                 if await self._send(socket, said, _Final("")):

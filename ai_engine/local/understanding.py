@@ -1,27 +1,27 @@
 """What a caller wants, found by comparing their words with the example utterances that the request brings. Pure.
 
-Owns the comparison, the values of slots and the short replies. It keeps nothing: everything is in the messages.
+Owns reading the request, the values of slots and the short replies. It keeps nothing: everything is in the messages.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
 
+from ai_engine.local.likely_intent import likeliest
+from ai_engine.local.likeness import words_of
+from ai_engine.messages import INTENT
+
 S = TypeVar("S", bound=msgspec.Struct)
 
-# Below this the best utterance shares little more than filler words with what was said.
+# Below this the best intent is a guess.
 MATCHES = 0.5
 # What a filled slot is worth when it was asked for: digits in the right number are hardly said by chance.
 SLOT_CONFIDENCE = 0.95
 NOT_UNDERSTOOD = "Sorry, I did not understand that."
 THANKS = "Thank you."
-_WORD = re.compile(r"[a-z0-9']+")
 _DIGITS = {
     "zero": "0", "oh": "0", "o": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6",
     "seven": "7", "eight": "8", "nine": "9",
@@ -54,7 +54,7 @@ class Described(msgspec.Struct, frozen=True):
 
     intents: list[Intent]
     slots: list[Slot] = []
-    expect: str = "intent"
+    expect: str = INTENT
 
 
 class Understood(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ class Asked(msgspec.Struct, frozen=True):
     """The last user message, when it says what was expected as well."""
 
     said: str
-    expect: str = "intent"
+    expect: str = INTENT
 
 
 def understand(messages: Sequence[Message]) -> Understood:
@@ -108,26 +108,15 @@ def _decoded(text: str, shape: type[S]) -> S | None:
 
 
 def judge(said: str, described: Described) -> Understood:
-    words = _words(said)
+    words = words_of(said)
     slots = {slot.name: slot_value(words, slot) for slot in described.slots}
     if slots.get(described.expect) is not None:
         return Understood(None, SLOT_CONFIDENCE, slots, THANKS)
-    intent, score = best_intent(words, described.intents)
-    if intent is None or score < MATCHES:
+    best, score = likeliest(words, [(*intent.utterances, intent.label) for intent in described.intents])
+    if score < MATCHES:
         return Understood(None, round(score, 3), slots, NOT_UNDERSTOOD)
+    intent = described.intents[best]
     return Understood(intent.name, round(score, 3), slots, f"Sure, {_subject(intent)}.")
-
-
-def best_intent(words: Sequence[str], intents: Sequence[Intent]) -> tuple[Intent | None, float]:
-    """The intent with the likest utterance, and how like it is, from 0 to 1."""
-    weights = _weights(intents)
-    best: tuple[Intent | None, float] = (None, 0.0)
-    for intent in intents:
-        for utterance in (*intent.utterances, intent.label):
-            score = _likeness(words, _words(utterance), weights)
-            if score > best[1]:
-                best = (intent, score)
-    return best
 
 
 def slot_value(words: Sequence[str], slot: Slot) -> str | None:
@@ -144,7 +133,7 @@ def _choice(words: Sequence[str], choices: Iterable[Choice]) -> str | None:
     found = [
         choice.value
         for choice in choices
-        if any(f" {' '.join(_words(name))} " in said for name in (choice.words, choice.value) if _words(name))
+        if any(f" {' '.join(words_of(name))} " in said for name in (choice.words, choice.value) if words_of(name))
     ]
     return found[0] if len(found) == 1 else None
 
@@ -163,31 +152,6 @@ def _digit_runs(words: Sequence[str]) -> Iterable[str]:
             yield run
             run = ""
         repeat = 1
-
-
-def _likeness(said: Sequence[str], example: Sequence[str], weights: dict[str, float]) -> float:
-    if not said or not example:
-        return 0.0
-    if list(said) == list(example):
-        return 1.0
-    # A word that no example has says little either way, so it weighs less than one that only one intent has.
-    common = sum(weights.get(word, 0.5) for word in set(said) & set(example))
-    total = sum(weights.get(word, 0.5) for word in set(said)) + sum(weights.get(word, 0.5) for word in set(example))
-    overlap = 2 * common / total
-    order = difflib.SequenceMatcher(None, said, example, autojunk=False).ratio()
-    return 0.6 * overlap + 0.4 * order
-
-
-def _weights(intents: Iterable[Intent]) -> dict[str, float]:
-    """A word that many intents use (what, my, can) tells little about which one is meant."""
-    used = Counter(
-        word for intent in intents for word in {word for utterance in intent.utterances for word in _words(utterance)}
-    )
-    return {word: 1 / count for word, count in used.items()}
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
 
 
 def _subject(intent: Intent) -> str:

@@ -38,7 +38,9 @@ class Everything:
         return Heard("words")
 
     @contextlib.asynccontextmanager
-    async def open(self, language: str, on_partial: Callable[[str], None], trace: Trace) -> AsyncIterator[SpeechStream]:
+    async def open(
+        self, language: str, on_partial: Callable[[str], None], trace: Trace, *, expect: str = "intent"
+    ) -> AsyncIterator[SpeechStream]:
         yield self
 
     async def understand(
