@@ -38,7 +38,7 @@ CONTINUATIONS = 40
 # sentences, and a word that it has not.
 LETTER = 0.4
 PAIR = 1.0
-STRANGER = 2.0
+STRANGER = 1.5
 # Below this chance the model still hears somebody speak: to stop there is no way round words that the flow does not have.
 LEAST_END = -3.0
 _WORD_BEGINS = "\N{LOWER ONE EIGHTH BLOCK}"

@@ -25,8 +25,8 @@ log = structlog.get_logger(__name__)
 PROCESSES = 2
 # Far above what a decoder needs for the longest message (half a second of audio), even with eight of them at work.
 ANSWER_S = 5.0
-# Loading the model on a busy machine; after that something is wrong.
-READY_S = 30.0
+# Loading the models on a machine that is six times as busy as it has cores; after that something is wrong.
+READY_S = 60.0
 # A process that dies at once must not be restarted in a busy loop.
 RESTART_S = 0.5
 # A stream has at most one message under way, so eight streams' fit into the pipe's buffer: sending never blocks.

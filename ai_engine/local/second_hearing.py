@@ -16,7 +16,7 @@ from ai_engine.messages import INTENT
 Words = list[tuple[str, float]]
 
 # From here on both heard the same sentence. Of 52 foreign sentences none reached it (bench/spoken_wishes.py).
-SAME = 0.7
+SAME = 0.75
 # Two that agree are sure; own words alone are not: the caller is asked back.
 AGREED, OWN_WORDS = 0.95, 0.75
 # What is kept before the first and after the last loud frame, and how much softer than the loudest those may be.

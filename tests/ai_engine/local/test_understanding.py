@@ -26,7 +26,7 @@ SERVICE = Described(
         ("what is my balance", "balance"),
         ("what's my balance please", "balance"),
         ("opening hours", "hours"),
-        ("when are you", "hours"),
+        ("when do you open", "hours"),
         ("my cat likes fish", None),
         ("yes", None),
         ("", None),
