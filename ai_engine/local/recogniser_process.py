@@ -15,7 +15,7 @@ import msgspec
 from ai_engine.local.decoding import Decoder
 from ai_engine.local.grammar import Grammar
 from ai_engine.local.own_words import Leaning, OwnWords
-from ai_engine.local.second_hearing import believed, spoken_part
+from ai_engine.local.second_hearing import believed, spoken_part, subjects
 from ai_engine.messages import INTENT
 
 # A decoder takes about a twentieth of real time for a caller who speaks: more of them would fall behind on one core.
@@ -87,6 +87,7 @@ class Streams:
         self._idle = [first]
         self._busy: dict[int, Decoder] = {}
         self._own_words = OwnWords(Leaning(grammar.phrases))
+        self._about = subjects(grammar.phrases)
 
     @property
     def wants_more(self) -> bool:
@@ -113,6 +114,7 @@ class Streams:
                 self._grammar = grammar
                 self._idle = []
                 self._own_words.leaning = Leaning(grammar.phrases)
+                self._about = subjects(grammar.phrases)
         return None
 
     def _finish(self, decoder: Decoder, expect: str) -> list[tuple[str, float]]:
@@ -120,7 +122,7 @@ class Streams:
         _, words = decoder.finish()
         if not words or expect != INTENT:
             return words
-        return believed(words, self._own_words.hear(spoken_part(decoder.heard)), expect)
+        return believed(words, self._own_words.hear(spoken_part(decoder.heard)), self._about)
 
     def _open(self, stream: int) -> bool:
         if not self._idle and len(self._busy) >= MAX_DECODERS:

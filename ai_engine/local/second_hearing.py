@@ -6,11 +6,13 @@ somebody may say anything; where a number or a yes was asked for, it is all ther
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from ai_engine.local.decoding import FRAME, UNKNOWN, Samples
 from ai_engine.local.grammar import DIGITS, spoken_words
-from ai_engine.local.likeness import likeness
+from ai_engine.local.likeness import FILLERS, likeness
 from ai_engine.messages import INTENT
 
 Words = list[tuple[str, float]]
@@ -25,21 +27,26 @@ SOFTEST_DB = -25.0
 ABOVE_NOISE = 2.0
 
 
-def believed(grammar_words: Words, own_words: str, expect: str = INTENT) -> Words:
-    """Each word with its confidence: ``[unk]`` when neither has any."""
+def subjects(sentences: Iterable[str]) -> frozenset[str]:
+    """The words of a service's sentences that say what they are about."""
+    return frozenset(word for sentence in sentences for word in sentence.split()) - FILLERS - set(DIGITS)
+
+
+def believed(grammar_words: Words, own_words: str, about: frozenset[str], expect: str = INTENT) -> Words:
+    """Each word with its confidence: ``[unk]`` when neither has any. ``about`` are the service's :func:`subjects`."""
     by_grammar = [word for word, _ in grammar_words if word != UNKNOWN]
     own = spoken_words(own_words)
     if expect != INTENT or not own:
         return grammar_words
-    if by_grammar and _agree(by_grammar, own):
+    if by_grammar and _agree(by_grammar, own, about):
         return [(word, max(confidence, AGREED)) for word, confidence in grammar_words]
     return [(word, OWN_WORDS) for word in own]
 
 
-def _agree(by_grammar: list[str], own: list[str]) -> bool:
-    """Digits are heard better by the grammar: that the other heard as many is enough."""
+def _agree(by_grammar: list[str], own: list[str], about: frozenset[str]) -> bool:
+    """Digits are heard better by the grammar: one of them among words that are about nothing here is enough."""
     if all(word in DIGITS for word in by_grammar):
-        return sum(word in DIGITS for word in own) == len(by_grammar)
+        return about.isdisjoint(own) and not set(DIGITS).isdisjoint(own)
     return likeness(own, by_grammar) >= SAME
 
 

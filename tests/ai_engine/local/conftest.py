@@ -53,7 +53,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     running = asyncio.create_task(engine.run())
     serving = asyncio.create_task(engine.serving.wait())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):  # two models in two processes, on a machine that does other things too
             await asyncio.wait((running, serving), return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
