@@ -12,7 +12,7 @@ import numpy as np
 
 from ai_engine.local.decoding import FRAME, UNKNOWN, Samples
 from ai_engine.local.grammar import DIGITS, spoken_words
-from ai_engine.local.likeness import FILLERS, likeness
+from ai_engine.local.likeness import FILLERS, likeness, word_likeness
 from ai_engine.messages import INTENT
 
 Words = list[tuple[str, float]]
@@ -44,9 +44,9 @@ def believed(grammar_words: Words, own_words: str, about: frozenset[str], expect
 
 
 def _agree(by_grammar: list[str], own: list[str], about: frozenset[str]) -> bool:
-    """Digits are heard better by the grammar: one of them among words that are about nothing here is enough."""
+    """Digits are heard better by the grammar, and make no sense as words: it is enough that those are about nothing here."""
     if all(word in DIGITS for word in by_grammar):
-        return about.isdisjoint(own) and not set(DIGITS).isdisjoint(own)
+        return not any(word_likeness(word, subject) for word in own for subject in about)
     return likeness(own, by_grammar) >= SAME
 
 

@@ -48,13 +48,13 @@ def test_own_words_alone_are_never_sure() -> None:
     assert max(confidence for _, confidence in heard) < SURE
 
 
-@pytest.mark.parametrize("own", ["4217", "Four, two, one, seven.", "farcoo one famine"])
-def test_digits_are_the_grammars_when_one_was_heard_among_nothing_else(own: str) -> None:
+@pytest.mark.parametrize("own", ["4217", "Four, two, one, seven.", "farcoo won't happen"])
+def test_digits_are_the_grammars_when_the_words_are_about_nothing_here(own: str) -> None:
     assert text_of(believed(by_grammar("four two one seven"), own, ABOUT)) == "four two one seven"
 
 
-@pytest.mark.parametrize("own", ["one order", "the sun is shining"])
-def test_digits_that_only_the_grammar_heard_are_not_believed(own: str) -> None:
+@pytest.mark.parametrize("own", ["one order", "where are my packages"])
+def test_digits_are_not_believed_in_a_sentence_about_something(own: str) -> None:
     assert text_of(believed(by_grammar("four two one seven"), own, ABOUT)) == own
 
 
