@@ -40,14 +40,21 @@ def believed(grammar_words: Words, own_words: str, about: frozenset[str], expect
         return grammar_words
     if by_grammar and _agree(by_grammar, own, about):
         return [(word, max(confidence, AGREED)) for word, confidence in grammar_words]
+    if by_grammar and not _is_about(own, about):
+        # Worth a question, since the caller would be asked to say it again otherwise.
+        return [(word, min(confidence, OWN_WORDS)) for word, confidence in grammar_words]
     return [(word, OWN_WORDS) for word in own]
 
 
 def _agree(by_grammar: list[str], own: list[str], about: frozenset[str]) -> bool:
     """Digits are heard better by the grammar, and make no sense as words: it is enough that those are about nothing here."""
     if all(word in DIGITS for word in by_grammar):
-        return not any(word_likeness(word, subject) for word in own for subject in about)
+        return not _is_about(own, about)
     return likeness(own, by_grammar) >= SAME
+
+
+def _is_about(words: Iterable[str], about: frozenset[str]) -> bool:
+    return any(word_likeness(word, subject) for word in words for subject in about)
 
 
 def spoken_part(pcm: bytes) -> bytes:

@@ -17,7 +17,8 @@ OF_PROJECTION = "tests/console/test_projection.py::test_"
 THE_RECORDS_ARE_TRUE = (
     Mutation(
         "spool first", SENDER,
-        "            if not self._flush_unspooled():\n                return False\n            self._spool.append(entry)\n", "            pass\n",
+        "            if not self._flush_unspooled():\n                return False\n            self._spool.append(entry)\n",
+        "            pass\n",
         (OF_SPOOL + "an_event_is_in_the_spool_before_anybody_waits_for_anything",),
     ),
     Mutation(

@@ -11,7 +11,7 @@ from ai_engine.local.decoding import UNKNOWN
 from ai_engine.local.second_hearing import AGREED, OWN_WORDS, Words, believed, spoken_part, subjects
 from callflows.definition.certainty import SURE
 
-ABOUT = subjects(["what is my balance", "where is my order", "i want to track my package"])
+ABOUT = subjects(["what is my balance", "where is my order", "i want to track my package", "has my delivery arrived"])
 
 
 def by_grammar(text: str, confidence: float = 0.6) -> Words:
@@ -32,13 +32,18 @@ def test_two_that_agree_are_sure() -> None:
     [
         ("can you check my balance please", "Can you check on my delivery?"),
         ("what is my balance", "What is my order?"),
-        ("goodbye", "Good morning."),
     ],
 )
 def test_a_sentence_that_only_the_grammar_heard_is_not_believed(grammar: str, own: str) -> None:
     heard = believed(by_grammar(grammar, 0.99), own, ABOUT)
     assert text_of(heard) != grammar
     assert {confidence for _, confidence in heard} == {OWN_WORDS}
+
+
+def test_a_sentence_of_the_grammar_is_worth_a_question_when_the_words_are_about_nothing_here() -> None:
+    heard = believed(by_grammar("where is my order", 0.99), "Wearing my odour.", ABOUT)
+    assert text_of(heard) == "where is my order"
+    assert max(confidence for _, confidence in heard) < SURE
 
 
 def test_own_words_alone_are_never_sure() -> None:
