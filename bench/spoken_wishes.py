@@ -5,7 +5,7 @@ the voice, to the local engine over its real sockets, by the product's own clien
 on, asked back, or asked to be said again.
 
 Run with ``python -m bench.spoken_wishes FLOWS.json LIST …``; writes ``bench/results/spoken_wishes.json``. FLOWS.json is the
-published demonstration flow's snapshot.
+published demonstration flow's snapshot; the list ``flow`` is that flow's own sentences.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import csv
 import importlib.metadata
 import os
 import socket
-import statistics
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -56,6 +54,14 @@ def said(words: str, voice: str, rate_wpm: int, seed: int) -> bytes:
     return bytes(np.clip(line, -32768, 32767).astype("<i2").tobytes())
 
 
+def wishes(name: str, flow: FlowVersion) -> list[tuple[str, str]]:
+    """Intent and sentence."""
+    if name == "flow":
+        return [(intent.name, words) for intent in flow.intents for words in intent.utterances]
+    with (LISTS / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return [(row["intent"], row["words"]) for row in csv.DictReader(file)]
+
+
 class Ears:
     """The local engine's recogniser and its understanding, as a worker asks them."""
 
@@ -66,16 +72,13 @@ class Ears:
         )
         self._recogniser, self._understanding = VoskRecogniser(stt), OpenAIUnderstanding(nlu)
         self._flow = flow
-        self.after_end_ms: list[float] = []
 
     async def verdict(self, intent: str, pcm: bytes) -> tuple[str, str]:
         """What became of it, and the words that were heard."""
         async with self._recogniser.open("en", lambda _: None, Trace()) as stream:
             for start in range(0, len(pcm), CHUNK_BYTES):
                 await stream.send(pcm[start : start + CHUNK_BYTES])
-            ended = time.perf_counter()
             heard = await stream.finish()
-        self.after_end_ms.append((time.perf_counter() - ended) * 1000)
         if not heard.transcript:
             return AGAIN, ""
         meant = await self._understanding.understand(heard.transcript, Context(self._flow, "en", "intent"), Trace())
@@ -101,25 +104,19 @@ async def measure(snapshot: Path, flow: FlowVersion, names: list[str]) -> dict[s
     ears = Ears(config, flow)
     figures: dict[str, Figure] = {}
     for name in names:
-        with (LISTS / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
         verdicts: Counter[str] = Counter()
-        for number, row in enumerate(rows):
+        for number, (intent, words) in enumerate(wishes(name, flow)):
             for voice, (spoken_by, rate_wpm) in enumerate(VOICES):
-                pcm = said(row["words"], spoken_by, rate_wpm, 10 * number + voice)
-                became, heard = await ears.verdict(row["intent"], pcm)
+                became, heard = await ears.verdict(intent, said(words, spoken_by, rate_wpm, 10 * number + voice))
                 verdicts[became] += 1
                 if became not in (AT_ONCE, ASKED):
-                    sys.stdout.write(f"{became}: {row['words']!r} by {spoken_by} heard as {heard!r}\n")
+                    sys.stdout.write(f"{became}: {words!r} by {spoken_by} heard as {heard!r}\n")
         total = verdicts.total()
         right = 100 * (verdicts[AT_ONCE] + verdicts[ASKED]) / total
         figures[f"{name}, right"] = Figure(round(right, 1), f"% of {total}", "at least 90")
         figures[f"{name}, {WRONG}"] = Figure(verdicts[WRONG], f"of {total}", "at most 0")
         for became in (AT_ONCE, ASKED, WRONG_ASKED, AGAIN):
             figures[f"{name}, {became}"] = Figure(verdicts[became], f"of {total}")
-    cuts = statistics.quantiles(ears.after_end_ms, n=100)
-    figures["end of audio to transcript, P50"] = Figure(round(cuts[49]), "ms")
-    figures["end of audio to transcript, P95"] = Figure(round(cuts[94]), "ms")
     await ears.close()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
