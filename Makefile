@@ -2,11 +2,11 @@
 export PYTHON
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test chaos chaos-mutations lint audit bench bench-esl bench-ai clean
+.PHONY: help run install install-dev test test-slow test-soak chaos chaos-mutations lint audit bench bench-esl bench-ai clean
 
 help:
 	@echo 'make run    start Lifeline, with callers, on this machine'
-	@echo 'make test   run the tests (test-slow: those that take long, which CI runs too)'
+	@echo 'make test   run the tests (test-slow: those that take long, which CI runs too; test-soak: minutes of load)'
 	@echo 'make lint   check style, types, imports and migrations'
 	@echo 'make audit  look every pinned package up in the list of known vulnerabilities (asks the package index)'
 	@echo 'make chaos  break everything while calls go on (DURATION=5m SPEAKING=30 KEYED=970 SEED=7)'
@@ -24,10 +24,13 @@ run: install
 	@exec $(PY) manage.py run_all
 
 test: install-dev
-	@exec $(PY) -m pytest -q -m 'not slow'
+	@exec $(PY) -m pytest -q -m 'not slow and not soak'
 
 test-slow: install-dev
 	@exec $(PY) -m pytest -q -m slow
+
+test-soak: install-dev
+	@exec $(PY) -m pytest -q -m soak
 
 # LIFELINE_DEMO stands in for the secret key that a production start demands. unfold's system check asks the database, which
 # a check of the sources has not: hence --skip-checks.

@@ -26,7 +26,7 @@ TONE = b"".join(struct.pack("<h", int(9000 * math.sin(n * 0.3))) for n in range(
 class FakeVosk(FakeSocketServer):
     """``fault``: one of FAULTS, unknown (words outside the grammar) or frozen.
 
-    ``endpoint_after`` so many chunks it says by itself that the caller has stopped.
+    ``endpoint_after`` so many chunks it says by itself that the caller has stopped. ``confidences`` are those of the last words.
     """
 
     def __init__(self) -> None:
@@ -34,6 +34,7 @@ class FakeVosk(FakeSocketServer):
         self.transcript = "what are your opening hours"
         self.endpoint_after = 0
         self.partial_unknown = False
+        self.confidences: list[float] = []
 
     async def listen(self, socket: ServerConnection) -> None:
         chunks = 0
@@ -72,7 +73,8 @@ class FakeVosk(FakeSocketServer):
                 await socket.send('{"partial": ""}')
                 await asyncio.sleep(DRIP_S)
         said = {"empty": "", "silent": "", "unknown": "[unk]"}.get(self.fault, "" if self.endpoint_after else self.transcript)
-        await socket.send(json.dumps({"text": said}))
+        result = {"result": [{"word": "w", "conf": one} for one in self.confidences]} if self.confidences else {}
+        await socket.send(json.dumps({"text": said} | result))
 
 
 class FakeOpenAI(FakeHttpServer):

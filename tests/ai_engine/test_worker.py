@@ -73,6 +73,16 @@ async def test_a_whole_turn(rig: Rig) -> None:
     assert await rig.client.get(heartbeat_key("w1")) is None, "a worker that has ended still counts as ready"
 
 
+async def test_no_intent_is_surer_than_the_words_that_it_was_read_from(rig: Rig) -> None:
+    """The model itself says 0.9; by 0.7 the bridge asks the caller back."""
+    rig.vosk.confidences = [0.8, 0.6]
+    async with running(rig.worker()):
+        await rig.say()
+        done = await rig.outcome()
+    assert isinstance(done, TurnDone)
+    assert (done.intent, done.confidence) == ("opening_hours", pytest.approx(0.7))
+
+
 async def test_a_probe_of_the_way_is_answered_without_engines(rig: Rig) -> None:
     async with running(rig.worker()):
         await publish_turn(rig.client, request("probe-1", expect="probe"))

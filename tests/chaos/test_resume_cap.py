@@ -12,7 +12,7 @@ from tests.chaos.compare import Happened, compare
 from tests.chaos.faults import Notice
 from tests.chaos.world import Load, World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.soak, pytest.mark.timeout(400)]
 
 # Of new calls that get the AI; 1.2 times as many may be there at all, which makes three.
 MAX_CALLS = 2

@@ -342,7 +342,7 @@ def test_each_event_is_stored_exactly_once_whatever_dies_and_when() -> None:
     run(examples=9, steps=25)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.usefixtures("small")
 def test_each_event_is_stored_exactly_once_in_long_runs() -> None:
     run(examples=50, steps=40)

@@ -85,7 +85,7 @@ def test_callers_are_understood_and_served_by_ai_and_may_interrupt(mended: Stack
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(kill_engine, id="kill_engine"),
+        pytest.param(kill_engine, id="kill_engine", marks=pytest.mark.slow),
         pytest.param(break_engine("hang"), id="hang"),
         *(pytest.param(break_engine(mode), id=mode, marks=pytest.mark.slow) for mode in ("error", "silent")),
         pytest.param(kill_all_workers, id="kill_all_workers", marks=pytest.mark.slow),
@@ -106,6 +106,7 @@ def test_every_caller_moves_to_the_menu_and_finishes(mended: Stack, fault: Calla
     assert after["ai_failures_dropped"] == before["ai_failures_dropped"], after
 
 
+@pytest.mark.slow
 def test_one_worker_killed_costs_no_call(mended: Stack) -> None:
     before = settled(mended)
     callers = Callers(mended, rate=RATE, limit=CALLS)

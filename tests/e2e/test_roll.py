@@ -15,7 +15,7 @@ from tests.chaos.compare import compare
 from tests.e2e.test_first_call import settled
 from tests.stack import ROOT, Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.soak]
 
 # Shorter than most calls, so that some are left at the limit and have to be resumed by the other bridge.
 DRAIN_S = 4

@@ -21,13 +21,14 @@ ALSO = ("tests/console/test_circuit_moves.py", "tests/console/test_projection.py
 LIMIT_S = 110.0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
     with PostgresServer() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+# Of the session: pytest-django puts tests with a database before all others, and a module's would run twice.
+@pytest.fixture(scope="session")
 def ran(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     """What the other pytest said, and the file with what PostgreSQL made of the day."""
     told = tmp_path_factory.mktemp("postgres") / "records.json"

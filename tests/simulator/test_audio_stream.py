@@ -53,7 +53,7 @@ async def test_the_stream_and_its_files_go_with_the_call(start_switch: StartSwit
         await media.calls[uuid].send('{"type":"streamAudio","data":{"audioDataType":"mp3","audioData":"AAAA"}}')
         await media.speak(uuid, tone(0.1))
         path = switch.config.temp_dir / f"{uuid}_0.tmp.r8"
-        await media.until(lambda: path.exists() or len(media.frames[uuid]) > 500)
+        await media.until(lambda: path.exists() and path.stat().st_size == len(tone(0.1)))
         assert path.read_bytes() == tone(0.1)
         session.hang_up("NORMAL_CLEARING")
         await media.until(lambda: media.closed_with == [1000])

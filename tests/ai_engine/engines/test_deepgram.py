@@ -61,7 +61,7 @@ async def test_audio_goes_up_words_come_down_and_the_stream_is_closed(
             await stream.send(CHUNK)
         await stream.send(b"")  # An empty message would close the real one.
         heard = await stream.finish()
-    assert heard == Heard("what are your opening hours", engine_heard=True)
+    assert heard == Heard("what are your opening hours", engine_heard=True, confidence=0.99)
     assert partials[0] == "what"
     assert bytes(server.heard) == CHUNK * 5
     assert server.ended_with == '{"type":"CloseStream"}'

@@ -46,6 +46,12 @@ async def test_partials_come_while_audio_goes_and_the_final_ends_it(vosk: FakeVo
     assert bytes(vosk.heard) == CHUNK * 5
 
 
+async def test_the_words_own_confidence_is_told_and_who_tells_none_is_sure(vosk: FakeVosk) -> None:
+    assert (await recognise(vosk.url))[0].confidence == 1.0
+    vosk.confidences = [1.0, 0.5, 0.6]
+    assert (await recognise(vosk.url))[0].confidence == pytest.approx(0.7)
+
+
 async def test_the_engine_may_notice_the_end_itself(vosk: FakeVosk) -> None:
     vosk.endpoint_after = 3
     async with recogniser(vosk.url).open("en", lambda _: None, Trace()) as stream:

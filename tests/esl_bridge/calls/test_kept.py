@@ -21,6 +21,7 @@ from callflows.definition.kept import ALL_BYTES, HISTORY_BYTES, PREFIX, SLOT_BYT
 from esl_bridge.calls import call as call_module
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
+from esl_bridge.calls.actions_taken import ACTION_KEY
 from esl_bridge.calls.call import Call, epoch_of
 from esl_bridge.calls.from_switch import connected, kept_variables
 from esl_bridge.calls.history import HISTORY_LENGTH, PACKED_MOST, pack, unpack
@@ -252,7 +253,7 @@ def _written_names() -> set[str]:
     sources = [path.read_text() for path in Path(call_module.__file__).parent.glob("*.py")]
     written = [body for source in sources for body in re.findall(r"(?:SetVariables\(|mine = )\{(.*?)\}\)?", source)]
     names = {name for body in written for name in re.findall(r'"([a-z_0-9]+)":', body)}
-    return names | {"incident", "said_1", "said_2"}
+    return names | {ACTION_KEY, "incident", "said_1", "said_2"}
 
 
 def test_a_flow_whose_slots_cannot_be_kept_is_not_published_and_a_sensitive_one_takes_nothing() -> None:
