@@ -29,8 +29,9 @@ LAYERS, HEADS, HEAD_SIZE = 6, 8, 36
 START, END = 1, 2
 # The model repeats itself rather than end when there is nothing more to hear; nobody says more than this.
 TOKENS_A_SECOND = 6.5
-# Below a tenth of a second the model's first layers have nothing to look at.
-LEAST_S = 0.1
+# Below a tenth of a second the model's first layers have nothing to look at; above that its time grows with the square, and
+# whoever else is heard by this process would wait. A turn listens for 8 s.
+LEAST_S, MOST_S = 0.1, 15.0
 # How many beginnings are followed at once, and how many next pieces of each are looked at. Half of them hear 2 in 100 less.
 HYPOTHESES = 6
 CONTINUATIONS = 40
@@ -107,9 +108,12 @@ class OwnWords:
         self._pieces = read_pieces(folder / "tokenizer.bin")
 
     def hear(self, pcm: bytes) -> str:
-        """int16 little-endian mono at 8 kHz. As it would be written: capitals, punctuation, numerals; may be empty."""
+        """int16 little-endian mono at 8 kHz. As it would be written: capitals, punctuation, numerals.
+
+        Empty when nothing was heard, and for what is too short or too long to be a sentence.
+        """
         samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype="<i2").astype(np.int16)
-        if samples.size < LEAST_S * AUDIO_RATE_HZ:
+        if not LEAST_S * AUDIO_RATE_HZ <= samples.size <= MOST_S * AUDIO_RATE_HZ:
             return ""
         wide = resample(samples, AUDIO_RATE_HZ, MODEL_RATE_HZ).astype(np.float32)[np.newaxis] / 32768
         (heard,) = self._encoder.run(None, {"input_values": wide, "attention_mask": np.ones(wide.shape, np.int64)})

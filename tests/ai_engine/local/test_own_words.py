@@ -30,8 +30,8 @@ def test_words_that_no_sentence_of_the_flow_has_in_this_order_are_heard(
     assert likeness(spoken_words(own_words.hear(spoken(words))), words.split()) > LIKE_AN_EXAMPLE
 
 
-@pytest.mark.parametrize("pcm", [b"", b"\0", bytes(1000), b"\x10\0" * 700])
-def test_what_is_too_short_to_be_speech_has_no_words(own_words: OwnWords, pcm: bytes) -> None:
+@pytest.mark.parametrize("pcm", [b"", b"\0", bytes(1000), b"\x10\0" * 700, b"\x10\0" * 8000 * 16])
+def test_what_is_too_short_or_too_long_for_a_sentence_has_no_words(own_words: OwnWords, pcm: bytes) -> None:
     assert own_words.hear(pcm) == ""
 
 
