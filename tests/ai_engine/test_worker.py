@@ -80,7 +80,8 @@ async def test_no_intent_is_surer_than_the_words_that_it_was_read_from(rig: Rig)
         await rig.say()
         done = await rig.outcome()
     assert isinstance(done, TurnDone)
-    assert (done.intent, done.confidence) == ("opening_hours", pytest.approx(0.7))
+    assert done.intent == "opening_hours"
+    assert done.confidence == pytest.approx(0.7)
 
 
 async def test_a_probe_of_the_way_is_answered_without_engines(rig: Rig) -> None:
