@@ -125,6 +125,7 @@ def test_a_venv_of_another_python_is_refused_with_the_fix(clone: Clone) -> None:
     assert "make clean" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_new_clone_gets_a_venv_of_its_own(clone: Clone) -> None:
     made = clone.install(PYTHON=sys.executable, PIP_NO_INDEX="1")  # pip finds nothing and says so: no network needed
     assert "making .venv with Python 3.11" in made.stdout

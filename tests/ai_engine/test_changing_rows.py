@@ -86,6 +86,7 @@ async def scene(durable_server: RedisServer, volatile_server: RedisServer, tmp_p
         yield Scene(rig, tmp_path)
 
 
+@pytest.mark.slow
 async def test_a_worker_follows_the_rows_and_the_next_one_starts_without_the_database(scene: Scene) -> None:
     process = await start(scene.rig, "one", scene.folder, LIFELINE_ENGINES="")
     try:

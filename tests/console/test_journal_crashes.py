@@ -339,7 +339,7 @@ def run(examples: int, steps: int) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_each_event_is_stored_exactly_once_whatever_dies_and_when() -> None:
-    run(examples=9, steps=25)
+    run(examples=6, steps=25)
 
 
 @pytest.mark.soak

@@ -1,6 +1,6 @@
 """Every adapter, every way in which an engine fails: no call is dropped, and nobody hears nothing for longer than the budget.
 
-A few kinds run with every test; all of them when ENGINE_FAILURES_TABLE names the page that shall hold the table.
+A few kinds run with the slow tests; all of them when ENGINE_FAILURES_TABLE names the page that shall hold the table.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ async def call(adapter: str, fault: str, others: str, flows: Flows, free: asynci
 
 # The mark is for the fixture: without one, no database is made in which to publish the flow.
 @pytest.mark.django_db
+@pytest.mark.slow
 @pytest.mark.parametrize("cells", batches(), ids=lambda cells: cells[0][0])
 @pytest.mark.timeout(600)
 async def test_no_failure_of_an_engine_drops_a_call(

@@ -93,7 +93,7 @@ async def test_a_new_file_is_read_when_the_switch_is_told_to_and_a_broken_one_is
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("scenario", ["opening_hours", "person"])
+@pytest.mark.parametrize("scenario", [pytest.param("opening_hours", marks=pytest.mark.slow), "person"])
 async def test_outside_opening_hours_the_switch_itself_says_so_and_calls_nobody(
     flows: Flows, tmp_path: Path, scenario: str
 ) -> None:

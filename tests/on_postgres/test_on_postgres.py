@@ -16,6 +16,8 @@ import pytest
 from tests.on_postgres.day import records
 from tests.postgres_server import PostgresServer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 ALSO = ("tests/console/test_circuit_moves.py", "tests/console/test_projection.py", "tests/callflows/test_claims.py")
 LIMIT_S = 110.0

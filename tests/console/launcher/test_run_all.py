@@ -66,6 +66,7 @@ def test_only_its_owner_can_enter_the_data_folder(stack: Stack) -> None:
     assert "LIFELINE_SECRET_KEY" in stack.state
 
 
+@pytest.mark.slow
 def test_a_second_start_is_quick_and_keeps_the_password(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "data", **SMALL)
     stack.start()

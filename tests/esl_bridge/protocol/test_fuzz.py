@@ -13,6 +13,7 @@ RUNS = 40_000
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_no_bytes_raise_anything_but_the_protocols_own_errors(tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="atheris has no wheel for this machine")
     corpus = tmp_path / "corpus"
