@@ -97,7 +97,7 @@ class Hypothesis(msgspec.Struct, frozen=True):
 
 
 class OwnWords:
-    """One utterance at a time. Loading takes a third of a second and 60 MB; hearing a sentence a tenth of a second."""
+    """One utterance at a time. Loading takes half a second and 150 MB; hearing a sentence a tenth of a second."""
 
     def __init__(self, leaning: Leaning | None = None) -> None:
         self.leaning = leaning or Leaning()
