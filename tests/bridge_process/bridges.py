@@ -122,6 +122,7 @@ class Tap:
         self.port = 0
         self.sent = b""
         self._bridge_port = bridge_port
+        self._carried: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Tap]:
@@ -131,14 +132,22 @@ class Tap:
             yield self
         finally:
             server.close()
+            for task in self._carried:
+                task.cancel()
+            await asyncio.gather(*self._carried, return_exceptions=True)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            from_bridge, to_bridge = await asyncio.open_connection("127.0.0.1", self._bridge_port)
-        except OSError:
-            writer.close()
-            return
-        await asyncio.gather(self._pass(reader, to_bridge, keep=False), self._pass(from_bridge, writer, keep=True))
+        task = asyncio.current_task()
+        assert task is not None
+        self._carried.add(task)
+        async with contextlib.AsyncExitStack() as closing:
+            closing.callback(writer.close)
+            try:
+                from_bridge, to_bridge = await asyncio.open_connection("127.0.0.1", self._bridge_port)
+            except OSError:
+                return
+            closing.callback(to_bridge.close)
+            await asyncio.gather(self._pass(reader, to_bridge, keep=False), self._pass(from_bridge, writer, keep=True))
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, keep: bool) -> None:
         with contextlib.suppress(ConnectionError):
