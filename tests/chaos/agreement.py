@@ -1,7 +1,8 @@
 """The figures, read in four ways that share as little as possible: page, metrics, ``manage.py figures --json`` and database.
 
-``disagreements(stack)`` after a run says where they differ; nothing said means that they agree. The database's side counts by
-the rule of DESIGN.md in a few lines of its own (``python -m tests.chaos.agreement`` prints it, as a process beside the stack).
+``readings(stack)`` after a run, and ``compare`` says where they differ; nothing said means that they agree. The database's
+side counts by the rule of DESIGN.md in a few lines of its own (``python -m tests.chaos.agreement`` prints it, as a process
+beside the stack).
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ import os
 import re
 import subprocess
 import sys
-import time
 import urllib.parse
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import django
@@ -33,12 +33,9 @@ ON_PAGE = {
     "live_calls": "On the line now",
 }
 STRAIGHT = ("no_engine", "forced", "turns_open", "shed")
-# Four readings are of four moments: while calls go on they may differ for a moment.
-ROUNDS, BETWEEN_S = 10, 1.0
 PAGE_LIMIT_S = 30.0
 
 Counts = dict[str, int]
-Read = Callable[[], Counts]
 
 
 class Running(Protocol):
@@ -52,39 +49,18 @@ class Running(Protocol):
     def _environ(self) -> dict[str, str]: ...
 
 
-def disagreements(stack: Running) -> list[str]:
-    """A sentence for each figure that is not the same everywhere; empty when all agree.
-
-    Reads again for some seconds while calls change under it, and says so when that does not end. Raises what reading raises.
-    """
-    return settled_disagreements(
-        {
-            "page": lambda: from_page(_logged_in(stack)),
-            "metrics": lambda: from_metrics(_text(urllib.request.build_opener(), f"{stack.url}/metrics")),
-            "command": lambda: from_command(stack.figures()),
-        },
-        lambda: _database_of(stack),
-    )
-
-
-def settled_disagreements(ways: Mapping[str, Read], database: Read, *, between_s: float = BETWEEN_S) -> list[str]:
-    found = ["nothing was read"]
-    for number in range(ROUNDS):
-        if number:
-            time.sleep(between_s)
-        before = database()
-        readings = {name: read() for name, read in ways.items()}
-        if database() != before:
-            found = ["the figures did not stand still: calls were going on"]
-            continue
-        found = compare({**readings, "database": before})
-        if not found:
-            return []
-    return found
+def readings(stack: Running) -> dict[str, Counts]:
+    """Of a stack on which no call goes on any more, by way. Raises what reading raises."""
+    return {
+        "page": from_page(_logged_in(stack)),
+        "metrics": from_metrics(_text(urllib.request.build_opener(), f"{stack.url}/metrics")),
+        "figures --json": from_command(stack.figures()),
+        "database": _database_of(stack),
+    }
 
 
 def compare(readings: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Pure. A figure that one of them lacks differs as well."""
+    """Pure. A sentence for each figure that is not the same everywhere; one that a way lacks differs as well."""
     said = []
     for name in ON_PAGE:
         values = {way: counts.get(name) for way, counts in readings.items()}

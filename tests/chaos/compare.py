@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.faults import Notice
-from tests.chaos.four_ways import TwoFigures
 
 # The demonstration's turn budget, and what the issue adds to it.
 TURN_LIMIT_S = 4.0 + 0.5
@@ -47,7 +46,7 @@ class Difference:
 class Findings:
     """``last_resort_as_lost``: finished calls that no bridge ended; the switch's own menu served them and the records say lost.
 
-    ``ways``: the two figures as each of the four ways has them, which the run fills in.
+    ``ways``: the figures as each of the four ways has them, which the run fills in.
     """
 
     calls: int = 0
@@ -61,7 +60,7 @@ class Findings:
     silences_ms: list[int] = field(default_factory=list)
     longest_ms: dict[Notice, int] = field(default_factory=lambda: dict.fromkeys(Notice, 0))
     too_long: list[Difference] = field(default_factory=list)
-    ways: dict[str, TwoFigures] = field(default_factory=dict)
+    ways: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def compare(callers: Sequence[Mapping[str, Any]], stored: Mapping[str, Any], faults: Sequence[Happened]) -> Findings:

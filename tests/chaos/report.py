@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bench.results_file import FOLDER, Figure, machine, write_results
 from simulator.records import percentile
-from tests.chaos import four_ways
+from tests.chaos import agreement
 from tests.chaos.compare import LIMITS_S, Difference, Findings, Happened
 from tests.chaos.cpu import Used
 from tests.chaos.faults import Notice
@@ -38,8 +38,8 @@ def figures(found: Findings, happened: Sequence[Happened]) -> dict[str, Figure]:
         "longest_silence_ms": Figure(found.longest_ms[Notice.TURN], "ms", f"at most {limits_ms[Notice.TURN]:g}"),
         **_of_bridges(found, happened),
         "silences_too_long": Figure(len(found.too_long), "silences", "at most 0"),
-        "failed_over": Figure(found.ways["database"].failed_over, "calls"),
-        "ways_that_disagree": Figure(four_ways.differing(found.ways), "of 4", "at most 0"),
+        "failed_over": Figure(found.ways["database"]["ai_failures_failed_over"], "calls"),
+        "figures_that_disagree": Figure(len(agreement.compare(found.ways)), f"of {len(agreement.ON_PAGE)}, by 4 ways", "at most 0"),
     }
 
 
@@ -63,7 +63,11 @@ def lines(found: Findings, happened: Sequence[Happened]) -> list[str]:
         said += [f"{title}: {one.call_uuid} {one.why} [{'; '.join(one.during)}]" for one in differences]
     counts = Counter(one.name for one in happened)
     said += [f"injected {count} times: {name}" for name, count in sorted(counts.items())]
-    return [*said, *four_ways.words(found.ways)]
+    said += [
+        f"{way:34} {read['ai_failures_failed_over']} failed over, {read['ai_failures_dropped']} dropped"
+        for way, read in found.ways.items()
+    ]
+    return [*said, *agreement.compare(found.ways)]
 
 
 def machine_limits(used: Used, late_ms: Mapping[str, int]) -> list[str]:

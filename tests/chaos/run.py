@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.chaos import four_ways
+from tests.chaos import agreement
 from tests.chaos.compare import Findings, Happened, compare
 from tests.chaos.cpu import CpuMeter, Used
 from tests.chaos.faults import Fault
@@ -48,7 +48,7 @@ def run(
         say(f"not settled: {figures['live_calls']} live calls, {figures['ai_failures_open']} open incidents")
     stored = world.stored()
     findings = compare(world.records(), stored, happened)
-    findings.ways = four_ways.read(world.stack, stored["calls"])
+    findings.ways = agreement.readings(world.stack)
     return Ran(findings, happened, used, world.late_ms())
 
 
