@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-# What people say whatever they call about: most of a question is this. One of these weighs a fifth of another word, which
-# moved the intent found for 300 paraphrases from 86 to 90 in 100 (bench/spoken_wishes.py).
+# What people say whatever they call about: most of a question is this. One of these weighs a fifth of another word: of 300
+# paraphrases by the words that were heard, the right intent was the likeliest in 90 of 100 with it and in 86 without.
 FILLERS = frozenset({
     "a", "about", "am", "an", "and", "any", "anything", "are", "as", "at", "be", "been", "but", "by", "can", "check", "come",
     "could", "day", "did", "do", "does", "for", "from", "get", "give", "go", "got", "had", "has", "have", "he", "hello",

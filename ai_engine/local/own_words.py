@@ -40,6 +40,8 @@ CONTINUATIONS = 40
 LETTER = 0.4
 PAIR = 1.0
 STRANGER = 1.5
+# What has not ended may still gain by the word that it is in; an end that is better by this is the end.
+HOPE = PAIR + 4 * LETTER
 # Below this chance the model still hears somebody speak: to stop there is no way round words that the flow does not have.
 LEAST_END = -3.0
 _WORD_BEGINS = "\N{LOWER ONE EIGHTH BLOCK}"
@@ -129,7 +131,7 @@ class OwnWords:
                 best = max(best, ended, key=lambda one: one.total)
             grown = [one for one in grown if one[1] != END][:HYPOTHESES]
             alive = [one for _, _, one in grown]
-            if not alive or best.total >= alive[0].total + self._hope(alive):
+            if not alive or best.total >= alive[0].total + HOPE:
                 break
             parents = [parent for parent, _, _ in grown]
             past = {name: value[parents] for name, value in kept.items() if ".decoder." in name}
@@ -138,10 +140,6 @@ class OwnWords:
         else:
             return max([best, *(one.ended(0.0, self.leaning) for one in alive)], key=lambda one: one.total).text.strip()
         return best.text.strip()
-
-    def _hope(self, alive: list[Hypothesis]) -> float:
-        """What is not ended may still gain by the word that it is in."""
-        return PAIR + LETTER * 4
 
     def _grown(self, alive: list[Hypothesis], chances: Floats) -> list[tuple[int, int, Hypothesis]]:
         """Parent, token and hypothesis; the best first."""

@@ -118,7 +118,7 @@ class Streams:
         return None
 
     def _finish(self, decoder: Decoder, expect: str) -> list[tuple[str, float]]:
-        """Heard again as a whole when anything may have been said, unless there was nothing to hear."""
+        """Heard again as a whole when anything may have been said; for a number or a yes the grammar is better alone."""
         _, words = decoder.finish()
         if not words or expect != INTENT:
             return words

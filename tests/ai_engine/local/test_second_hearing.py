@@ -68,12 +68,6 @@ def test_a_sentence_that_the_grammar_took_for_digits_is_not() -> None:
     assert text_of(heard) == "my order was last week"
 
 
-@pytest.mark.parametrize("expect", ["account_number", "yes_or_no"])
-def test_where_a_number_or_a_yes_was_asked_for_the_grammar_decides(expect: str) -> None:
-    assert believed(by_grammar("four two one seven"), "For to one savon.", ABOUT, expect) == by_grammar("four two one seven")
-    assert believed([(UNKNOWN, 0.0)], "Something else.", ABOUT, expect) == [(UNKNOWN, 0.0)]
-
-
 def test_without_own_words_nothing_changes() -> None:
     assert believed([(UNKNOWN, 0.0)], "...", ABOUT) == [(UNKNOWN, 0.0)]
 
