@@ -28,6 +28,7 @@ from esl_bridge.bridge import Bridge, BridgeConfig
 from esl_bridge.calls.to_switch import SwitchSettings
 from esl_bridge.door import make_room_for
 from esl_bridge.journal.sender import Journal
+from esl_bridge.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
 
@@ -125,14 +126,13 @@ async def _serve(drain_s: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     works = (flows.run(), store.run(use_engines), board.run(), journal.run(), drills.run())
-    helpers = [asyncio.create_task(work) for work in works]
     try:
-        await bridge.run(stop, drain_s)
+        async with Upkeep(works, stop):
+            await bridge.run(stop, drain_s)
     finally:
-        for task in helpers:
-            task.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
-        await journal.drain(JOURNAL_DRAIN_S)
-        journal.close()
-        await durable.aclose()
-        await volatile.aclose()
+        try:
+            await journal.drain(JOURNAL_DRAIN_S)
+        finally:
+            journal.close()
+            await durable.aclose()
+            await volatile.aclose()

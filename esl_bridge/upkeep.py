@@ -1,0 +1,50 @@
+"""The works beside the calls: flows, engines, circuits, journal, drills. None of them ends by itself unless it has failed.
+
+Owns what a failed one means: the process finishes its calls and ends with that error, to be started anew. A bridge whose
+journal is no longer sent, or that no longer hears of circuits, would look well and be half alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from types import TracebackType
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class Upkeep:
+    """``async with``: the works run within it. When one ends, ``stop`` is set; its error is raised at the end.
+
+    Raises RuntimeError for a work that ended without an error.
+    """
+
+    def __init__(self, works: Iterable[Coroutine[object, object, None]], stop: asyncio.Event) -> None:
+        self._works = works
+        self._stop = stop
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failed: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        for work in self._works:
+            task = asyncio.create_task(work, name=getattr(work, "__qualname__", ""))
+            task.add_done_callback(self._ended)
+            self._tasks.append(task)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if error is None and self._failed is not None:
+            self._failed.result()
+            raise RuntimeError(f"{self._failed.get_name()} ended by itself")
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._failed is not None:
+            return
+        self._failed = task
+        log.error("a work of this process has ended: its calls are finished and it ends too", work=task.get_name(),
+                  exc_info=task.exception())  # fmt: skip
+        self._stop.set()
