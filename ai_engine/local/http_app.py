@@ -27,6 +27,7 @@ from ai_engine.engines.config import Stage
 from ai_engine.engines.vosk import UNKNOWN_WORDS
 from ai_engine.local.chat import MODEL, Answer, ChatRequest
 from ai_engine.local.faults import DELAY_S, FaultWatch, Mode
+from ai_engine.local.meaning import the_meaning
 from ai_engine.local.recogniser_pool import RecogniserDiedError, RecogniserPool
 from ai_engine.local.transcription import NoDecoderError, NotSpeechError, read_wav, transcribe
 from ai_engine.local.understanding import SILENT, understand
@@ -90,8 +91,10 @@ class HttpApp:
         self._executor.shutdown(wait=True)
 
     async def warm(self) -> None:
-        """Load the library before the first caller waits for it."""
-        await asyncio.get_running_loop().run_in_executor(self._executor, espeak.voice.render, "ready")
+        """Load the libraries before the first caller waits for them."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._executor, espeak.voice.render, "ready")
+        await loop.run_in_executor(self._executor, the_meaning)
 
     def _broken(
         self, stage: Stage, answer: Callable[[Request, bool], Awaitable[Response]]

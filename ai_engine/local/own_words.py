@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import math
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +43,9 @@ PAIR = 1.0
 STRANGER = 1.5
 # What has not ended may still gain by the word that it is in; an end that is better by this is the end.
 HOPE = PAIR + 4 * LETTER
+# A machine without time must not hold the caller: the recogniser's client waits 1.2 s for a word, and its process would be taken
+# for dead after five, with every caller that it hears.
+LONGEST_S = 0.9
 # Below this chance the model still hears somebody speak: to stop there is no way round words that the flow does not have.
 LEAST_END = -3.0
 _WORD_BEGINS = "\N{LOWER ONE EIGHTH BLOCK}"
@@ -101,31 +105,36 @@ class Hypothesis(msgspec.Struct, frozen=True):
 class OwnWords:
     """One utterance at a time. Loading takes half a second and 150 MB; hearing a sentence a tenth of a second."""
 
-    def __init__(self, leaning: Leaning | None = None) -> None:
+    def __init__(self, leaning: Leaning | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.leaning = leaning or Leaning()
+        self._clock = clock
         folder = model_folder()
         self._encoder = _session(folder / "encoder_model.ort")
         self._decoder = _session(folder / "decoder_model_merged.ort")
         self._outputs = [output.name for output in self._decoder.get_outputs()]
         self._pieces = read_pieces(folder / "tokenizer.bin")
 
-    def hear(self, pcm: bytes) -> str:
+    def hear(self, pcm: bytes) -> str | None:
         """int16 little-endian mono at 8 kHz. As it would be written: capitals, punctuation, numerals.
 
-        Empty when nothing was heard, and for what is too short or too long to be a sentence.
+        Empty when nothing was heard, and for what is too short or too long to be a sentence. None: given up after
+        :data:`LONGEST_S`.
         """
+        until = self._clock() + LONGEST_S
         samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype="<i2").astype(np.int16)
         if not LEAST_S * AUDIO_RATE_HZ <= samples.size <= MOST_S * AUDIO_RATE_HZ:
             return ""
         wide = resample(samples, AUDIO_RATE_HZ, MODEL_RATE_HZ).astype(np.float32)[np.newaxis] / 32768
         (heard,) = self._encoder.run(None, {"input_values": wide, "attention_mask": np.ones(wide.shape, np.int64)})
-        return self._likeliest(heard, math.ceil(samples.size / AUDIO_RATE_HZ * TOKENS_A_SECOND))
+        return self._likeliest(heard, math.ceil(samples.size / AUDIO_RATE_HZ * TOKENS_A_SECOND), until)
 
-    def _likeliest(self, heard: Floats, limit: int) -> str:
+    def _likeliest(self, heard: Floats, limit: int, until: float) -> str | None:
         chances, kept = self._step(heard, [START], _nothing_yet())
         fixed = {name: value for name, value in kept.items() if ".encoder." in name}
         alive, best = [Hypothesis()], Hypothesis(score=-math.inf)
         for _ in range(limit):
+            if self._clock() > until:
+                return None
             grown = self._grown(alive, chances)
             for _, _, ended in (one for one in grown if one[1] == END):
                 best = max(best, ended, key=lambda one: one.total)

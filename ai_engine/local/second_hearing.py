@@ -31,8 +31,13 @@ def subjects(sentences: Iterable[str]) -> frozenset[str]:
     return frozenset(word for sentence in sentences for word in sentence.split()) - FILLERS - set(DIGITS)
 
 
-def believed(grammar_words: Words, own_words: str, about: frozenset[str]) -> Words:
-    """Each word with its confidence: ``[unk]`` when neither has any. ``about`` are the service's :func:`subjects`."""
+def believed(grammar_words: Words, own_words: str | None, about: frozenset[str]) -> Words:
+    """Each word with its confidence: ``[unk]`` when neither has any. ``about`` are the service's :func:`subjects`.
+
+    ``own_words`` is None when there was no time for them: then the grammar's are worth a question and no more.
+    """
+    if own_words is None:
+        return [(word, min(confidence, OWN_WORDS)) for word, confidence in grammar_words]
     by_grammar = [word for word, _ in grammar_words if word != UNKNOWN]
     own = spoken_words(own_words)
     if not own:

@@ -1,4 +1,4 @@
-"""What a caller wants, found by comparing their words with the example utterances that the request brings. Pure.
+"""What a caller wants, found by comparing their words with the example utterances that the request brings.
 
 Owns reading the request, the values of slots and the short replies. It keeps nothing: everything is in the messages.
 """
@@ -12,6 +12,7 @@ import msgspec
 
 from ai_engine.local.likely_intent import likeliest
 from ai_engine.local.likeness import words_of
+from ai_engine.local.meaning import the_meaning
 from ai_engine.messages import INTENT
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -112,7 +113,8 @@ def judge(said: str, described: Described) -> Understood:
     slots = {slot.name: slot_value(words, slot) for slot in described.slots}
     if slots.get(described.expect) is not None:
         return Understood(None, SLOT_CONFIDENCE, slots, THANKS)
-    best, score = likeliest(words, [(*intent.utterances, intent.label) for intent in described.intents])
+    sentences = [tuple(filter(None, (*intent.utterances, intent.label))) for intent in described.intents]
+    best, score = likeliest(words, sentences, the_meaning())
     if score < MATCHES:
         return Understood(None, round(score, 3), slots, NOT_UNDERSTOOD)
     intent = described.intents[best]

@@ -72,6 +72,12 @@ def test_without_own_words_nothing_changes() -> None:
     assert believed([(UNKNOWN, 0.0)], "...", ABOUT) == [(UNKNOWN, 0.0)]
 
 
+def test_a_grammar_without_a_second_hearing_is_worth_a_question() -> None:
+    heard = believed(by_grammar("where is my order", 0.99), None, ABOUT)
+    assert heard == [(word, OWN_WORDS) for word in ("where", "is", "my", "order")]
+    assert believed(by_grammar("where is my order", 0.4), None, ABOUT)[0][1] == 0.4
+
+
 def test_the_quiet_before_and_after_is_cut_and_nothing_of_the_voice(spoken: Callable[[str], bytes]) -> None:
     pcm = spoken("what is my balance")
     cut = spoken_part(pcm)
