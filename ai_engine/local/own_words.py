@@ -105,8 +105,11 @@ class Hypothesis(msgspec.Struct, frozen=True):
 class OwnWords:
     """One utterance at a time. Loading takes half a second and 150 MB; hearing a sentence a tenth of a second."""
 
-    def __init__(self, leaning: Leaning | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, leaning: Leaning | None = None, longest_s: float = LONGEST_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.leaning = leaning or Leaning()
+        self._longest_s = longest_s
         self._clock = clock
         folder = model_folder()
         self._encoder = _session(folder / "encoder_model.ort")
@@ -118,9 +121,9 @@ class OwnWords:
         """int16 little-endian mono at 8 kHz. As it would be written: capitals, punctuation, numerals.
 
         Empty when nothing was heard, and for what is too short or too long to be a sentence. None: given up after
-        :data:`LONGEST_S`.
+        ``longest_s``.
         """
-        until = self._clock() + LONGEST_S
+        until = self._clock() + self._longest_s
         samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype="<i2").astype(np.int16)
         if not LEAST_S * AUDIO_RATE_HZ <= samples.size <= MOST_S * AUDIO_RATE_HZ:
             return ""
