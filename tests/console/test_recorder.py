@@ -315,11 +315,28 @@ def test_a_layer_that_is_away_is_logged_once_and_stops_nothing() -> None:
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {"hosts": ["unix:///nowhere/redis.sock"]},
     }
-    nudge = Nudge()
+    tried = threading.Semaphore(0)
     with override_settings(CHANNEL_LAYERS={"default": away}), structlog.testing.capture_logs() as logs:
-        nudge()
-        nudge()
+        nudge = Nudge(tried.release)
+        for _ in range(2):
+            nudge()
+            assert tried.acquire(timeout=10)
     assert [line["event"] for line in logs] == ["consoles cannot be told of changes"]
+
+
+def test_many_nudges_are_told_over_one_connection(volatile_redis: str) -> None:
+    layer = {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [volatile_redis]}}
+    tried = threading.Semaphore(0)
+    client = connect(volatile_redis)
+    with override_settings(CHANNEL_LAYERS={"default": layer}):
+        nudge = Nudge(tried.release)
+        nudge()
+        assert tried.acquire(timeout=10)
+        before = client.info("stats")["total_connections_received"]
+        for _ in range(20):
+            nudge()
+            assert tried.acquire(timeout=10)
+        assert client.info("stats")["total_connections_received"] == before
 
 
 def test_the_process_stores_what_is_sent_and_stops_on_sigterm(durable_redis: str, volatile_redis: str, tmp_path: Path) -> None:

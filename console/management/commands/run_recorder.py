@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
+from collections.abc import Callable
 
 import structlog
-from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.conf import settings
 from django.core.management.base import BaseCommand
@@ -19,17 +20,36 @@ LIVE_GROUP = "live"
 
 
 class Nudge:
-    """Tells the consoles that rows have changed. The layer may be away: the page then catches up by its own second."""
+    """Tells the consoles that rows have changed, from a loop of its own: the layer keeps its connection as long as its loop.
 
-    def __init__(self) -> None:
+    Never waits, and many calls while one message is on its way are one more message. The layer may be away: the page then
+    catches up by its own second.
+    """
+
+    def __init__(self, tried: Callable[[], None] = lambda: None) -> None:
+        """``tried`` is called after each message, sent or not."""
+        self._tried = tried
+        self._loop = asyncio.new_event_loop()
+        self._due = asyncio.Event()
         self._failing = False
+        threading.Thread(target=self._loop.run_until_complete, args=(self._tell_for_ever(),), name="nudge", daemon=True).start()
 
     def __call__(self) -> None:
+        self._loop.call_soon_threadsafe(self._due.set)
+
+    async def _tell_for_ever(self) -> None:
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            await self._tell()
+            self._tried()
+
+    async def _tell(self) -> None:
         layer = get_channel_layer()
         if layer is None:
             return
         try:
-            async_to_sync(layer.group_send)(LIVE_GROUP, {"type": "live.changed"})
+            await layer.group_send(LIVE_GROUP, {"type": "live.changed"})
             self._failing = False
         except Exception as error:  # noqa: BLE001 — the layer's library raises anything; records must go on
             if not self._failing:
