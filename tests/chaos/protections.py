@@ -1,12 +1,13 @@
 """The single protections that keep a caller connected and answered, each with what must fail without it.
 
-Owns that list; those of the records are in ``protections_of_records.py``. When the sources change, ``test_mutations.py`` says
+Owns that list; those of the records and of processes are beside it. When the sources change, ``test_mutations.py`` says
 which patches no longer fit.
 """
 
 from __future__ import annotations
 
 from tests.chaos.mutation import Mutation
+from tests.chaos.protections_of_processes import PROCESSES_ARE_AS_WELL_AS_THEY_SEEM
 from tests.chaos.protections_of_records import THE_RECORDS_ARE_TRUE
 
 CALL = "esl_bridge/calls/call.py"
@@ -176,4 +177,4 @@ THE_CALLER_IS_ANSWERED = (
     ),
 )  # fmt: skip
 
-MUTATIONS = (*THE_CALL_STAYS, *THE_CALLER_IS_ANSWERED, *THE_RECORDS_ARE_TRUE)
+MUTATIONS = (*THE_CALL_STAYS, *THE_CALLER_IS_ANSWERED, *THE_RECORDS_ARE_TRUE, *PROCESSES_ARE_AS_WELL_AS_THEY_SEEM)
