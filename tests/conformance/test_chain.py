@@ -219,6 +219,35 @@ async def test_an_agents_conversation_survives_its_bridge_and_the_call_comes_bac
         assert connected.headers["variable_ll_hops"] == "x"
 
 
+@pytest.mark.parametrize("number", ["colleague", "*12#"])
+async def test_a_caller_whom_a_person_passes_on_is_rung_through_or_comes_back(line: ControlledLine, number: str) -> None:
+    """Their telephone's REFER is a transfer within the caller's own context, where a number that nobody takes is a hang-up."""
+    async with bridges(line) as peers, line.agent(line.agent_port) as agent:
+        await line.arrive(NUMBER)
+        peer = await peers.get()
+        uuid = await own(peer)
+        await peer.execute("answer")
+        await peer.api(f"uuid_setvar {uuid} ll_owner bridge-1:1")
+        await peer.api(f"uuid_transfer {uuid} ll-agent-agent XML lifeline")
+        await line.seen(uuid, "CHANNEL_BRIDGE")
+        since = len(line.watch.received)
+        await line.api(f"uuid_transfer {uuid} {number} XML lifeline")
+        if number == "colleague":
+            await line.seen(uuid, "CHANNEL_BRIDGE", since=since)
+            rung = [m.headers["Application-Data"] for m in line.events(uuid) if m.kind() == "CHANNEL_EXECUTE:bridge"]
+            assert rung[-1].startswith("sofia/internal/colleague@")
+            await agent.hang_up()
+        assert (await (await peers.get()).send("connect")).headers["variable_ll_step"] == "after_agent"
+        await line.hang_up(uuid)
+
+
+async def test_a_number_that_nobody_has_is_rung_for_no_call_that_was_never_ours(line: ControlledLine) -> None:
+    """Or whoever reaches this context could ring anybody through the persons' switch."""
+    uuid = await line.arrive("colleague")
+    over = await line.seen(uuid, "CHANNEL_HANGUP_COMPLETE")
+    assert over.headers["Hangup-Cause"] == "NO_ROUTE_DESTINATION"
+
+
 async def test_a_callers_name_that_is_a_command_is_never_run(line: ControlledLine) -> None:
     """Through the chain, to an agent, and back: the switch itself defuses the profile, and drops what else SIP said."""
     mark = line.folder / "the-name-ran"
