@@ -27,8 +27,8 @@ KEY_VARIABLE = "ll_key"
 CHOICE_VARIABLE = "ll_lr_choice"
 PERSON_CHOICE = "person"
 # As the deployed chain understands an agent's name; any other one leads where the chain sends it, to its own person.
-FULL_AGENT = re.compile(r"[A-Za-z0-9_.-]{1,64}@[A-Za-z0-9_.-]{1,255}(?::[0-9]{1,5})?")
-BARE_AGENT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+FULL_AGENT = re.compile(r"[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9_.-]{1,255}(?::[0-9]{1,5})?")
+BARE_AGENT = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NUMBER = re.compile(r"\*|[0-9A-Za-z+*#]{1,32}")
 # "!" separates files; the rest is what a bridge, too, lets into an argument, but for the space, which separates words here.

@@ -262,6 +262,15 @@ async def global_getvar(switch: Switch, argument: str) -> str:
     return switch.variables.get(argument.strip(), "")
 
 
+async def global_setvar(switch: Switch, argument: str) -> str:
+    """What a dialplan's conditions read from then on; what stands in its actions was filled in when it was read."""
+    name, _, value = argument.partition("=")
+    if not name.strip():
+        return _usage("<var>=<value> [=<value2>]")
+    switch.variables[name.strip()] = value.strip()
+    return "+OK"
+
+
 async def msleep(switch: Switch, argument: str) -> str:
     if argument.strip().isdecimal():
         await switch.clock.sleep(int(argument) / 1000)
@@ -286,6 +295,7 @@ ApiCommand = Callable[["Switch", str], Awaitable[str]]
 API_COMMANDS: Final[dict[str, ApiCommand]] = {
     "echo": echo,
     "global_getvar": global_getvar,
+    "global_setvar": global_setvar,
     "hupall": hupall,
     "module_exists": module_exists,
     "msleep": msleep,

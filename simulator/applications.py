@@ -32,7 +32,13 @@ async def set_variable(session: Session, argument: str) -> None:
 
 
 async def export(session: Session, argument: str) -> None:
-    await set_variable(session, argument.removeprefix("nolocal:"))
+    """As ``set``, and for the legs of a ``bridge`` besides: ``export_vars`` names it."""
+    words = argument.removeprefix("nolocal:")
+    await set_variable(session, words)
+    name = words.partition("=")[0].strip()
+    named = [known for known in session.channel.get("export_vars").split(",") if known]
+    if name and name not in named:
+        session.channel.set("export_vars", ",".join([*named, name]))
 
 
 async def multiset(session: Session, argument: str) -> None:

@@ -325,7 +325,7 @@ class Caller:
     def _hang_up(self, because: str) -> None:
         if not self._over:
             self._hung_up_because = because
-            self._session.hang_up("NORMAL_CLEARING")
+            self._session.caller_hangs_up()
 
     def _now_in_call_s(self) -> float:
         return self._clock.now_s() - self._began_s

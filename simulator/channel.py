@@ -81,6 +81,7 @@ class Channel:
     call_state: str = "DOWN"
     answer_state: str = "ringing"
     hangup_cause: str = ""
+    caller_went: bool = False  # as opposed to a call that the switch ended
     answered_s: float = 0.0
     progress_s: float = 0.0
     bridged_s: float = 0.0
@@ -299,7 +300,7 @@ def record_variables(channel: Channel, last_application: str, last_argument: str
             found[f"{name}{suffix}"] = "0"
         for name in ("bill", "flow_bill"):
             found[f"{name}{suffix}"] = str(round(talked_s * per_s))
-    found["sip_hangup_disposition"] = "send_bye"
+    found["sip_hangup_disposition"] = "recv_bye" if channel.caller_went else "send_bye"
     return found | _media_statistics(channel)
 
 

@@ -25,6 +25,8 @@ ORIGINS: Final[dict[str, Origin]] = {
     "CHANNEL_UNPARK": Origin("switch_ivr.c", "switch_ivr_park", 1181),
     "CHANNEL_STATE": Origin("switch_channel.c", "switch_channel_perform_set_running_state", 2409),
     "CHANNEL_CALLSTATE": Origin("switch_channel.c", "switch_channel_perform_set_callstate", 305),
+    "CHANNEL_HOLD": Origin("switch_channel.c", "switch_channel_mark_hold", 876),
+    "CHANNEL_UNHOLD": Origin("switch_channel.c", "switch_channel_mark_hold", 876),
     "CHANNEL_HANGUP": Origin("switch_channel.c", "switch_channel_perform_hangup", 3409),
     "CHANNEL_HANGUP_COMPLETE": Origin("switch_core_state_machine.c", "switch_core_session_reporting_state", 943),
     "CHANNEL_BRIDGE": Origin("switch_ivr_bridge.c", "switch_ivr_multi_threaded_bridge", 1862),

@@ -117,6 +117,26 @@ class Session:
         self.far_end.on_hung_up(cause)
         self._wake.set()
 
+    def caller_hangs_up(self) -> None:
+        """Their own BYE."""
+        self.channel.caller_went = self.channel.caller_went or not self.channel.is_hung_up
+        self.hang_up("NORMAL_CLEARING")
+
+    def put_on_hold(self, *, held: bool) -> None:
+        """Their telephone's re-INVITE, as switch_channel_mark_hold tells of it: no frame of theirs reaches an audio stream until
+        it is taken back, and what runs goes on."""
+        channel = self.channel
+        if channel.is_hung_up or (channel.call_state == "HELD") is held:
+            return
+        self._call_state("HELD" if held else "UNHELD")
+        self.switch.fire("CHANNEL_HOLD" if held else "CHANNEL_UNHOLD", channel)
+        if not held:
+            self._call_state("ACTIVE")
+
+    def _call_state(self, state: str) -> None:
+        original, self.channel.call_state = self.channel.call_state, state
+        self.switch.fire("CHANNEL_CALLSTATE", self.channel, lead=(("Original-Channel-Call-State", original),))
+
     # --- running ----------------------------------------------------------------------------------------------------
     async def _run(self) -> None:
         try:

@@ -49,7 +49,7 @@ from esl_bridge.journal.events import (
     StepEntered,
 )
 from ivr_fallback import steps as menu_steps
-from ivr_fallback.menu import Menu
+from ivr_fallback.menu import CHOICE_TIMEOUT_MS, Menu
 
 AFTER_AGENT = "after_agent"
 # Of `ll_simulated`. A channel variable, which no caller can set: only a dialplan, or who placed the call.
@@ -62,6 +62,8 @@ AUDIO_RETRY_S = 0.1
 LATE_S = 0.3
 # Long enough for a round through Redis and for the gateway's next report (every 250 ms); no caller notices it.
 CATCH_UP_S = 0.3
+# Whoever comes back from a hold has this much longer for their key: as long as for any.
+KEY_AFTER_HOLD_S = CHOICE_TIMEOUT_MS / 1000
 # A line whose noise has stopped this many prompts hears the others to their end, and may speak then.
 MAX_FALSE_BARGE_INS = 2
 
@@ -88,6 +90,7 @@ class Call:
         self._released = False
         self._in_last_resort = False
         self._hanging_up = False
+        self._held = self._asks_after_hold = False
         self._well = False
         self._audio_due = False
         self._audio_retry_at: float | None = None
@@ -129,7 +132,8 @@ class Call:
         """When :class:`TimePassed` should come, if nothing else does before."""
         if self.ended or self._released or not self.owner:
             return None
-        moments = (self._speaker.deadline, self._key_deadline, self._turns.deadline, self._audio_retry_at)
+        key_deadline = None if self._held else self._key_deadline
+        moments = (self._speaker.deadline, key_deadline, self._turns.deadline, self._audio_retry_at)
         patient = [max(moment, self._catching_up_until) for moment in moments if moment is not None]
         return min([*patient, *([] if self._ownership.due is None else [self._ownership.due])], default=None)
 
@@ -179,6 +183,7 @@ class Call:
         self.call_uuid = event.call_uuid
         self.simulated = kept.get("simulated") == SIMULATED
         self._use, self._use_drill = event.ai_use, event.drill
+        self._held = event.held
         self._ownership = Ownership(event.call_uuid)
         self._speaker = Speaker(f"{self.epoch:04x}-{event.call_uuid}")
         self._incidents = Incidents(event.call_uuid, self.epoch, kept.get(OPEN_VARIABLE, ""))
@@ -273,6 +278,12 @@ class Call:
                 return self._time(now)
             case MediaConnected() | MediaClosed() | told.AudioFailed() | told.QueueLost():
                 return self._turn_news(event, now)
+            case told.PutOnHold():
+                self._held = True
+                orders, self._asks_after_hold = self._turns.stop_hearing(now)
+                return orders
+            case told.TakenOffHold():
+                return self._taken_off_hold(now)
             case told.StreamRefused():
                 return self._stream_refused(event, now)
             case told.StoodStill() if self._served:
@@ -385,11 +396,20 @@ class Call:
             orders += [StartAudio()] if self._mode is Mode.AI else []
         said, more = self._speaker.on_time(now)
         orders += more + self._after_sound(said, now)
-        if self._key_deadline is not None and now >= self._key_deadline and self._talker is not None:
+        if self._key_deadline is not None and not self._held and now >= self._key_deadline and self._talker is not None:
             self._key_deadline = None
             orders += self._carry_out(self._talker.on_silence(), now)
         turn_orders, news = self._turns.on_time(now)
         return orders + turn_orders + self._after_turn(news, now)
+
+    def _taken_off_hold(self, now: float) -> list[Order]:
+        """A question that nobody could hear, or answer, is put once more."""
+        self._held = False
+        if self._key_deadline is not None:
+            self._key_deadline = max(self._key_deadline, now + KEY_AFTER_HOLD_S)
+        asks, self._asks_after_hold = self._asks_after_hold and self._asks, False
+        again: list[DialogueStep] = [menu_steps.Say(self._question)]
+        return self._carry_out(again, now) if asks else []
 
     # --- Passages ---
 
@@ -440,7 +460,7 @@ class Call:
 
     def _let_speak_over(self) -> list[Order]:
         """A question is being asked: from the moment the switch plays it the caller may answer it."""
-        allowed = self._use is AiUse.USABLE and self._false_barge_ins < MAX_FALSE_BARGE_INS
+        allowed = self._use is AiUse.USABLE and not self._held and self._false_barge_ins < MAX_FALSE_BARGE_INS
         return self._turns.watch() if allowed and self._asks and self._speaker.is_heard else []
 
     def _carry_out_one(self, step: DialogueStep, now: float) -> list[Order]:
@@ -528,6 +548,9 @@ class Call:
         return orders + self._carry_out(self._talker.on_action(known.outcome, known.values), now)
 
     def _listen(self, expect: str, now: float) -> list[Order]:
+        if self._held:
+            self._asks_after_hold = True
+            return []
         if self._use is not AiUse.USABLE:
             return self._fall_back(FallbackReason(self._use.value), self._transfer_words(), now, detail="before a turn")
         self._turns.heard(self._speaker.take_heard())
@@ -558,7 +581,7 @@ class Call:
         if not isinstance(event, told.HungUp):
             # Somebody else has the call, or its end was not seen: no outcome of ours.
             return orders
-        by = "lifeline" if self._hanging_up else "caller"
+        by = "lifeline" if self._hanging_up else "switch" if event.by_switch else "caller"
         self._incidents.sound(now)
         orders += self._incidents.close(Outcome.DROPPED, f"CHANNEL_HANGUP {event.cause}", call_is_up=False)
         return [*orders, Record(CallEnded(event.cause, by))]

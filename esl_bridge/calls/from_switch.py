@@ -17,6 +17,8 @@ EVENTS = (
     "PLAYBACK_START",
     "DTMF",
     "CHANNEL_BRIDGE",
+    "CHANNEL_HOLD",
+    "CHANNEL_UNHOLD",
     "CHANNEL_HANGUP_COMPLETE",
 )
 AUDIO_EVENTS = ("mod_audio_stream::error", "mod_audio_stream::disconnect", "mod_audio_stream::play")
@@ -54,6 +56,7 @@ def connected(
         ai_use=use,
         drill=drill,
         history=history,
+        held=channel.get("Channel-Call-State") == "HELD",
         at=at,
     )
 
@@ -86,7 +89,11 @@ def told_by(event: Event, answer_id: str) -> told.Input | None:
         case "CHANNEL_BRIDGE":
             return told.AgentBridged()
         case "CHANNEL_HANGUP_COMPLETE":
-            return told.HungUp(event.get("Hangup-Cause") or "UNKNOWN")
+            return told.HungUp(event.get("Hangup-Cause") or "UNKNOWN", by_switch=_said_good_bye(event))
+        case "CHANNEL_HOLD":
+            return told.PutOnHold()
+        case "CHANNEL_UNHOLD":
+            return told.TakenOffHold()
         case "CUSTOM":
             return _audio_stream(event)
         case _:
@@ -101,6 +108,11 @@ def _completed(event: Event, answer_id: str) -> told.Input | None:
     if application == "answer" and application_uuid == answer_id:
         return told.Answered()
     return None
+
+
+def _said_good_bye(event: Event) -> bool:
+    """``recv_bye`` and ``recv_cancel`` are the caller's own; a leg without SIP has none of them."""
+    return (event.variable("sip_hangup_disposition") or "").startswith("send_")
 
 
 def _was_cut(event: Event) -> bool:

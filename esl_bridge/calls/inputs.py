@@ -53,6 +53,8 @@ class Connected:
     """Whose circuit it is that keeps this call off the AI."""
     history: tuple[Exchange, ...] = ()
     """What was said before, as far as an earlier owner could keep it."""
+    held: bool = False
+    """Their telephone has put us on hold."""
     at: datetime = field(kw_only=True)
     """The moment of it by the wall clock, with its zone: opening hours go by it and by the time that passes from then on."""
 
@@ -123,7 +125,20 @@ class ReplyFileReady:
 
 @dataclass(frozen=True, slots=True)
 class HungUp:
+    """``by_switch``: it was the switch that said good-bye to the caller, whoever had it do so."""
+
     cause: str
+    by_switch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutOnHold:
+    """The caller's telephone has: they hear nothing of us, and no audio of theirs comes, until :class:`TakenOffHold`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOffHold:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +209,8 @@ Input = (
     | StreamRefused
     | ReplyFileReady
     | HungUp
+    | PutOnHold
+    | TakenOffHold
     | OwnerChanged
     | SocketClosed
     | AiUseChanged

@@ -14,12 +14,12 @@ from esl_bridge.protocol.commands import Application, Command
 class SwitchSettings:
     """What the dialplan and the disk of this switch look like (``deploy/freeswitch``)."""
 
-    chain_extension: str
     chain_context: str
     prompt_dir: str
     media_url: str
     agent_prefix: str = "ll-agent-"
     last_resort: str = "ll-last-resort"
+    silent: str = "ll-silent"
 
 
 def to_switch(wanted: order.Order, call_uuid: str, answer_id: str, metadata: str, switch: SwitchSettings) -> list[Command]:
@@ -36,7 +36,7 @@ def to_switch(wanted: order.Order, call_uuid: str, answer_id: str, metadata: str
         case order.StopPlayback():
             return [commands.break_playback(call_uuid)]
         case order.ArmTimer():
-            return [commands.arm_timer(call_uuid, wanted.seconds, switch.chain_extension, switch.chain_context)]
+            return [commands.arm_timer(call_uuid, wanted.seconds, switch.silent, switch.chain_context)]
         case order.DeleteTimer():
             names = {"": call_uuid, "own": commands.timer_group(call_uuid)}
             return [commands.delete_timer(names.get(wanted.name, wanted.name))]

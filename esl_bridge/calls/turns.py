@@ -339,6 +339,15 @@ class Turns:
             return [StopListening(watched)] if watched else []
         return self._end(self._running, TurnOutcome.ABANDONED, TurnVerdict.ABANDONED, now)
 
+    def stop_hearing(self, now: float) -> tuple[list[Order], bool]:
+        """The caller cannot be heard for a while, by nobody's fault. Whether a question of ours was open; what they have already
+        said is answered all the same."""
+        running = self._running
+        if running is not None and not running.hearing:
+            return [], False
+        is_open = running is not None or self._waiting is not None
+        return self.abandon(now), is_open
+
     def forget(self) -> list[Order]:
         """The call is over for us; nothing can be sent on it any more."""
         self._waiting = None

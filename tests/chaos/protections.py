@@ -30,6 +30,37 @@ THE_CALL_STAYS = (
         (OF_CHAIN + "a_bridge_that_stays_silent_loses_the_call_to_the_timer",),
     ),
     Mutation(
+        "a bridge that froze and is the only one is not asked again", CHAIN,
+        '        <action application="set" data="ll_holder=chain"/>\n        <action application="transfer" data="ll-last-resort',
+        '        <action application="transfer" data="9200',
+        (OF_CHAIN + "a_bridge_that_freezes_in_a_call_is_the_last_that_is_tried_when_it_is_the_only_one",),
+    ),
+    Mutation(
+        "the timer of a bridge says that it was silent", "esl_bridge/calls/to_switch.py",
+        "wanted.seconds, switch.silent, switch.chain_context", 'wanted.seconds, "9200", switch.chain_context',
+        (OF_BRIDGE + "a_call_is_taken_as_the_chain_expects",),
+    ),
+    Mutation(
+        "a clock of its own for a call without audio", CHAIN,
+        '        <action application="export" data="rtp_timer_name=soft"/>\n', "",
+        (OF_CHAIN + "a_call_from_which_no_audio_comes_runs_by_a_clock_of_its_own_whatever_the_profile_says",),
+    ),
+    Mutation(
+        "a caller whom a person passes on", CHAIN, '<extension name="lifeline_passed_on">\n      <condition field="${ll_owner}',
+        '<extension name="lifeline_passed_on">\n      <condition field="${nobody}',
+        (OF_CHAIN + "a_caller_whom_a_person_passes_on_is_rung_through_or_comes_back",),
+    ),
+    Mutation(
+        "a hold is no failure", CALL, "        if self._held:\n            self._asks_after_hold = True\n", "        if False:\n",
+        ("tests/esl_bridge/calls/test_hold.py::test_a_prompt_that_ends_while_we_are_held_is_followed_by_no_turn_until_they_are_back",),
+    ),
+    Mutation(
+        "a hold that interrupts our listening is no failure", CALL,
+        "                orders, self._asks_after_hold = self._turns.stop_hearing(now)\n                return orders\n",
+        "                return []\n",
+        ("tests/esl_bridge/calls/test_hold.py::test_a_hold_while_we_listen_is_no_failure_and_the_question_is_put_again",),
+    ),
+    Mutation(
         "the heir is rid of the dead owner's timers, in the chain", CHAIN,
         '        <action application="sched_cancel" data="ll-${uuid}"/>\n        <!-- mod_audio_stream',
         "        <!-- mod_audio_stream", (OF_CHAIN + "the_heir_is_not_robbed_by_the_timers_of_the_dead",),

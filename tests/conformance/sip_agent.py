@@ -25,13 +25,15 @@ def _fields(text: str, *names: str) -> str:
 
 
 class SipAgent(asyncio.DatagramProtocol):
-    """``name@host:port`` is :attr:`address`. ``over`` is set when the (last) call has ended."""
+    """``name@host:port`` is :attr:`address`. ``over`` is set when a call has ended; ``rung`` has the names that were rung here."""
 
     def __init__(self, host: str, name: str) -> None:
         self.host, self.name = host, name
         self.over = asyncio.Event()
         self._transport: asyncio.DatagramTransport | None = None
         self._invite = ""
+        self._requests = 0
+        self.rung: list[str] = []
         self._from: Address = (host, 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -51,13 +53,14 @@ class SipAgent(asyncio.DatagramProtocol):
         method = text.partition(" ")[0]
         if method == "INVITE":
             self._invite, self._from = text, addr
+            self.rung.append(text.split()[1].removeprefix("sip:").partition("@")[0])
             codec = (re.search(r"m=audio \d+ \S+ (\d+)", text) or ["", "8"])[1]
             body = _SDP.format(host=self.host, port=self.port, codec=codec)
             self._answer(text, addr, body)
         elif method in ("BYE", "CANCEL"):
             self._answer(text, addr)
             self.over.set()
-        elif method == "OPTIONS":
+        elif method in ("OPTIONS", "NOTIFY"):
             self._answer(text, addr)
         elif text.startswith("SIP/2.0 200") and "BYE" in _fields(text, "cseq"):
             self.over.set()
@@ -100,19 +103,27 @@ class SipAgent(asyncio.DatagramProtocol):
         )
 
     async def hang_up(self) -> None:
-        """Say BYE as the one who was called: From and To change sides."""
+        self._request("BYE")
+        async with asyncio.timeout(5):
+            await self.over.wait()
+
+    def pass_on(self, name: str) -> None:
+        """Have the switch connect the caller with somebody else."""
+        self._request("REFER", f"Refer-To: <sip:{name}@{self.host}:{self.port}>\r\nReferred-By: <sip:{self.address}>\r\n")
+
+    def _request(self, method: str, more: str = "") -> None:
+        """As the one who was called: From and To change sides."""
         invite = self._invite
+        self._requests += 1
         who, whom = _fields(invite, "to")[4:].strip(), _fields(invite, "from")[6:].strip()
         contact = re.search(r"(?im)^contact:.*?<(sip:[^>]+)>", invite)
         assert contact is not None, "an INVITE has a Contact"
         self._send(
-            f"BYE {contact[1]} SIP/2.0\r\nVia: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK-bye-1\r\n"
+            f"{method} {contact[1]} SIP/2.0\r\nVia: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK-agent-{self._requests}\r\n"
             f"Max-Forwards: 70\r\nFrom: {who};tag=agent\r\nTo: {whom}\r\n"
-            f"{_fields(invite, 'call-id')}CSeq: 1 BYE\r\n{self._about()}",
+            f"{_fields(invite, 'call-id')}CSeq: {self._requests} {method}\r\n{more}{self._about()}",
             self._from,
         )
-        async with asyncio.timeout(5):
-            await self.over.wait()
 
 
 @contextlib.asynccontextmanager

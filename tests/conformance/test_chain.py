@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.conformance.client import Peer, Peers, listening
+from tests.conformance.client import Peer, Peers, Received, listening
 from tests.conformance.conftest import CHAIN
 from tests.conformance.lines import ControlledLine, seconds
 
@@ -41,6 +41,35 @@ async def own(peer: Peer) -> str:
     await peer.send("myevents")
     await peer.api(f"sched_del {uuid}")
     return uuid
+
+
+@contextlib.asynccontextmanager
+async def several_bridges(line: ControlledLine) -> AsyncIterator[None]:
+    """Behind the one address: it is written twice. Only the dialplan's conditions see it, for the rest is filled in already."""
+    known = await line.api("global_getvar lifeline_bridges")
+    await line.api(f"global_setvar lifeline_bridges={known}|{known}")
+    try:
+        yield
+    finally:
+        await line.api(f"global_setvar lifeline_bridges={known}")
+
+
+async def freezes(peer: Peer) -> str:
+    """It answers, is well, arms the timer, and says no more. The call's identifier."""
+    uuid = await own(peer)
+    await peer.execute("answer")
+    await peer.api(f"uuid_setvar {uuid} ll_hops")
+    await peer.api(f"sched_api +4 ll-{uuid} uuid_transfer {uuid} ll-silent XML lifeline")
+    return uuid
+
+
+async def tones(line: ControlledLine, uuid: str) -> Received:
+    """The last resort without a flow's own menu begins. A switch in use has such a menu, and these scenarios not."""
+    menu = await line.seen(uuid, "CHANNEL_EXECUTE:play_and_get_digits")
+    if "file_string:" in menu.headers["Application-Data"]:
+        await line.hang_up(uuid)
+        pytest.skip("the switch plays a flow's own menu: lifeline_last_resort_dialplan names one")
+    return menu
 
 
 async def test_a_bridge_that_closes_three_times_and_the_fourth_connection_owns(line: ControlledLine) -> None:
@@ -78,8 +107,20 @@ async def test_a_bridge_that_dies_in_a_prompt_is_followed_by_the_next_with_the_v
         assert "variable_playback_terminators" in (await heir.execute("set", "x=1")).headers
 
 
-async def test_a_bridge_that_stays_silent_loses_the_call_to_the_timer(line: ControlledLine) -> None:
+async def test_a_call_from_which_no_audio_comes_runs_by_a_clock_of_its_own_whatever_the_profile_says(line: ControlledLine) -> None:
+    """Without it a real switch waits for a caller's audio before it plays, or obeys their BYE (tried with such a profile)."""
     async with bridges(line) as peers:
+        uuid = await line.arrive(NUMBER)
+        peer = await peers.get()
+        assert await own(peer) == uuid
+        answered = (await peer.execute("answer")).headers
+        assert answered["variable_rtp_timer_name"] == "soft"
+        assert "rtp_timer_name" in answered["variable_export_vars"].split(","), "for the leg of a person as well"
+        await line.hang_up(uuid)
+
+
+async def test_a_bridge_that_stays_silent_loses_the_call_to_the_timer(line: ControlledLine) -> None:
+    async with several_bridges(line), bridges(line) as peers:
         uuid = await line.arrive(NUMBER)
         silent = await peers.get()
         began_s = line.now_s()
@@ -87,6 +128,31 @@ async def test_a_bridge_that_stays_silent_loses_the_call_to_the_timer(line: Cont
         assert 3.9 <= line.now_s() - began_s <= 5.6
         assert await own(heir) == uuid
         assert not silent.closed
+
+
+async def test_a_bridge_that_freezes_in_a_call_is_the_last_that_is_tried_when_it_is_the_only_one(line: ControlledLine) -> None:
+    async with bridges(line) as peers:
+        await line.arrive(NUMBER)
+        frozen = await peers.get()
+        uuid = await freezes(frozen)
+        began_s = line.now_s()
+        there = await line.seen_variable(uuid, "ll_last_resort_visits", "x")
+        await line.seen(uuid, "PLAYBACK_START")
+        assert line.now_s() - began_s < 5.5
+        assert there.headers["variable_ll_holder"] == "chain"
+        assert peers.empty()
+        await line.hang_up(uuid)
+
+
+async def test_a_bridge_that_freezes_in_a_call_is_followed_by_a_single_visit_elsewhere(line: ControlledLine) -> None:
+    async with several_bridges(line), bridges(line) as peers:
+        await line.arrive(NUMBER)
+        uuid = await freezes(await peers.get())
+        heir = await peers.get()
+        assert (await heir.send("connect")).headers["variable_ll_hops"] == "xxxx"
+        await line.seen_variable(uuid, "ll_last_resort_visits", "x")  # for the heir says nothing more
+        assert peers.empty()
+        await line.hang_up(uuid)
 
 
 async def test_the_heir_is_not_robbed_by_the_timers_of_the_dead(line: ControlledLine) -> None:
@@ -107,7 +173,7 @@ async def test_the_heir_is_not_robbed_by_the_timers_of_the_dead(line: Controlled
 async def test_with_no_bridge_the_last_resort_answers_plays_and_rings_an_agent(line: ControlledLine) -> None:
     async with line.agent(line.agent_port) as agent:
         uuid = await line.arrive(NUMBER)
-        menu = await line.seen(uuid, "CHANNEL_EXECUTE:play_and_get_digits")
+        menu = await tones(line, uuid)
         assert menu.headers["variable_ll_last_resort_visits"] == "x"
         assert menu.headers["Answer-State"] == "answered"
         await line.seen(uuid, "PLAYBACK_START")
@@ -124,7 +190,7 @@ async def test_without_a_bridge_a_key_or_an_agent_the_last_resort_is_sorry_and_h
     """On the real switch nobody is at the agents' address; the simulator's agents are told to be away."""
     with line.agents_away():
         uuid = await line.arrive(NUMBER)
-        menu = await line.seen(uuid, "CHANNEL_EXECUTE:play_and_get_digits")
+        menu = await tones(line, uuid)
         over = await line.seen(uuid, "CHANNEL_HANGUP_COMPLETE")
         assert seconds(over) - seconds(menu) > 6, "the menu was played twice"
         ran = [m.headers["Application"] for m in line.events(uuid) if m.event == "CHANNEL_EXECUTE"]
@@ -160,6 +226,35 @@ async def test_an_agents_conversation_survives_its_bridge_and_the_call_comes_bac
         assert connected.headers["variable_ll_step"] == "after_agent"
         assert connected.headers["variable_originate_disposition"] == "SUCCESS"
         assert connected.headers["variable_ll_hops"] == "x"
+
+
+@pytest.mark.parametrize("number", ["colleague", "*12#"])
+async def test_a_caller_whom_a_person_passes_on_is_rung_through_or_comes_back(line: ControlledLine, number: str) -> None:
+    """Their telephone's REFER is a transfer within the caller's own context, where a number that nobody takes is a hang-up."""
+    async with bridges(line) as peers, line.agent(line.agent_port) as agent:
+        await line.arrive(NUMBER)
+        peer = await peers.get()
+        uuid = await own(peer)
+        await peer.execute("answer")
+        await peer.api(f"uuid_setvar {uuid} ll_owner bridge-1:1")
+        await peer.api(f"uuid_transfer {uuid} ll-agent-agent XML lifeline")
+        await line.seen(uuid, "CHANNEL_BRIDGE")
+        since = len(line.watch.received)
+        await line.api(f"uuid_transfer {uuid} {number} XML lifeline")
+        if number == "colleague":
+            await line.seen(uuid, "CHANNEL_BRIDGE", since=since)
+            rung = [m.headers["Application-Data"] for m in line.events(uuid) if m.kind() == "CHANNEL_EXECUTE:bridge"]
+            assert rung[-1].startswith("sofia/internal/colleague@")
+            await agent.hang_up()
+        assert (await (await peers.get()).send("connect")).headers["variable_ll_step"] == "after_agent"
+        await line.hang_up(uuid)
+
+
+async def test_a_number_that_nobody_has_is_rung_for_no_call_that_was_never_ours(line: ControlledLine) -> None:
+    """Or whoever reaches this context could ring anybody through the persons' switch."""
+    uuid = await line.arrive("colleague")
+    over = await line.seen(uuid, "CHANNEL_HANGUP_COMPLETE")
+    assert over.headers["Hangup-Cause"] == "NO_ROUTE_DESTINATION"
 
 
 async def test_a_callers_name_that_is_a_command_is_never_run(line: ControlledLine) -> None:
@@ -198,7 +293,7 @@ async def test_a_refused_agent_brings_the_call_back_with_the_reason(line: Contro
 
 async def test_two_visits_in_which_nobody_speaks_are_followed_by_the_last_resort(line: ControlledLine) -> None:
     """Bridges that are all frozen accept: the seventh visit would be half a minute of silence away."""
-    async with bridges(line) as peers:
+    async with several_bridges(line), bridges(line) as peers:
         uuid = await line.arrive(NUMBER)
         silent = [await peers.get()]
         began_s = line.now_s()
@@ -212,7 +307,7 @@ async def test_two_visits_in_which_nobody_speaks_are_followed_by_the_last_resort
 
 
 async def test_an_old_socket_that_closes_late_gives_the_call_to_a_third_visit(line: ControlledLine) -> None:
-    async with bridges(line) as peers:
+    async with several_bridges(line), bridges(line) as peers:
         await line.arrive(NUMBER)
         frozen = await peers.get()
         await frozen.send("connect")

@@ -56,7 +56,7 @@ async def test_words_from_outside_run_nothing(
         line.sound(file.removesuffix(".wav"), PROMPT_S)
     redis = connect_async(volatile_redis)
     async with line.gateway() as gateway:
-        switch = SwitchSettings("9200", "lifeline", str(line.folder), gateway.url)
+        switch = SwitchSettings("lifeline", str(line.folder), gateway.url)
         at = line.host, line.bridge_port
         running = Running(tmp_path, durable_redis, volatile_redis, allow=["0.0.0.0/0"], ai=True, at=at, switch=switch)
 

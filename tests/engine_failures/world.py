@@ -94,7 +94,7 @@ async def _bridge(
     stack.push_async_callback(board.close)
     journal = Journal(folder / "spool", client)
     stack.callback(journal.close)
-    switch = SwitchSettings("9200", "lifeline", str(flows.prompt_dir), f"ws://127.0.0.1:{ports[1]}/stream")
+    switch = SwitchSettings("lifeline", str(flows.prompt_dir), f"ws://127.0.0.1:{ports[1]}/stream")
     config = BridgeConfig("bridge-1", "127.0.0.1", ports[0], ALLOW, SECRET, volatile, 10, switch)
     bridge = Bridge(config, lambda: flows.snapshot, board, journal, ActionRunner())
     stop = asyncio.Event()

@@ -52,7 +52,7 @@ UUID = "67f4668d-b17d-4b43-a9e9-a79e324546cd"
 
 ENGINES = [EngineConfig(stage, stage, EngineKind.VOSK, "ws://127.0.0.1:1") for stage in Stage]
 
-SWITCH = SwitchSettings("9200", "lifeline", "/prompts", "ws://127.0.0.1:1/stream")
+SWITCH = SwitchSettings("lifeline", "/prompts", "ws://127.0.0.1:1/stream")
 
 
 def free_port() -> int:
@@ -237,7 +237,7 @@ async def test_a_call_is_taken_as_the_chain_expects(bridge: Running) -> None:
     sent = peer.sent
     assert sent.index(b"linger 10") < sent.index(f"filter Unique-ID {UUID}".encode()) < sent.index(b"event plain")
     assert b"ll_owner=bridge-1:1" in sent
-    assert f"api sched_api +6 ll-{UUID} uuid_transfer {UUID} 9200 XML lifeline".encode() in sent
+    assert f"api sched_api +6 ll-{UUID} uuid_transfer {UUID} ll-silent XML lifeline".encode() in sent
     await peer.leave()
 
 

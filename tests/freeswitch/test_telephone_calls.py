@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from esl_bridge.calls.ownership import TIMER_S
 from esl_bridge.control import SwitchControl
 from espeak.voice import render
 from tests.conformance.sip_agent import SipAgent, sip_agent
@@ -189,6 +190,61 @@ def test_hold_and_back_in_a_call_keeps_it(stack: Stack) -> None:
         end(stack, phone, before)
 
 
+def test_a_long_hold_is_nobodys_failure_and_the_question_is_put_again(stack: Stack) -> None:
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        phone.hears_silence(1.0)
+        phone.hold()
+        stack.until(lambda: phone.answers.count(200) == 2, "the hold is accepted")
+        phone.hears_silence(LONGEST_SILENCE_S)
+        phone.resume()
+        stack.until(lambda: phone.answers.count(200) == 3, "and its end")
+        phone.is_told_something(since_s=phone.now_s())
+        phone.hears_silence(1.0)
+        phone.say(speech("what is my balance"))
+        phone.is_told_something(since_s=phone.hears_silence(0.5))
+        end(stack, phone, before)
+
+
+@pytest.mark.parametrize("moment", ["greeting", "listening", "speaking", "thinking", "asked", "hold"])
+def test_hanging_up_at_any_moment_is_no_failure(stack: Stack, moment: str) -> None:
+    before = stack.figures()
+    words = speech("what is my balance")
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        if moment != "greeting":
+            phone.hears_silence(1.0)
+        if moment == "hold":
+            phone.hold()
+            stack.until(lambda: phone.answers.count(200) == 2, "the hold is accepted")
+        if moment in ("speaking", "thinking", "asked"):
+            phone.say(words)
+            said_s = phone.now_s() + len(words) / 2 / RATE_HZ
+            stack.until(lambda: moment == "speaking" or phone.now_s() > said_s + 0.2, "the words are said")
+        if moment == "asked":
+            phone.is_told_something(since_s=phone.now_s())
+        end(stack, phone, before)
+
+
+def test_twenty_calls_at_once_are_twenty_calls(stack: Stack) -> None:
+    before = stack.figures()
+    with contextlib.ExitStack() as calls:
+        phones = [calls.enter_context(telephone(f"47{number:02}")) for number in range(20)]
+        for phone in phones:
+            phone.dial(NUMBER, wait=False)
+        for phone in phones:
+            assert phone.answered.wait(5.0)
+            phone.is_told_something()
+        for phone in phones:
+            phone.hang_up()
+        after = over(stack)
+    assert after["calls_total"] == before["calls_total"] + len(phones)
+    for name in FAILURES:
+        assert after[name] == before[name], name
+
+
 @pytest.mark.parametrize(
     "name",
     ["Zoë “Łódź” ☎", "a,b;c'd", "${system(touch {mark})}", "${uuid} @{x} %{y} $${z}", "\\n\\r%0aEvent-Name: CHANNEL_HANGUP"],
@@ -273,8 +329,7 @@ def test_a_frozen_bridge_loses_the_call_to_the_timer(stack: Stack, tmp_path: Pat
             os.kill(pid, signal.SIGCONT)
         phone.save(tmp_path / "heard.wav")
         assert not phone.over.is_set()
-        # Its own timer, and one visit in each list: there is no other bridge.
-        assert told_s - frozen_s < 15.0
+        assert told_s - frozen_s < TIMER_S + 0.5
         phone.hang_up()
     until(stack, lambda figures: figures["live_calls"] == 0 and figures["ai_failures_open"] == 0, "it is settled", 150)
 
@@ -309,6 +364,26 @@ def test_rtp_that_begins_late_is_understood(stack: Stack) -> None:
         phone.hears_silence(1.0)
         phone.press("4217#")
         served(stack, "served_by_ai", before)
+        end(stack, phone, before)
+
+
+def test_a_person_who_passes_the_caller_on_does_not_lose_them(stack: Stack) -> None:
+    bridge_answers(stack)
+    port = int(os.environ.get("FREESWITCH_AGENT_PORT", "5090"))
+    before = stack.figures()
+    with person(os.environ.get("FREESWITCH_LISTEN", "127.0.0.1"), port) as agent, telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        phone.press("0")
+        stack.until(lambda: agent.rung == ["agent"], "the person is there", 15)
+        phone.hears_silence(1.0)
+        agent.pass_on("colleague")
+        stack.until(lambda: agent.rung == ["agent", "colleague"], "their colleague is rung")
+        phone.hears_silence(1.0)
+        assert not phone.over.is_set()
+        agent.pass_on("*12")
+        # Nobody's name: the caller is asked what else they want.
+        phone.is_told_something(since_s=phone.now_s())
         end(stack, phone, before)
 
 

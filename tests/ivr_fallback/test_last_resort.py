@@ -123,7 +123,8 @@ def test_every_file_is_named_as_a_whole_path_and_the_text_is_what_a_switch_may_h
 
 def test_an_agent_is_dialled_as_the_chain_would() -> None:
     assert dial_string("team") == "sofia/internal/team@$${lifeline_agents}"
-    assert dial_string("+4930@h") == "$${lifeline_last_resort_agent}"
+    assert dial_string("+4930@h") == "sofia/internal/+4930@h"
+    assert dial_string("team/1") == "$${lifeline_last_resort_agent}"
 
 
 @pytest.mark.parametrize("bad", HOSTILE)

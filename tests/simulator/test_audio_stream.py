@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,41 @@ async def test_the_stream_and_its_files_go_with_the_call(start_switch: StartSwit
             while path.exists():
                 await asyncio.sleep(0.01)
         assert uuid not in switch.sessions
+
+
+async def test_a_caller_who_puts_us_on_hold_sends_nothing_until_they_take_us_back(start_switch: StartSwitch) -> None:
+    """Seen on a real switch: re-INVITE with sendonly and back. A hold is the caller's own, and `PLAYBACK` goes on."""
+    switch = await start_switch(PARKED, speed=10.0)
+    session = place(switch)
+    uuid = session.channel.uuid
+    told: list[str] = []
+    taken: list[int] = []
+    fire, frame = switch.fire, session.microphone.frame
+
+    def noting(name: str, *args: Any, **more: Any) -> None:
+        if name in ("CHANNEL_CALLSTATE", "CHANNEL_HOLD", "CHANNEL_UNHOLD"):
+            told.append(f"{name} {session.channel.call_state}")
+        fire(name, *args, **more)
+
+    def taking(number: int) -> bytes:
+        taken.append(number)
+        return frame(number)
+
+    async with gateway() as media:
+        await switch.api(f"uuid_audio_stream {uuid} start {media.url} mono 8k {metadata(uuid)}")
+        await enough(media, uuid, 1)
+        switch.fire = noting  # type: ignore[method-assign]
+        session.microphone.frame = taking  # type: ignore[method-assign]
+        session.put_on_hold(held=True)
+        await switch.clock.sleep(1.0)
+        assert not taken
+        session.put_on_hold(held=True)
+        session.put_on_hold(held=False)
+        await media.until(lambda: bool(taken))
+    assert told == [
+        "CHANNEL_CALLSTATE HELD", "CHANNEL_HOLD HELD",
+        "CHANNEL_CALLSTATE UNHELD", "CHANNEL_UNHOLD UNHELD", "CHANNEL_CALLSTATE ACTIVE",
+    ]  # fmt: skip
 
 
 async def test_a_call_that_is_hung_up_is_denied_from_that_moment_on(start_switch: StartSwitch) -> None:

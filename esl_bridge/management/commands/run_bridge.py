@@ -63,7 +63,6 @@ def bridge_config() -> BridgeConfig:
         max_calls=settings.LIFELINE_MAX_CALLS,
         per_address=settings.LIFELINE_ESL_PER_ADDRESS,
         switch=SwitchSettings(
-            chain_extension=settings.LIFELINE_CHAIN_EXTENSION,
             chain_context=settings.LIFELINE_CHAIN_CONTEXT,
             prompt_dir=str(settings.LIFELINE_PROMPT_DIR),
             media_url=settings.LIFELINE_MEDIA_URL,

@@ -15,7 +15,8 @@ def inputs(name: str) -> list[told.Input]:
 
 
 def test_a_prompt_that_the_caller_hung_up_on_was_not_heard_to_its_end() -> None:
-    assert inputs("caller-hangs-up") == [told.HungUp("ORIGINATOR_CANCEL")]
+    # The recorded "caller" was ended by a command: it is the switch that said good-bye.
+    assert inputs("caller-hangs-up") == [told.HungUp("ORIGINATOR_CANCEL", by_switch=True)]
 
 
 def test_a_prompt_heard_to_its_end_is_told_with_the_id_it_was_sent_with() -> None:

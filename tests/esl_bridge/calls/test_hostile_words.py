@@ -16,7 +16,7 @@ from esl_bridge.protocol.errors import UnsafeArgument
 from simulator.wire import CommandParser
 from tests.esl_bridge.calls.harness import UUID, Line
 
-SWITCH = SwitchSettings("9200", "lifeline", "/prompts", "ws://127.0.0.1:8765/stream")
+SWITCH = SwitchSettings("lifeline", "/prompts", "ws://127.0.0.1:8765/stream")
 ATTACKS = ["${system(touch /x)}", "42${system(touch /x)}", "4217\n\nsendmsg\ncall-command: hangup", "x;ll_owner=me", "$${x}"]
 words = st.one_of(st.sampled_from(ATTACKS), st.text(max_size=40))
 KEPT = ("owner", "step", "mode", "intent", "incident", "visit", "flow", "slot_account", "lang")

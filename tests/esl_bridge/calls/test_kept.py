@@ -38,7 +38,7 @@ from simulator.wire import CommandParser, encode_connect_reply
 from tests.esl_bridge.calls.flow import demonstration, phrase
 from tests.esl_bridge.calls.harness import UUID, Line
 
-SWITCH = SwitchSettings("9200", "lifeline", "/prompts", "ws://127.0.0.1:8765/stream")
+SWITCH = SwitchSettings("lifeline", "/prompts", "ws://127.0.0.1:8765/stream")
 SEAL = Seal("a secret")
 HOSTILE = ["${system(touch /x)}", "a;ll_owner=me:9", "x=1", "%0A%25", "line\nend\r\n\r\n", "it's \"so\" \\n", "🙈" * 60, "\x00\x1b"]
 said = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=300))

@@ -1,0 +1,86 @@
+"""A caller whose telephone puts us on hold: no audio of theirs comes, and that is nobody's failure."""
+
+from __future__ import annotations
+
+from ai_engine.messages import TurnDone
+from esl_bridge.calls import inputs as told
+from esl_bridge.calls import orders as order
+from esl_bridge.calls.listening import MEDIA_SILENCE_S
+from esl_bridge.journal.events import CallEnded, FellBack, IncidentOpened, TurnFinished, TurnOutcome
+from tests.esl_bridge.calls.harness import UUID, Line
+
+LONG_S = 600.0
+
+
+def test_a_hold_while_we_listen_is_no_failure_and_the_question_is_put_again() -> None:
+    line = Line()
+    line.to_listening()
+    line.taken()
+    line.tell(told.PutOnHold())
+    line.wait(LONG_S)
+    assert not line.journal(IncidentOpened)
+    assert [one.outcome for one in line.journal(TurnFinished)] == [TurnOutcome.ABANDONED]
+    turns = len(line.all(order.PublishTurn))
+    line.tell(told.TakenOffHold())
+    assert line.hear_out() == [line.flow.system.greeting.text]
+    assert len(line.all(order.PublishTurn)) == turns + 1
+    assert line.all(order.SettleTurn)[0].verdict is order.TurnVerdict.ABANDONED
+
+
+def test_a_prompt_that_ends_while_we_are_held_is_followed_by_no_turn_until_they_are_back() -> None:
+    line = Line()
+    line.connect()
+    line.stream_up()
+    line.begin_play()
+    line.tell(told.PutOnHold())
+    line.hear_out()
+    line.wait(MEDIA_SILENCE_S * 2)
+    assert not line.all(order.PublishTurn)
+    line.tell(told.TakenOffHold())
+    line.hear_out()
+    assert len(line.all(order.PublishTurn)) == 1
+
+
+def test_what_was_said_before_the_hold_is_answered() -> None:
+    line = Line()
+    line.to_listening()
+    line.speak()
+    line.tell(told.PutOnHold())
+    line.tell(TurnDone(UUID, line.turn(), "words", "balance", 0.9, {}, "", False, ()))
+    assert not line.journal(IncidentOpened)
+    assert line.playing() is not None
+
+
+def test_the_menu_waits_for_a_key_until_they_are_back_and_then_as_long_as_ever() -> None:
+    line = Line()
+    line.connect(use=told.AiUse.NO_ENGINE)
+    line.hear_out()
+    line.tell(told.PutOnHold())
+    line.wait(LONG_S)
+    assert line.playing() is None, "not one try of three is used up"
+    line.tell(told.TakenOffHold())
+    line.wait(1.0)
+    assert line.playing() is None
+    line.wait(5.0)
+    assert line.playing() is not None
+
+
+def test_a_call_that_is_resumed_while_it_is_held_begins_no_turn_either() -> None:
+    line = Line()
+    flow = f"{line.flow.slug}:{line.flow.number}"
+    kept = {"owner": "bridge-2:1", "step": "listening", "mode": "ai", "flow": flow}
+    line.tell(told.Connected(UUID, "1000", "9200", True, kept, "", line.flow, told.AiUse.USABLE, held=True, at=line.began_at))
+    line.stream_up()
+    line.hear_out()
+    assert not line.all(order.PublishTurn)
+    assert not line.journal(FellBack)
+    line.tell(told.TakenOffHold())
+    line.hear_out()
+    assert len(line.all(order.PublishTurn)) == 1
+
+
+def test_a_call_that_the_switch_ends_was_not_ended_by_its_caller() -> None:
+    line = Line()
+    line.to_listening()
+    line.tell(told.HungUp("NO_ROUTE_DESTINATION", by_switch=True))
+    assert line.journal(CallEnded) == [CallEnded("NO_ROUTE_DESTINATION", "switch")]
