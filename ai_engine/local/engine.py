@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -214,6 +215,7 @@ async def _hypercorn(app: object, listener: socket.socket) -> AsyncIterator[None
     config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = HTTP_GRACE_S
     config.keep_alive_timeout = HTTP_IDLE_S
+    config.keep_alive_max_requests = sys.maxsize  # by itself it closes after 1,000, and whoever asks just then is refused
     config.backlog = BACKLOG
     config.loglevel = "WARNING"
     stopping = asyncio.Event()

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 
+import httpx
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -114,6 +115,14 @@ async def test_two_hundred_questions_at_once_take_one_connection_cold_or_warm(ri
         assert {answer.intent for answer in answers} == {"opening_hours"}
     await engine.close()
     assert sum(trace.connect_ms is not None for trace in traces) == 1
+
+
+async def test_the_thousandth_question_on_a_connection_is_no_different(rig: Rig) -> None:
+    """Hypercorn's own limit is a thousand requests: the next one would be refused, and its engine blamed."""
+    async with httpx.AsyncClient(base_url=rig.nlu.url, http1=False, http2=True) as client:
+        answers = [await client.get("models") for _ in range(1010)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert answers[-1].extensions["stream_id"] == 2 * len(answers) - 1
 
 
 async def test_digits_fill_the_slot_that_is_expected(rig: Rig, spoken: Spoken) -> None:
