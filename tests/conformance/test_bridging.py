@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.conformance.lines import Agent, ControlledLine
 from tests.conformance.script import Call, a_call
 
-# An agent's leg offers only the caller's codec, and a null channel's is no telephone's. Without a clock of its own the leg waits for
+# An agent's leg offers only the caller's codec, and a null channel's is no telephone's. Without a clock of its own it waits for
 # audio, which these agents do not send, before it sees their BYE; not every profile gives it one.
 CODEC = "{absolute_codec_string=PCMA,rtp_timer_name=soft}"
 
