@@ -101,6 +101,7 @@ class Caller:
         self._pick_up()
         if part.audible:
             self._silence.sound(self._clock.now_s())
+            self.record.last_sound_s = self._now_in_call_s()
             self._audible.append(part)
             self._changed.set()
 
@@ -119,12 +120,14 @@ class Caller:
 
     def on_bridged(self, agent: str) -> None:
         self._is_bridged = True
+        self.record.last_sound_s = self._now_in_call_s()
         self.record.talked_to_person = True
         self.record.heard.append((self._now_in_call_s(), f"({agent} answers)"))
         self._changed.set()
 
     def on_unbridged(self) -> None:
         self._is_bridged = False
+        self.record.last_sound_s = self._now_in_call_s()
         if not self._over:
             self._mind.helped_by_person = True
             self._words.clear()

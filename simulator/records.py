@@ -35,6 +35,8 @@ class CallRecord:
     longest_silence_s: float = 0.0
     silences: list[tuple[float, float]] = field(default_factory=list)
     """Those that a caller would notice: (seconds into the call, how long)."""
+    last_sound_s: float = 0.0
+    """When the last sound that they heard began."""
     barge_ins: list[BargeIn] = field(default_factory=list)
     heard: list[tuple[float, str]] = field(default_factory=list)
     said: list[tuple[float, str]] = field(default_factory=list)

@@ -1,7 +1,8 @@
 """Callers' own records against the console's, call by call; and the journal's numbers. Pure.
 
 The rule: a call that its caller finished has no incident that dropped it, and one that its caller lost has. Every record has
-an end, and every incident an outcome.
+an end, and every incident an outcome. DESIGN's exception: who hangs up in the silence between a bridge's failure and the next sound
+was dropped, "because that is what it is", however content they were.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class Difference:
 
 @dataclass(slots=True)
 class Findings:
-    """``last_resort_as_lost``: finished calls that no bridge ended; the switch's own menu served them and the records say lost.
+    """``left_in_silence``: finished calls that the records dropped, rightly: their callers heard nothing after their bridge failed.
+
+    ``last_resort_as_lost``: finished calls that no bridge ended; the switch's own menu served them and the records say lost.
 
     ``ways``: the figures as each of the four ways has them, which the run fills in.
     """
@@ -53,6 +56,7 @@ class Findings:
     most_at_once: int = 0
     dropped: list[Difference] = field(default_factory=list)
     wrong: list[Difference] = field(default_factory=list)
+    left_in_silence: list[Difference] = field(default_factory=list)
     last_resort_as_lost: list[Difference] = field(default_factory=list)
     journal_events: int = 0
     journal_lost: int = 0
@@ -111,9 +115,18 @@ def _compare_one(
         found.wrong.append(difference(f"the caller lost it ({caller['because']}), the records do not"))
     elif not lost and drops:
         what = ", ".join(f"{one['cause']}/{one['stage']}/{one['kind']}" for one in drops)
+        if all(one["cause"] == "bridge" for one in drops) and _left_in_silence(caller, faults):
+            found.left_in_silence.append(difference(f"they hung up before they heard anything again: {what}"))
+            return
         unseen = call["ended_by"] == "unknown" and any(one["kind"] == LOST for one in drops)
         where = found.last_resort_as_lost if unseen else found.wrong
         where.append(difference(f"the caller finished, the records dropped it: {what}"))
+
+
+def _left_in_silence(caller: Mapping[str, Any], faults: Iterable[Happened]) -> bool:
+    """Whether a bridge failed after the last sound that the caller heard begin."""
+    bridges = (fault for fault in faults if fault.notice in (Notice.BRIDGE_KILLED, Notice.BRIDGE_FROZEN))
+    return any(caller["last_sound_at_s"] <= fault.began_s <= caller["ended_at_s"] for fault in bridges)
 
 
 def _silences(found: Findings, caller: Mapping[str, Any], faults: Sequence[Happened]) -> None:

@@ -29,6 +29,7 @@ def figures(found: Findings, happened: Sequence[Happened]) -> dict[str, Figure]:
         "kinds_of_fault": Figure(len({one.name for one in happened}), "kinds"),
         "dropped": Figure(len(found.dropped), "calls", "at most 0"),
         "wrong_outcomes": Figure(len(found.wrong), "calls", "at most 0"),
+        "left_in_silence": Figure(len(found.left_in_silence), "calls"),
         "last_resort_as_lost": Figure(len(found.last_resort_as_lost), "calls", "at most 0"),
         "journal_events": Figure(found.journal_events, "events"),
         "journal_lost": Figure(found.journal_lost, "events", "at most 0"),

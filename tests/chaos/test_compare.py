@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.chaos.compare import Findings, Happened, compare, most_at_once
 from tests.chaos.faults import Notice
 
@@ -11,11 +13,14 @@ KILL = Happened("kill bridge", Notice.BRIDGE_KILLED, 105.0, 109.0)
 FREEZE = Happened("freeze bridge", Notice.BRIDGE_FROZEN, 105.0, 114.0)
 
 
-def caller(outcome: str = "finished", silences: tuple[tuple[float, float], ...] = ()) -> dict[str, Any]:
+def caller(
+    outcome: str = "finished", silences: tuple[tuple[float, float], ...] = (), last_sound_at_s: float = 129.0
+) -> dict[str, Any]:
     longest_ms = round(max((length_s for _, length_s in silences), default=0.0) * 1000)
     return {
         "call_uuid": "u", "outcome": outcome, "because": "silence" if outcome == "disconnected" else "satisfied",
         "began_at_s": 100.0, "ended_at_s": 130.0, "longest_silence_ms": longest_ms, "silences": [list(one) for one in silences],
+        "last_sound_at_s": last_sound_at_s,
     }  # fmt: skip
 
 
@@ -64,6 +69,30 @@ def test_a_call_of_the_last_resort_that_the_records_lost_is_told_apart() -> None
     findings = found(caller(), call(incidents=[lost], ended_by="unknown"))
     assert findings.wrong == []
     assert len(findings.last_resort_as_lost) == 1
+
+
+def test_who_hangs_up_before_anything_is_heard_again_was_dropped_however_content() -> None:
+    resumed = {"cause": "bridge", "stage": "bridge", "kind": "resumed", "outcome": "dropped"}
+    findings = found(caller(last_sound_at_s=104.0), call(incidents=[resumed]), KILL)
+    assert (len(findings.left_in_silence), findings.wrong) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("last_sound_at_s", "cause", "faults"),
+    [
+        (106.0, "bridge", (KILL,)),  # they heard something after it
+        (104.0, "ai", (KILL,)),  # it was not the bridge that dropped them
+        (104.0, "bridge", ()),  # no bridge failed
+        (104.0, "bridge", (Happened("kill worker", Notice.TURN, 105.0, 109.0),)),
+        (104.0, "bridge", (Happened("kill bridge", Notice.BRIDGE_KILLED, 131.0, 135.0),)),  # only when they had gone
+    ],
+)
+def test_any_other_drop_that_its_caller_did_not_see_stays_wrong(
+    last_sound_at_s: float, cause: str, faults: tuple[Happened, ...]
+) -> None:
+    drop = {"cause": cause, "stage": "bridge", "kind": "resumed", "outcome": "dropped"}
+    findings = found(caller(last_sound_at_s=last_sound_at_s), call(incidents=[drop]), *faults)
+    assert (findings.left_in_silence, len(findings.wrong)) == ([], 1)
 
 
 def test_gaps_doubles_and_what_lies_in_a_spool_are_counted() -> None:
