@@ -153,7 +153,7 @@ class Caller:
         record.ended_because = self._hung_up_because
         record.duration_s = now_s - self._began_s
         record.longest_silence_s = self._silence.longest_s
-        record.silences = [(since_s - self._began_s, length_s) for since_s, length_s in self._silence.noticed]
+        record.silences = [(since_s - self._began_s, length_s, after) for since_s, length_s, after in self._silence.noticed]
         record.barge_ins = self._interruptions.done
         record.in_fallback = mind.in_fallback
         record.understood = not mind.in_fallback and (
@@ -308,7 +308,7 @@ class Caller:
         self._interruptions.begin(self._clock.now_s() + voice_begins_s(pcm))
         self.record.said.append((self._now_in_call_s(), text))
         await self._clock.sleep(self._session.microphone.say(pcm, self._clock.now_s()))
-        self._own_turn_over()
+        self._own_turn_over(after_words=True)
 
     async def _press(self, keys: str) -> None:
         self._silence.own_turn()
@@ -320,10 +320,10 @@ class Caller:
             self._session.press(key)
         self._own_turn_over()
 
-    def _own_turn_over(self) -> None:
+    def _own_turn_over(self, *, after_words: bool = False) -> None:
         self._quiet_since_s = self._clock.now_s()
         if not self._audible and not self._over:
-            self._silence.quiet_from(self._quiet_since_s)
+            self._silence.quiet_from(self._quiet_since_s, after_words=after_words)
 
     def _hang_up(self, because: str) -> None:
         if not self._over:

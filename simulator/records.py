@@ -33,8 +33,8 @@ class CallRecord:
     talked_to_person: bool = False
     duration_s: float = 0.0
     longest_silence_s: float = 0.0
-    silences: list[tuple[float, float]] = field(default_factory=list)
-    """Those that a caller would notice: (seconds into the call, how long)."""
+    silences: list[tuple[float, float, bool]] = field(default_factory=list)
+    """Those that a caller would notice: (seconds into the call, how long, whether they had spoken before it)."""
     last_sound_s: float = 0.0
     """When the last sound that they heard began."""
     barge_ins: list[BargeIn] = field(default_factory=list)
@@ -51,18 +51,19 @@ class SilenceMeter:
 
     def __init__(self) -> None:
         self.longest_s = 0.0
-        self.noticed: list[tuple[float, float]] = []
+        self.noticed: list[tuple[float, float, bool]] = []
         self._since_s: float | None = None
+        self._after_words = False
 
-    def quiet_from(self, at_s: float) -> None:
-        self._since_s = at_s
+    def quiet_from(self, at_s: float, *, after_words: bool = False) -> None:
+        self._since_s, self._after_words = at_s, after_words
 
     def sound(self, at_s: float) -> None:
         if self._since_s is not None:
             length_s = at_s - self._since_s
             self.longest_s = max(self.longest_s, length_s)
             if length_s >= NOTICED_S:
-                self.noticed.append((self._since_s, length_s))
+                self.noticed.append((self._since_s, length_s, self._after_words))
         self._since_s = None
 
     def own_turn(self) -> None:

@@ -12,10 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from esl_bridge.media.voice import FRAME_MS, SILENCE_FRAMES
 from tests.chaos.faults import Notice
 
 # The demonstration's turn budget, and what the issue adds to it.
 TURN_LIMIT_S = 4.0 + 0.5
+# What it takes to know that a caller has stopped: no silence of ours, and the budget runs from its end.
+END_OF_SPEECH_S = SILENCE_FRAMES * FRAME_MS / 1000
 BRIDGE_KILLED_LIMIT_S = 1.0
 # The dead man's timer, and as much again as for a turn.
 BRIDGE_FROZEN_LIMIT_S = 6.0 + 0.5
@@ -131,8 +134,10 @@ def _left_in_silence(caller: Mapping[str, Any], faults: Iterable[Happened]) -> b
 
 def _silences(found: Findings, caller: Mapping[str, Any], faults: Sequence[Happened]) -> None:
     found.silences_ms.append(caller["longest_silence_ms"])
-    for began_s, length_s in caller["silences"]:
+    for began_s, length_s, after_words in caller["silences"]:
         notice, heard_s = _attributed(began_s, began_s + length_s, faults)
+        if notice is Notice.TURN and after_words:
+            heard_s -= END_OF_SPEECH_S
         found.longest_ms[notice] = max(found.longest_ms[notice], round(heard_s * 1000))
         if heard_s > LIMITS_S[notice]:
             during = tuple(fault.name for fault in faults if _overlap(fault, began_s, began_s + length_s))

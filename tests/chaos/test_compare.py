@@ -14,9 +14,9 @@ FREEZE = Happened("freeze bridge", Notice.BRIDGE_FROZEN, 105.0, 114.0)
 
 
 def caller(
-    outcome: str = "finished", silences: tuple[tuple[float, float], ...] = (), last_sound_at_s: float = 129.0
+    outcome: str = "finished", silences: tuple[tuple[float, float, bool], ...] = (), last_sound_at_s: float = 129.0
 ) -> dict[str, Any]:
-    longest_ms = round(max((length_s for _, length_s in silences), default=0.0) * 1000)
+    longest_ms = round(max((length_s for _, length_s, _ in silences), default=0.0) * 1000)
     return {
         "call_uuid": "u", "outcome": outcome, "because": "silence" if outcome == "disconnected" else "satisfied",
         "began_at_s": 100.0, "ended_at_s": 130.0, "longest_silence_ms": longest_ms, "silences": [list(one) for one in silences],
@@ -102,15 +102,21 @@ def test_gaps_doubles_and_what_lies_in_a_spool_are_counted() -> None:
 
 
 def test_a_silence_has_the_limit_of_what_broke_in_it() -> None:
-    findings = found(caller(silences=((104.0, 1.8),)), call(), KILL)
+    findings = found(caller(silences=((104.0, 1.8, False),)), call(), KILL)
     assert findings.longest_ms == {Notice.TURN: 0, Notice.BRIDGE_KILLED: 800, Notice.BRIDGE_FROZEN: 0}
     assert findings.too_long == []
-    findings = found(caller(silences=((104.0, 2.5),)), call(), KILL)
+    findings = found(caller(silences=((104.0, 2.5, True),)), call(), KILL)
     assert [one.why for one in findings.too_long] == ["bridge_killed: 1.50 s of silence"]
 
 
+def test_what_it_takes_to_know_that_a_caller_has_stopped_is_no_silence_of_ours() -> None:
+    findings = found(caller(silences=((104.0, 5.1, True),)), call())
+    assert (findings.longest_ms[Notice.TURN], findings.too_long) == (4400, [])
+    assert [one.why for one in found(caller(silences=((104.0, 5.1, False),)), call()).too_long] == ["turn: 5.10 s of silence"]
+
+
 def test_a_frozen_bridge_is_felt_while_it_is_frozen_and_no_longer() -> None:
-    findings = found(caller(silences=((106.0, 6.0), (120.0, 5.0))), call(), FREEZE)
+    findings = found(caller(silences=((106.0, 6.0, True), (120.0, 5.0, False))), call(), FREEZE)
     assert findings.longest_ms[Notice.BRIDGE_FROZEN] == 6000
     assert [one.why for one in findings.too_long] == ["turn: 5.00 s of silence"]
 

@@ -21,11 +21,11 @@ def test_the_longest_silence_leaves_out_the_callers_own_turns() -> None:
     meter.sound(1.0)
     meter.quiet_from(5.0)
     meter.own_turn()  # thinking, then speaking until 20
-    meter.quiet_from(20.0)
+    meter.quiet_from(20.0, after_words=True)
     meter.sound(22.5)
     meter.sound(30.0)
     assert meter.longest_s == 2.5
-    assert meter.noticed == [(0.0, 1.0), (20.0, 2.5)]
+    assert meter.noticed == [(0.0, 1.0, False), (20.0, 2.5, True)]
 
 
 def test_percentiles_are_values_that_happened() -> None:
