@@ -26,6 +26,7 @@ class Upkeep:
         self._stop = stop
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Task[None] | None = None
+        self._is_closing = False
 
     async def __aenter__(self) -> None:
         for work in self._works:
@@ -34,17 +35,19 @@ class Upkeep:
             self._tasks.append(task)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._is_closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if error is None and self._failed is not None:
-            self._failed.result()
+            if not self._failed.cancelled():
+                self._failed.result()
             raise RuntimeError(f"{self._failed.get_name()} ended by itself")
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or self._failed is not None:
+        if self._is_closing or self._failed is not None:
             return
         self._failed = task
         log.error("a work of this process has ended: its calls are finished and it ends too", work=task.get_name(),
-                  exc_info=task.exception())  # fmt: skip
+                  exc_info=None if task.cancelled() else task.exception())  # fmt: skip
         self._stop.set()

@@ -117,7 +117,7 @@ class AudioStream:
             number = max(number, due - _MAX_BEHIND_FRAMES)
             await self._send_texts(peer)
             while number < due:
-                if not self._paused and self._session.channel.call_state != "HELD":
+                if not self._paused and not self._session.channel.leg_holding:
                     kept.append(microphone.frame(number))
                 number += 1
                 if len(kept) >= per_message:

@@ -154,6 +154,7 @@ class Caller:
         record.duration_s = now_s - self._began_s
         record.longest_silence_s = self._silence.longest_s
         record.silences = [(since_s - self._began_s, length_s, after) for since_s, length_s, after in self._silence.noticed]
+        record.quiet_from_s = (now_s if self._audible or self._is_bridged else self._quiet_since_s) - self._began_s
         record.barge_ins = self._interruptions.done
         record.in_fallback = mind.in_fallback
         record.understood = not mind.in_fallback and (

@@ -82,6 +82,7 @@ class Channel:
     answer_state: str = "ringing"
     hangup_cause: str = ""
     caller_went: bool = False  # as opposed to a call that the switch ended
+    leg_holding: bool = False  # outlives transfers, unlike the call state
     answered_s: float = 0.0
     progress_s: float = 0.0
     bridged_s: float = 0.0

@@ -37,6 +37,8 @@ class CallRecord:
     """Those that a caller would notice: (seconds into the call, how long, whether they had spoken before it)."""
     last_sound_s: float = 0.0
     """When the last sound that they heard began."""
+    quiet_from_s: float = 0.0
+    """Since when they had heard nothing, and done nothing, when the call ended."""
     barge_ins: list[BargeIn] = field(default_factory=list)
     heard: list[tuple[float, str]] = field(default_factory=list)
     said: list[tuple[float, str]] = field(default_factory=list)

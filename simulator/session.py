@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from simulator.switch import Switch
 
 _LEAST_LOOP_S: Final = 0.5
+HOLDS: Final = "a=sendonly\r\n"  # the end of a telephone's offer that puts us on hold
 _DTMF_SAMPLES: Final = "2000"  # as recorded: 250 ms at 8 kHz
 
 
@@ -110,6 +111,7 @@ class Session:
         channel = self.channel
         if channel.is_hung_up:
             return
+        self._take_back(channel)
         channel.hangup_cause = cause
         channel.state = ChannelState.HANGUP
         self.switch.fire("CHANNEL_HANGUP", channel)
@@ -126,12 +128,24 @@ class Session:
         """Their telephone's re-INVITE, as switch_channel_mark_hold tells of it: no frame of theirs reaches an audio stream until
         it is taken back, and what runs goes on."""
         channel = self.channel
-        if channel.is_hung_up or (channel.call_state == "HELD") is held:
+        if channel.is_hung_up or channel.leg_holding is held:
             return
-        self._call_state("HELD" if held else "UNHELD")
-        self.switch.fire("CHANNEL_HOLD" if held else "CHANNEL_UNHOLD", channel)
-        if not held:
+        offer = channel.get("switch_r_sdp").removesuffix(HOLDS)
+        channel.set("switch_r_sdp", offer + HOLDS if held else offer)
+        if held:
+            channel.leg_holding = True
+            self._call_state("HELD")
+            self.switch.fire("CHANNEL_HOLD", channel)
+        else:
+            self._take_back(channel)
             self._call_state("ACTIVE")
+
+    def _take_back(self, channel: Channel) -> None:
+        """Also before a call ends, while it is still answered."""
+        if channel.leg_holding:
+            channel.leg_holding = False
+            self._call_state("UNHELD")
+            self.switch.fire("CHANNEL_UNHOLD", channel)
 
     def _call_state(self, state: str) -> None:
         original, self.channel.call_state = self.channel.call_state, state

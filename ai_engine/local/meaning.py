@@ -79,6 +79,8 @@ class Meaning:
 
 
 def _nearness(nearest_first: Vectors) -> float:
+    if not len(nearest_first):  # an intent without examples is like nothing that is said
+        return -1.0
     return float((nearest_first[0] + nearest_first[:BEST].mean()) / 2)
 
 

@@ -117,16 +117,18 @@ class OwnWords:
         self._outputs = [output.name for output in self._decoder.get_outputs()]
         self._pieces = read_pieces(folder / "tokenizer.bin")
 
-    def hear(self, pcm: bytes) -> str | None:
+    def hear(self, pcm: bytes, since_s: float | None = None) -> str | None:
         """int16 little-endian mono at 8 kHz. As it would be written: capitals, punctuation, numerals.
 
-        Empty when nothing was heard, and for what is too short or too long to be a sentence. None: given up after
-        ``longest_s``.
+        Empty when nothing was heard, and for what is too short or too long to be a sentence. None: given up ``longest_s`` after
+        ``since_s``, by default now: the caller may have waited for others before.
         """
-        until = self._clock() + self._longest_s
+        until = (self._clock() if since_s is None else since_s) + self._longest_s
         samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype="<i2").astype(np.int16)
         if not LEAST_S * AUDIO_RATE_HZ <= samples.size <= MOST_S * AUDIO_RATE_HZ:
             return ""
+        if self._clock() > until:
+            return None
         wide = resample(samples, AUDIO_RATE_HZ, MODEL_RATE_HZ).astype(np.float32)[np.newaxis] / 32768
         (heard,) = self._encoder.run(None, {"input_values": wide, "attention_mask": np.ones(wide.shape, np.int64)})
         return self._likeliest(heard, math.ceil(samples.size / AUDIO_RATE_HZ * TOKENS_A_SECOND), until)

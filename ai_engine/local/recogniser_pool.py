@@ -11,6 +11,7 @@ import itertools
 import multiprocessing
 import os
 import threading
+import time
 from multiprocessing.connection import Connection
 
 import msgspec
@@ -54,7 +55,7 @@ class Stream:
 
     async def finish(self, expect: str = INTENT) -> tuple[str, list[tuple[str, float]]]:
         """The words, and each with its confidence. ``expect`` is ``intent``, or what else the caller was asked for."""
-        answer = await self._member.ask(self._number, process.Finish(self._number, expect))
+        answer = await self._member.ask(self._number, process.Finish(self._number, expect, time.monotonic()))
         if not isinstance(answer, process.Final):
             raise RecogniserDiedError
         return answer.text, answer.words

@@ -36,10 +36,12 @@ class Audio(msgspec.Struct, frozen=True, tag=True):
 
 
 class Finish(msgspec.Struct, frozen=True, tag=True):
-    """``expect`` is ``intent``, or what else the caller was asked for."""
+    """``expect`` is ``intent``, or what else the caller was asked for; ``at_s`` when they had spoken, by the machine's monotonic
+    clock."""
 
     stream: int
     expect: str = INTENT
+    at_s: float | None = None
 
 
 class Close(msgspec.Struct, frozen=True, tag=True):
@@ -104,8 +106,8 @@ class Streams:
                 return Opened(stream, self._open(stream))
             case Audio(stream, pcm):
                 return Partial(stream, self._busy[stream].hear(pcm))
-            case Finish(stream, expect):
-                words = self._finish(self._busy[stream], expect)
+            case Finish(stream, expect, at_s):
+                words = self._finish(self._busy[stream], expect, at_s)
                 self._release(stream)
                 return Final(stream, " ".join(word for word, _ in words), words)
             case Close(stream):
@@ -117,12 +119,12 @@ class Streams:
                 self._about = subjects(grammar.phrases)
         return None
 
-    def _finish(self, decoder: Decoder, expect: str) -> list[tuple[str, float]]:
+    def _finish(self, decoder: Decoder, expect: str, at_s: float | None) -> list[tuple[str, float]]:
         """Heard again as a whole when anything may have been said; for a number or a yes the grammar is better alone."""
         _, words = decoder.finish()
         if not words or expect != INTENT:
             return words
-        return believed(words, self._own_words.hear(spoken_part(decoder.heard)), self._about)
+        return believed(words, self._own_words.hear(spoken_part(decoder.heard), at_s), self._about)
 
     def _open(self, stream: int) -> bool:
         if not self._idle and len(self._busy) >= MAX_DECODERS:

@@ -6,6 +6,7 @@ Pure: no clock, socket or identifier of its own. What the AI's turn does is in `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from ai_engine.messages import Exchange, MediaClosed, MediaConnected
@@ -49,7 +50,7 @@ from esl_bridge.journal.events import (
     StepEntered,
 )
 from ivr_fallback import steps as menu_steps
-from ivr_fallback.menu import CHOICE_TIMEOUT_MS, Menu
+from ivr_fallback.menu import Menu
 
 AFTER_AGENT = "after_agent"
 # Of `ll_simulated`. A channel variable, which no caller can set: only a dialplan, or who placed the call.
@@ -62,8 +63,6 @@ AUDIO_RETRY_S = 0.1
 LATE_S = 0.3
 # Long enough for a round through Redis and for the gateway's next report (every 250 ms); no caller notices it.
 CATCH_UP_S = 0.3
-# Whoever comes back from a hold has this much longer for their key: as long as for any.
-KEY_AFTER_HOLD_S = CHOICE_TIMEOUT_MS / 1000
 # A line whose noise has stopped this many prompts hears the others to their end, and may speak then.
 MAX_FALSE_BARGE_INS = 2
 
@@ -90,7 +89,10 @@ class Call:
         self._released = False
         self._in_last_resort = False
         self._hanging_up = False
-        self._held = self._asks_after_hold = False
+        self._held = False
+        # What was being said when the hold began, and what is to be done once it is over.
+        self._saying: list[DialogueStep] = []
+        self._after_hold: list[DialogueStep] = []
         self._well = False
         self._audio_due = False
         self._audio_retry_at: float | None = None
@@ -132,8 +134,7 @@ class Call:
         """When :class:`TimePassed` should come, if nothing else does before."""
         if self.ended or self._released or not self.owner:
             return None
-        key_deadline = None if self._held else self._key_deadline
-        moments = (self._speaker.deadline, key_deadline, self._turns.deadline, self._audio_retry_at)
+        moments = (self._speaker.deadline, self._key_deadline, self._turns.deadline, self._audio_retry_at)
         patient = [max(moment, self._catching_up_until) for moment in moments if moment is not None]
         return min([*patient, *([] if self._ownership.due is None else [self._ownership.due])], default=None)
 
@@ -279,9 +280,7 @@ class Call:
             case MediaConnected() | MediaClosed() | told.AudioFailed() | told.QueueLost():
                 return self._turn_news(event, now)
             case told.PutOnHold():
-                self._held = True
-                orders, self._asks_after_hold = self._turns.stop_hearing(now)
-                return orders
+                return self._put_on_hold(now)
             case told.TakenOffHold():
                 return self._taken_off_hold(now)
             case told.StreamRefused():
@@ -309,9 +308,10 @@ class Call:
         if not isinstance(self._talker, Dialogue):
             return []
         if isinstance(news, Replying):
-            return self._hear_reply(now) if self._talker.acts_on(news.intent, news.confidence) else []
+            wanted = not self._held and self._talker.acts_on(news.intent, news.confidence)
+            return self._hear_reply(now) if wanted else []
         if isinstance(news, BargeIn):
-            return [*self._speaker.stop(now), *self._carry_out(self._talker.on_said(), now)]
+            return [*self._hush(now), *self._carry_out(self._talker.on_said(), now)]
         if isinstance(news, FalseBargeIn):
             self._false_barge_ins += 1
             again: list[DialogueStep] = [menu_steps.Say(self._question)]
@@ -370,7 +370,8 @@ class Call:
         if not steps:
             return proof
         self._key_deadline = None
-        return [*proof, *self._turns.abandon(now), *self._speaker.stop(now), *self._carry_out(steps, now)]
+        self._after_hold = []  # Keys come by another way than audio, and this one is the answer.
+        return [*proof, *self._turns.abandon(now), *self._hush(now), *self._carry_out(steps, now)]
 
     def _action_ended(self, event: told.ActionDone | told.ActionFailed, now: float) -> list[Order]:
         orders, wanted = self._actions.ended(event, now)
@@ -396,20 +397,32 @@ class Call:
             orders += [StartAudio()] if self._mode is Mode.AI else []
         said, more = self._speaker.on_time(now)
         orders += more + self._after_sound(said, now)
-        if self._key_deadline is not None and not self._held and now >= self._key_deadline and self._talker is not None:
+        if self._key_deadline is not None and now >= self._key_deadline and self._talker is not None:
             self._key_deadline = None
             orders += self._carry_out(self._talker.on_silence(), now)
         turn_orders, news = self._turns.on_time(now)
         return orders + turn_orders + self._after_turn(news, now)
 
+    def _put_on_hold(self, now: float) -> list[Order]:
+        """Whoever is held hears nothing of us: nothing is said to them, nothing counts as heard, and nothing is asked or decided
+        until they are back. What was being said then, or asked, is said again.
+        """
+        self._held = True
+        interrupted = self._speaker.busy or self._key_deadline is not None
+        orders, was_asked = self._turns.stop_hearing(now)
+        if was_asked or (interrupted and not self._turns.is_running):
+            self._after_hold = list(self._saying)
+        self._key_deadline = None
+        return [*orders, *self._hush(now)]
+
     def _taken_off_hold(self, now: float) -> list[Order]:
-        """A question that nobody could hear, or answer, is put once more."""
         self._held = False
-        if self._key_deadline is not None:
-            self._key_deadline = max(self._key_deadline, now + KEY_AFTER_HOLD_S)
-        asks, self._asks_after_hold = self._asks_after_hold and self._asks, False
-        again: list[DialogueStep] = [menu_steps.Say(self._question)]
-        return self._carry_out(again, now) if asks else []
+        steps, self._after_hold = self._after_hold, []
+        return self._carry_out(steps, now)
+
+    def _hush(self, now: float) -> list[Order]:
+        self._saying = []
+        return self._speaker.stop(now)
 
     # --- Passages ---
 
@@ -433,6 +446,7 @@ class Call:
 
     def _fall_back(self, reason: FallbackReason, opening: tuple[Phrase, ...], now: float, *, detail: str) -> list[Order]:
         self._mode = Mode.FALLBACK
+        self._after_hold = []
         self._incidents.goes_to_menu()
         intent, salvaged = self._turns.salvage(self.flow, self._slots)
         self._intent = intent or self._intent
@@ -440,14 +454,20 @@ class Call:
         for name, value in salvaged.items():
             orders += self._keep_slot(menu_steps.KeepSlot(name, value))
         drill = self._use_drill if reason is FallbackReason.NO_ENGINE else ""
-        orders += [Record(FellBack(reason, detail, drill)), *self._turns.abandon(now), *self._speaker.stop(now)]
+        orders += [Record(FellBack(reason, detail, drill)), *self._turns.abandon(now), *self._hush(now)]
         orders += [SetVariables({"mode": self._mode.value, "intent": self._intent}), StopAudio()]
         self._key_deadline = None
         menu = Menu(self.flow, slots=self._slots, is_open=self._is_open, intent=self._intent)
         self._talker = menu
         return orders + self._carry_out(menu.begin(opening), now)
 
-    def _carry_out(self, steps: list[DialogueStep] | list[menu_steps.MenuStep], now: float) -> list[Order]:
+    def _carry_out(self, steps: Sequence[DialogueStep], now: float) -> list[Order]:
+        if self._held:
+            self._after_hold += steps
+            return []
+        says = [step for step in steps if isinstance(step, menu_steps.Say)]
+        if says:
+            self._saying = [*(self._saying if self._speaker.busy else []), *says]
         orders: list[Order] = []
         for step in steps:
             orders += self._carry_out_one(step, now)
@@ -548,9 +568,6 @@ class Call:
         return orders + self._carry_out(self._talker.on_action(known.outcome, known.values), now)
 
     def _listen(self, expect: str, now: float) -> list[Order]:
-        if self._held:
-            self._asks_after_hold = True
-            return []
         if self._use is not AiUse.USABLE:
             return self._fall_back(FallbackReason(self._use.value), self._transfer_words(), now, detail="before a turn")
         self._turns.heard(self._speaker.take_heard())

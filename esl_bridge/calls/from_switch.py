@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import msgspec
@@ -21,6 +22,8 @@ EVENTS = (
     "CHANNEL_UNHOLD",
     "CHANNEL_HANGUP_COMPLETE",
 )
+# A telephone that puts us on hold says so in its newest offer.
+_HOLDS = re.compile(r"^(?:a=(?:sendonly|inactive)|c=IN IP4 0\.0\.0\.0)\s*$", re.MULTILINE)
 AUDIO_EVENTS = ("mod_audio_stream::error", "mod_audio_stream::disconnect", "mod_audio_stream::play")
 CUT = "FILE CUT"
 
@@ -56,7 +59,7 @@ def connected(
         ai_use=use,
         drill=drill,
         history=history,
-        held=channel.get("Channel-Call-State") == "HELD",
+        held=_is_held(channel),
         at=at,
     )
 
@@ -108,6 +111,12 @@ def _completed(event: Event, answer_id: str) -> told.Input | None:
     if application == "answer" and application_uuid == answer_id:
         return told.Answered()
     return None
+
+
+def _is_held(channel: Event) -> bool:
+    """By the caller's newest SDP: a transfer, and with it every change of bridges, makes a held call ``ACTIVE`` again, though no
+    audio comes and no second ``CHANNEL_HOLD``."""
+    return _HOLDS.search(channel.variable("switch_r_sdp") or "") is not None
 
 
 def _said_good_bye(event: Event) -> bool:

@@ -17,6 +17,7 @@ CHAIN = "deploy/freeswitch/dialplan/lifeline.xml"
 OF_CALL = "tests/esl_bridge/calls/test_call.py::test_"
 OF_BRIDGE = "tests/esl_bridge/test_bridge.py::test_"
 OF_CHAIN = "tests/conformance/test_chain.py::test_"
+OF_HOLD = "tests/esl_bridge/calls/test_hold.py::test_"
 OF_RETRIES = "tests/ai_engine/test_retries.py::test_"
 
 THE_CALL_STAYS = (
@@ -51,14 +52,25 @@ THE_CALL_STAYS = (
         (OF_CHAIN + "a_caller_whom_a_person_passes_on_is_rung_through_or_comes_back",),
     ),
     Mutation(
-        "a hold is no failure", CALL, "        if self._held:\n            self._asks_after_hold = True\n", "        if False:\n",
-        ("tests/esl_bridge/calls/test_hold.py::test_a_prompt_that_ends_while_we_are_held_is_followed_by_no_turn_until_they_are_back",),
+        "nothing is said or decided in a hold", CALL,
+        "        if self._held:\n            self._after_hold += steps\n", "        if False:\n",
+        (OF_HOLD + "a_menu_that_nobody_could_hear_is_no_proof_that_the_caller_was_kept",
+         OF_HOLD + "a_caller_in_a_hold_is_neither_hung_up_on_nor_given_to_a_person"),
+    ),
+    Mutation(
+        "what a hold interrupts is said again", CALL, "            self._after_hold = list(self._saying)\n", "            pass\n",
+        (OF_HOLD + "the_menu_is_offered_again_after_a_hold_and_then_waits_as_long_as_ever",),
+    ),
+    Mutation(
+        "a call taken over in a hold is known to be held", "esl_bridge/calls/from_switch.py",
+        "        held=_is_held(channel),\n", "",
+        ("tests/esl_bridge/calls/test_from_switch.py::test_a_call_that_is_taken_over_in_a_hold_is_known_to_be_held",),
     ),
     Mutation(
         "a hold that interrupts our listening is no failure", CALL,
-        "                orders, self._asks_after_hold = self._turns.stop_hearing(now)\n                return orders\n",
-        "                return []\n",
-        ("tests/esl_bridge/calls/test_hold.py::test_a_hold_while_we_listen_is_no_failure_and_the_question_is_put_again",),
+        "        orders, was_asked = self._turns.stop_hearing(now)\n",
+        "        orders, was_asked = [], True\n",
+        (OF_HOLD + "a_hold_while_we_listen_is_no_failure_and_the_question_is_put_again",),
     ),
     Mutation(
         "the heir is rid of the dead owner's timers, in the chain", CHAIN,

@@ -14,19 +14,21 @@ FREEZE = Happened("freeze bridge", Notice.BRIDGE_FROZEN, 105.0, 114.0)
 
 
 def caller(
-    outcome: str = "finished", silences: tuple[tuple[float, float, bool], ...] = (), last_sound_at_s: float = 129.0
+    outcome: str = "finished", silences: tuple[tuple[float, float, bool], ...] = (), last_sound_at_s: float = 129.0,
+    quiet_from_s: float = 130.0,
 ) -> dict[str, Any]:
     longest_ms = round(max((length_s for _, length_s, _ in silences), default=0.0) * 1000)
     return {
         "call_uuid": "u", "outcome": outcome, "because": "silence" if outcome == "disconnected" else "satisfied",
         "began_at_s": 100.0, "ended_at_s": 130.0, "longest_silence_ms": longest_ms, "silences": [list(one) for one in silences],
-        "last_sound_at_s": last_sound_at_s,
+        "last_sound_at_s": last_sound_at_s, "quiet_from_s": quiet_from_s,
     }  # fmt: skip
 
 
 def call(*outcomes: str, **more: Any) -> dict[str, Any]:
     incidents = [{"cause": "ai", "stage": "stt", "kind": "hang", "outcome": outcome} for outcome in outcomes]
-    return {"call_uuid": "u", "is_over": True, "ends": 1, "ended_by": "caller", "incidents": incidents, **more}
+    call = {"call_uuid": "u", "bridge_id": "bridge", "is_over": True, "ends": 1, "ended_by": "caller", "incidents": incidents}
+    return {**call, **more}
 
 
 def found(
@@ -73,25 +75,30 @@ def test_a_call_of_the_last_resort_that_the_records_lost_is_told_apart() -> None
 
 def test_who_hangs_up_before_anything_is_heard_again_was_dropped_however_content() -> None:
     resumed = {"cause": "bridge", "stage": "bridge", "kind": "resumed", "outcome": "dropped"}
-    findings = found(caller(last_sound_at_s=104.0), call(incidents=[resumed]), KILL)
+    findings = found(caller(last_sound_at_s=104.0, quiet_from_s=105.2), call(incidents=[resumed]), KILL)
     assert (len(findings.left_in_silence), findings.wrong) == (1, [])
+    lost = {**resumed, "kind": "lost"}
+    findings = found(caller(last_sound_at_s=104.0, quiet_from_s=104.5), call(incidents=[lost], ended_by="unknown"), KILL)
+    assert (len(findings.left_in_silence), findings.last_resort_as_lost) == (1, [])
 
 
 @pytest.mark.parametrize(
-    ("last_sound_at_s", "cause", "faults"),
+    ("last_sound_at_s", "quiet_from_s", "cause", "kind", "faults"),
     [
-        (106.0, "bridge", (KILL,)),  # they heard something after it
-        (104.0, "ai", (KILL,)),  # it was not the bridge that dropped them
-        (104.0, "bridge", ()),  # no bridge failed
-        (104.0, "bridge", (Happened("kill worker", Notice.TURN, 105.0, 109.0),)),
-        (104.0, "bridge", (Happened("kill bridge", Notice.BRIDGE_KILLED, 131.0, 135.0),)),  # only when they had gone
+        (106.0, 107.0, "bridge", "resumed", (KILL,)),  # they heard something after it
+        (104.0, 114.0, "bridge", "resumed", (KILL,)),  # what they heard went on
+        (104.0, 104.5, "ai", "hang", (KILL,)),  # it was not the bridge that dropped them
+        (104.0, 104.5, "bridge", "stood_still", (Happened("kill bridge-2", Notice.BRIDGE_KILLED, 105.0, 109.0),)),  # not theirs
+        (104.0, 104.5, "bridge", "resumed", ()),  # no bridge failed
+        (104.0, 104.5, "bridge", "resumed", (Happened("kill worker", Notice.TURN, 105.0, 109.0),)),
+        (104.0, 104.5, "bridge", "resumed", (Happened("kill bridge", Notice.BRIDGE_KILLED, 131.0, 135.0),)),  # they had gone
     ],
 )
 def test_any_other_drop_that_its_caller_did_not_see_stays_wrong(
-    last_sound_at_s: float, cause: str, faults: tuple[Happened, ...]
+    last_sound_at_s: float, quiet_from_s: float, cause: str, kind: str, faults: tuple[Happened, ...]
 ) -> None:
-    drop = {"cause": cause, "stage": "bridge", "kind": "resumed", "outcome": "dropped"}
-    findings = found(caller(last_sound_at_s=last_sound_at_s), call(incidents=[drop]), *faults)
+    drop = {"cause": cause, "stage": "bridge", "kind": kind, "outcome": "dropped"}
+    findings = found(caller(last_sound_at_s=last_sound_at_s, quiet_from_s=quiet_from_s), call(incidents=[drop]), *faults)
     assert (findings.left_in_silence, len(findings.wrong)) == ([], 1)
 
 

@@ -43,6 +43,20 @@ async def test_a_work_that_ends_without_an_error_has_failed_as_well() -> None:
         await serve()
 
 
+async def test_a_work_that_cancels_itself_has_failed_as_well() -> None:
+    stop = asyncio.Event()
+
+    async def gives_up() -> None:
+        raise asyncio.CancelledError
+
+    async def serve() -> None:
+        async with Upkeep([gives_up()], stop):
+            await stop.wait()
+
+    with pytest.raises(RuntimeError, match="gives_up ended by itself"):
+        await serve()
+
+
 async def test_works_end_with_the_process_and_that_is_no_failure() -> None:
     stop, cancelled = asyncio.Event(), asyncio.Event()
     begun = asyncio.Event()

@@ -100,6 +100,30 @@ async def test_a_caller_who_puts_us_on_hold_sends_nothing_until_they_take_us_bac
     ]  # fmt: skip
 
 
+async def test_a_hold_outlives_a_transfer_and_ends_before_the_call_does(start_switch: StartSwitch) -> None:
+    """Seen on a real switch: the call state is ACTIVE again, the offer still says sendonly, and no second hold is told of."""
+    switch = await start_switch(PARKED, speed=10.0)
+    session = place(switch)
+    uuid = session.channel.uuid
+    session.put_on_hold(held=True)
+    assert await switch.api(f"uuid_transfer {uuid} 9000 XML public") == "+OK\n"
+    await switch.clock.sleep(1.0)
+    assert session.channel.leg_holding
+    assert session.channel.call_state == "ACTIVE"
+    assert session.channel.get("switch_r_sdp").endswith("a=sendonly\r\n")
+    told: list[str] = []
+    fire = switch.fire
+
+    def noting(name: str, *args: Any, **more: Any) -> None:
+        told.append(f"{name} {session.channel.answer_state}")
+        fire(name, *args, **more)
+
+    switch.fire = noting  # type: ignore[method-assign]
+    session.caller_hangs_up()
+    assert told[:3] == ["CHANNEL_CALLSTATE answered", "CHANNEL_UNHOLD answered", told[2]]
+    assert told[2].startswith("CHANNEL_HANGUP")
+
+
 async def test_a_call_that_is_hung_up_is_denied_from_that_moment_on(start_switch: StartSwitch) -> None:
     """The audio's end is how a bridge hears first of the hang-up; what it then asks must not say that the call is up."""
     switch = await start_switch(PARKED)

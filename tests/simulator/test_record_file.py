@@ -16,7 +16,7 @@ def test_a_line_for_each_call_and_one_when_no_more_will_come(tmp_path: Path) -> 
     with RecordFile(path) as file:
         record = CallRecord("balance", "u-1", Outcome.FINISHED, "satisfied", duration_s=10.0, longest_silence_s=2.5)
         record.silences = [(4.0, 2.5, True)]
-        record.last_sound_s = 6.5
+        record.last_sound_s, record.quiet_from_s = 6.5, 8.0
         record.heard = [(1.0, "Welcome.")]
         file.write(record)
         file.end(1, {"max": 3})
@@ -30,4 +30,5 @@ def test_a_line_for_each_call_and_one_when_no_more_will_come(tmp_path: Path) -> 
     assert length_s == 2.5
     assert abs(since_s - (call["ended_at_s"] - 6.0)) < 0.01
     assert abs(call["last_sound_at_s"] - (call["ended_at_s"] - 3.5)) < 0.01
+    assert abs(call["quiet_from_s"] - (call["ended_at_s"] - 2.0)) < 0.01
     assert call["heard"] == [[1.0, "Welcome."]]

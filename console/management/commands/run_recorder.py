@@ -45,11 +45,10 @@ class Nudge:
             self._tried()
 
     async def _tell(self) -> None:
-        layer = get_channel_layer()
-        if layer is None:
-            return
         try:
-            await layer.group_send(LIVE_GROUP, {"type": "live.changed"})
+            layer = get_channel_layer()
+            if layer is not None:
+                await layer.group_send(LIVE_GROUP, {"type": "live.changed"})
             self._failing = False
         except Exception as error:  # noqa: BLE001 — the layer's library raises anything; records must go on
             if not self._failing:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from ai_engine.local import meaning
+from ai_engine.local.likely_intent import likeliest
 from ai_engine.local.meaning import Meaning, the_meaning
 
 ORDERS = ("where is my order", "has my package been shipped", "my delivery has not arrived yet")
@@ -51,3 +52,9 @@ assert (root.level, root.handlers) == (logging.WARNING, []), (root.level, root.h
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_intent_without_examples_is_like_nothing_that_is_said() -> None:
+    orders, nothing = the_meaning().nearness("where is my order", [ORDERS, ()])
+    assert nothing == -1.0 < orders
+    assert likeliest(["where", "is", "it"], [ORDERS, ()], the_meaning())[0] == 0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
-from ai_engine.local.grammar import spoken_words
+from ai_engine.local.grammar import build_grammar, read_dictionary, spoken_words
 from ai_engine.local.likely_intent import LIKE_AN_EXAMPLE
 from ai_engine.local.likeness import likeness
 from ai_engine.local.own_words import LETTER, LONGEST_S, PAIR, STRANGER, Hypothesis, Leaning, OwnWords, model_folder, read_pieces
+from ai_engine.local.recogniser_process import Audio, Final, Finish, Open, Streams
+from ai_engine.local.second_hearing import OWN_WORDS
 from callflows import demo
 
 SENTENCES = ("what are your opening hours", "i want to track my package", "until when is the shop open")
@@ -42,11 +46,25 @@ def test_it_gives_up_when_the_machine_has_no_time(spoken: Callable[[str], bytes]
     assert late.hear(spoken("what are your opening hours")) is None
 
 
+def test_the_time_that_a_caller_has_waited_for_others_counts(spoken: Callable[[str], bytes]) -> None:
+    """Six who stop at once are heard one after the other by one process."""
+    grammar = build_grammar(None, read_dictionary())
+    streams = Streams(replace(grammar, phrases=("what are your opening hours",)))
+    streams.answer(Open(1))
+    streams.answer(Audio(1, spoken("four two one seven")))
+    final = streams.answer(Finish(1, at_s=time.monotonic() - LONGEST_S))
+    assert isinstance(final, Final)
+    assert 0 < max(confidence for _, confidence in final.words) <= OWN_WORDS
+
+
 def test_leaning_changes_what_is_heard(own_words: OwnWords, spoken: Callable[[str], bytes]) -> None:
     """The model alone writes what is common in its own texts."""
-    pcm = spoken("could you put me through to customer service")
-    assert spoken_words(own_words.hear(pcm) or "")[-2:] == ["customer", "service"]
-    assert OwnWords(longest_s=60).hear(pcm) != own_words.hear(pcm)
+    sentences = ("could you put me through to customer service", "where is my parcel", "track my package")
+    recordings = [spoken(words) for words in sentences]
+    leant = [own_words.hear(pcm) or "" for pcm in recordings]
+    assert spoken_words(leant[0])[-2:] == ["customer", "service"]
+    alone = OwnWords(longest_s=60)
+    assert leant != [alone.hear(pcm) for pcm in recordings]
 
 
 def test_every_piece_of_the_model_is_read() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import pytest
+
 from esl_bridge.calls import inputs as told
-from esl_bridge.calls.from_switch import told_by
-from esl_bridge.protocol.messages import ContentType
+from esl_bridge.calls.from_switch import EVENTS, connected, told_by
+from esl_bridge.protocol.messages import ContentType, Event, Headers
 from esl_bridge.protocol.reader import Reader
 from tests.esl_bridge.recorded import from_freeswitch
 
@@ -27,3 +32,32 @@ def test_a_prompt_heard_to_its_end_is_told_with_the_id_it_was_sent_with() -> Non
     assert ends.count("FILE NOT FOUND") >= 2
     assert ends.count("FILE CUT") == 1, "the one that was broken off"
     assert isinstance(found[-1], told.HungUp)
+
+
+def event(name: str, **headers: str) -> Event:
+    lines = "".join(f"{key}: {value}\n" for key, value in {"Event-Name": name, **headers}.items())
+    return Event(Headers(lines.encode(), encoded=True), b"")
+
+
+def test_a_hold_and_its_end_are_asked_for_and_told() -> None:
+    assert {"CHANNEL_HOLD", "CHANNEL_UNHOLD"} <= set(EVENTS)
+    assert told_by(event("CHANNEL_HOLD"), "answer") == told.PutOnHold()
+    assert told_by(event("CHANNEL_UNHOLD"), "answer") == told.TakenOffHold()
+
+
+@pytest.mark.parametrize(
+    ("offer", "is_held"),
+    [
+        ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=audio 6000 RTP/AVP 8\r\na=sendonly\r\n", True),
+        ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=audio 6000 RTP/AVP 8\r\na=inactive\r\n", True),
+        ("v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 6000 RTP/AVP 8\r\n", True),
+        ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=audio 6000 RTP/AVP 8\r\na=sendrecv\r\n", False),
+        ("v=0\r\ns=a=sendonly\r\nc=IN IP4 10.0.0.0\r\nm=audio 6000 RTP/AVP 8\r\n", False),
+        ("", False),
+    ],
+)
+def test_a_call_that_is_taken_over_in_a_hold_is_known_to_be_held(offer: str, is_held: bool) -> None:
+    """A transfer has made it ACTIVE by then: seen on a real switch."""
+    channel = event("CHANNEL_DATA", **{"Unique-ID": "u", "Channel-Call-State": "ACTIVE", "variable_switch_r_sdp": quote(offer)})
+    found = connected(channel, None, told.AiUse.USABLE, at=datetime(2026, 11, 27, tzinfo=UTC))
+    assert found.held is is_held

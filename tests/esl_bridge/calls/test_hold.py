@@ -6,7 +6,16 @@ from ai_engine.messages import TurnDone
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.listening import MEDIA_SILENCE_S
-from esl_bridge.journal.events import CallEnded, FellBack, IncidentOpened, TurnFinished, TurnOutcome
+from esl_bridge.journal.events import (
+    CallEnded,
+    FellBack,
+    IncidentClosed,
+    IncidentOpened,
+    IntentServed,
+    Outcome,
+    TurnFinished,
+    TurnOutcome,
+)
 from tests.esl_bridge.calls.harness import UUID, Line
 
 LONG_S = 600.0
@@ -41,28 +50,88 @@ def test_a_prompt_that_ends_while_we_are_held_is_followed_by_no_turn_until_they_
     assert len(line.all(order.PublishTurn)) == 1
 
 
-def test_what_was_said_before_the_hold_is_answered() -> None:
+def test_what_was_said_before_the_hold_is_answered_after_it() -> None:
     line = Line()
     line.to_listening()
     line.speak()
     line.tell(told.PutOnHold())
-    line.tell(TurnDone(UUID, line.turn(), "words", "balance", 0.9, {}, "", False, ()))
+    line.tell(TurnDone(UUID, line.turn(), "words", "hours", 0.95, {}, "", False, ()))
+    line.wait(LONG_S)
     assert not line.journal(IncidentOpened)
-    assert line.playing() is not None
+    assert line.playing() is None, "nobody would hear it"
+    assert not line.journal(IntentServed)
+    line.tell(told.TakenOffHold())
+    assert line.all(order.RunAction)
 
 
-def test_the_menu_waits_for_a_key_until_they_are_back_and_then_as_long_as_ever() -> None:
+def test_what_plays_when_the_hold_begins_is_broken_off_and_said_again() -> None:
+    line = Line()
+    line.connect()
+    line.stream_up()
+    line.begin_play()
+    line.tell(told.PutOnHold())
+    assert line.all(order.StopPlayback)
+    line.end_play("FILE PLAYED")
+    line.wait(LONG_S)
+    assert line.playing() is None
+    assert not line.all(order.PublishTurn)
+    line.tell(told.TakenOffHold())
+    assert line.hear_out() == [line.flow.system.greeting.text]
+
+
+def test_a_menu_that_nobody_could_hear_is_no_proof_that_the_caller_was_kept() -> None:
+    """The worst of errors: a record that says failed over of a caller who heard nothing of it."""
+    line = Line()
+    line.to_listening()
+    line.speak()
+    line.tell(told.PutOnHold())
+    line.turn_fails()
+    assert line.journal(IncidentOpened)
+    line.wait(LONG_S)
+    assert line.playing() is None
+    assert not line.journal(IncidentClosed)
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert [one.outcome for one in line.journal(IncidentClosed)] == [Outcome.DROPPED]
+
+
+def test_the_menu_of_a_failure_in_a_hold_is_heard_after_it_and_then_counts() -> None:
+    line = Line()
+    line.to_listening()
+    line.speak()
+    line.tell(told.PutOnHold())
+    line.turn_fails()
+    line.tell(told.TakenOffHold())
+    line.hear_out()
+    assert [one.outcome for one in line.journal(IncidentClosed)] == [Outcome.FAILED_OVER]
+
+
+def test_the_menu_is_offered_again_after_a_hold_and_then_waits_as_long_as_ever() -> None:
     line = Line()
     line.connect(use=told.AiUse.NO_ENGINE)
-    line.hear_out()
+    offered = line.hear_out()
     line.tell(told.PutOnHold())
     line.wait(LONG_S)
     assert line.playing() is None, "not one try of three is used up"
     line.tell(told.TakenOffHold())
-    line.wait(1.0)
+    assert line.hear_out() == offered
+    line.wait(4.0)
     assert line.playing() is None
-    line.wait(5.0)
+    line.wait(2.0)
     assert line.playing() is not None
+
+
+def test_a_caller_in_a_hold_is_neither_hung_up_on_nor_given_to_a_person() -> None:
+    line = Line()
+    line.connect(use=told.AiUse.NO_ENGINE)
+    line.hear_out()
+    line.tell(told.PutOnHold())
+    line.key("0")  # by SIP INFO, which needs no audio
+    line.wait(LONG_S)
+    assert not line.all(order.TransferToAgent)
+    assert not line.all(order.HangUp)
+    line.tell(told.TakenOffHold())
+    line.hear_out()
+    assert line.all(order.TransferToAgent)
 
 
 def test_a_call_that_is_resumed_while_it_is_held_begins_no_turn_either() -> None:
