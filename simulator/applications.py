@@ -32,12 +32,12 @@ async def set_variable(session: Session, argument: str) -> None:
 
 
 async def export(session: Session, argument: str) -> None:
-    """As ``set``, and for the legs of a ``bridge`` besides: ``export_vars`` names it."""
+    """As ``set``, and for the legs of a ``bridge`` besides: ``export_vars`` names it, once more each time."""
     words = argument.removeprefix("nolocal:")
     await set_variable(session, words)
     name = words.partition("=")[0].strip()
     named = [known for known in session.channel.get("export_vars").split(",") if known]
-    if name and name not in named:
+    if name:
         session.channel.set("export_vars", ",".join([*named, name]))
 
 

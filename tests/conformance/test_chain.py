@@ -102,6 +102,7 @@ async def test_a_bridge_that_dies_in_a_prompt_is_followed_by_the_next_with_the_v
         connected = await heir.send("connect")
         assert line.now_s() - died_s < 0.5
         assert connected.headers["variable_ll_step"] == "menu"
+        assert connected.headers["variable_export_vars"].split(",").count("rtp_timer_name") == 1
         assert connected.headers["Answer-State"] == "answered"
         await heir.send("myevents")
         assert "variable_playback_terminators" in (await heir.execute("set", "x=1")).headers

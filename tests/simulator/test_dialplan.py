@@ -141,9 +141,9 @@ def test_the_deployed_chain_arms_the_timer_before_the_socket_and_comes_back_afte
     assert deployed("9200", ll_list="next")[-2:] == [("socket", "h2:2|h1:1 async full"), ("transfer", "9200 XML lifeline")]
     assert ("set", "ll_list=next") in actions, "the next visit tries the bridges in the other order"
     assert ("set", "ll_list=first") in deployed("9200", ll_list="next")
-    assert deployed("9200", ll_hops="xxxxxx") == [
-        ("set", "ll_holder=chain"), ("transfer", "ll-last-resort XML lifeline"),
-    ]  # fmt: skip
+    away = [("set", "ll_holder=chain"), ("transfer", "ll-last-resort XML lifeline")]
+    assert deployed("9200", ll_hops="xxxxxx", export_vars="mine,rtp_timer_name") == away
+    assert deployed("9200", ll_hops="xxxxxx", export_vars="mine") == [("export", "rtp_timer_name=soft"), *away]
 
 
 def test_every_extension_that_must_disarm_the_timer_begins_with_it() -> None:
