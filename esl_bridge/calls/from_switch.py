@@ -92,7 +92,7 @@ def told_by(event: Event, answer_id: str) -> told.Input | None:
         case "CHANNEL_BRIDGE":
             return told.AgentBridged()
         case "CHANNEL_HANGUP_COMPLETE":
-            return told.HungUp(event.get("Hangup-Cause") or "UNKNOWN", by_switch=_said_good_bye(event))
+            return told.HungUp(event.get("Hangup-Cause") or "UNKNOWN", by_switch=said_good_bye(event))
         case "CHANNEL_HOLD":
             return told.PutOnHold()
         case "CHANNEL_UNHOLD":
@@ -119,7 +119,7 @@ def _is_held(channel: Event) -> bool:
     return _HOLDS.search(channel.variable("switch_r_sdp") or "") is not None
 
 
-def _said_good_bye(event: Event) -> bool:
+def said_good_bye(event: Event) -> bool:
     """``recv_bye`` and ``recv_cancel`` are the caller's own; a leg without SIP has none of them."""
     return (event.variable("sip_hangup_disposition") or "").startswith("send_")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from esl_bridge.calls.call import epoch_of
+from esl_bridge.calls.from_switch import said_good_bye
 from esl_bridge.journal.events import CallEnded, JournalEvent, LastResortHeard, LastResortLeft
 from esl_bridge.protocol.commands import can_name
 from esl_bridge.protocol.messages import Event
@@ -19,6 +20,7 @@ from esl_bridge.protocol.messages import Event
 EVENTS = ("PLAYBACK_START", "CHANNEL_HANGUP_COMPLETE")
 # Where the deployed dialplan serves a call without any bridge.
 EXTENSIONS = ("ll-last-resort", "ll-lr", "ll-key-", "ll-human")
+AGENT = "ll-agent-"
 # One letter a visit; only calls that have one are told to us.
 VISITS = "ll_last_resort_visits"
 # What the chain writes as the holder when no bridge has the call.
@@ -57,7 +59,7 @@ class Sightings:
                 yield from self._began(call_uuid, epoch, visits, event, f"PLAYBACK_START {_first(file)}")
         elif event.name == "CHANNEL_HANGUP_COMPLETE":
             heard = self._heard.pop(call_uuid, "")
-            if is_there:
+            if is_there or _was_passed_on(event):
                 choice = event.variable("ll_lr_choice") or ""
                 if heard != visits and choice:
                     yield Sighting(call_uuid, epoch, _heard(event, f"key taken by the menu: {choice}"))
@@ -91,10 +93,17 @@ def _first(file: str) -> str:
     return file if file.startswith("tone_stream:") else file.removeprefix("file_string://").partition("!")[0].rpartition("/")[2]
 
 
+def _was_passed_on(event: Event) -> bool:
+    """A person to whom the menu led has sent them to another: that is rung in the chain, and no bridge has the call."""
+    return event.get("Caller-Destination-Number").startswith(AGENT) and (event.variable("ll_holder") or CHAIN) == CHAIN
+
+
 def _met_person(event: Event) -> bool:
     return event.variable("originate_disposition") == "SUCCESS"
 
 
 def _ended_by(event: Event) -> str:
-    """The dialplan's own goodbye, or else the caller: nobody else ends a call there."""
-    return "lifeline" if event.variable("current_application") == "hangup" else "caller"
+    """The dialplan's own goodbye, something else on the switch's side (a timeout, a command), or the caller."""
+    if event.variable("current_application") == "hangup":
+        return "lifeline"
+    return "switch" if said_good_bye(event) else "caller"

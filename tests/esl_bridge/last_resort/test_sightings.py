@@ -81,6 +81,15 @@ def test_the_end_says_what_was_chosen_and_who_ended_it() -> None:
     assert told(start(), left) == [HEARD, LastResortLeft("balance", True, True), CallEnded("NORMAL_CLEARING", "caller")]
     goodbye = hangup("ll-lr-demo:3:after", variable_current_application="hangup")
     assert told(start(), goodbye)[1:] == [LastResortLeft("", False, True), CallEnded("NORMAL_CLEARING", "lifeline")]
+    cut = hangup(variable_sip_hangup_disposition="send_bye", Hangup__Cause="MEDIA_TIMEOUT")
+    assert told(start(), cut)[-1] == CallEnded("MEDIA_TIMEOUT", "switch")
+
+
+def test_a_caller_whom_a_person_of_the_menu_passes_on_ends_there_too_but_not_with_a_bridges_own_person() -> None:
+    left = {"variable_ll_lr_choice": "person", "variable_originate_disposition": "SUCCESS"}
+    ended = [LastResortLeft("person", True, True), CallEnded("NORMAL_CLEARING", "caller")]
+    assert told(start(), hangup("ll-agent-team@h:5060", **left))[1:] == ended
+    assert told(start(), hangup("ll-agent-team@h:5060", **left, variable_ll_holder="bridge-1:4")) == [HEARD]
 
 
 def test_who_missed_the_prompt_knows_it_from_a_key_and_else_claims_nothing() -> None:
