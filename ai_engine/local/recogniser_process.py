@@ -88,8 +88,8 @@ class Streams:
         self._mean = first.mean
         self._idle = [first]
         self._busy: dict[int, Decoder] = {}
-        self._own_words = OwnWords(Leaning(grammar.phrases))
-        self._about = subjects(grammar.phrases)
+        self._own_words = OwnWords(Leaning(grammar.sentences))
+        self._about = subjects(grammar.sentences)
 
     @property
     def wants_more(self) -> bool:
@@ -115,8 +115,8 @@ class Streams:
             case NewGrammar(grammar):
                 self._grammar = grammar
                 self._idle = []
-                self._own_words.leaning = Leaning(grammar.phrases)
-                self._about = subjects(grammar.phrases)
+                self._own_words.leaning = Leaning(grammar.sentences)
+                self._about = subjects(grammar.sentences)
         return None
 
     def _finish(self, decoder: Decoder, expect: str, at_s: float | None) -> list[tuple[str, float]]:
