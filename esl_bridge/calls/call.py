@@ -90,7 +90,7 @@ class Call:
         self._in_last_resort = False
         self._hanging_up = False
         self._held = False
-        # What was being said when the hold began, and what is to be done once it is over.
+        # What was said last, and what is to be done once a hold is over.
         self._saying: list[DialogueStep] = []
         self._after_hold: list[DialogueStep] = []
         self._well = False
@@ -311,7 +311,7 @@ class Call:
             wanted = not self._held and self._talker.acts_on(news.intent, news.confidence)
             return self._hear_reply(now) if wanted else []
         if isinstance(news, BargeIn):
-            return [*self._hush(now), *self._carry_out(self._talker.on_said(), now)]
+            return [*self._speaker.stop(now), *self._carry_out(self._talker.on_said(), now)]
         if isinstance(news, FalseBargeIn):
             self._false_barge_ins += 1
             again: list[DialogueStep] = [menu_steps.Say(self._question)]
@@ -371,7 +371,7 @@ class Call:
             return proof
         self._key_deadline = None
         self._after_hold = []  # Keys come by another way than audio, and this one is the answer.
-        return [*proof, *self._turns.abandon(now), *self._hush(now), *self._carry_out(steps, now)]
+        return [*proof, *self._turns.abandon(now), *self._speaker.stop(now), *self._carry_out(steps, now)]
 
     def _action_ended(self, event: told.ActionDone | told.ActionFailed, now: float) -> list[Order]:
         orders, wanted = self._actions.ended(event, now)
@@ -413,16 +413,12 @@ class Call:
         if was_asked or (interrupted and not self._turns.is_running):
             self._after_hold = list(self._saying)
         self._key_deadline = None
-        return [*orders, *self._hush(now)]
+        return [*orders, *self._speaker.stop(now)]
 
     def _taken_off_hold(self, now: float) -> list[Order]:
         self._held = False
         steps, self._after_hold = self._after_hold, []
         return self._carry_out(steps, now)
-
-    def _hush(self, now: float) -> list[Order]:
-        self._saying = []
-        return self._speaker.stop(now)
 
     # --- Passages ---
 
@@ -454,7 +450,7 @@ class Call:
         for name, value in salvaged.items():
             orders += self._keep_slot(menu_steps.KeepSlot(name, value))
         drill = self._use_drill if reason is FallbackReason.NO_ENGINE else ""
-        orders += [Record(FellBack(reason, detail, drill)), *self._turns.abandon(now), *self._hush(now)]
+        orders += [Record(FellBack(reason, detail, drill)), *self._turns.abandon(now), *self._speaker.stop(now)]
         orders += [SetVariables({"mode": self._mode.value, "intent": self._intent}), StopAudio()]
         self._key_deadline = None
         menu = Menu(self.flow, slots=self._slots, is_open=self._is_open, intent=self._intent)
@@ -467,7 +463,7 @@ class Call:
             return []
         says = [step for step in steps if isinstance(step, menu_steps.Say)]
         if says:
-            self._saying = [*(self._saying if self._speaker.busy else []), *says]
+            self._saying = [*(self._saying if self._speaker.goes_on else []), *says]
         orders: list[Order] = []
         for step in steps:
             orders += self._carry_out_one(step, now)

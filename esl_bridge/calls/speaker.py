@@ -72,6 +72,11 @@ class Speaker:
         return self._current is not None or bool(self._queue)
 
     @property
+    def goes_on(self) -> bool:
+        """Something is being said, or waits to be, that nobody has broken off."""
+        return bool(self._queue) or (self._current is not None and not self._stopping)
+
+    @property
     def is_heard(self) -> bool:
         """A file has begun and is not being stopped."""
         return self._started and not self._stopping

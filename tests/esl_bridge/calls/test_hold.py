@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ai_engine.messages import TurnDone
+from ai_engine.messages import SpeechStarted, TurnDone
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.listening import MEDIA_SILENCE_S
@@ -118,6 +118,38 @@ def test_the_menu_is_offered_again_after_a_hold_and_then_waits_as_long_as_ever()
     assert line.playing() is None
     line.wait(2.0)
     assert line.playing() is not None
+
+
+def test_who_interrupted_the_question_and_then_holds_us_is_asked_it_again() -> None:
+    line = Line()
+    line.connect()
+    line.stream_up()
+    line.begin_play()
+    watched = line.all(order.WatchFor)[-1]
+    line.tell(SpeechStarted(UUID, watched.turn))
+    line.end_play()
+    line.taken()
+    line.tell(told.PutOnHold())
+    line.wait(LONG_S)
+    line.tell(told.TakenOffHold())
+    assert line.hear_out() == [line.flow.system.greeting.text]
+
+
+def test_who_has_pressed_some_digits_and_then_holds_us_is_asked_for_the_rest() -> None:
+    line = Line()
+    line.connect(use=told.AiUse.NO_ENGINE)
+    line.hear_out()
+    line.key("1")
+    asked = line.hear_out()
+    line.key("4")
+    line.key("2")
+    line.tell(told.PutOnHold())
+    line.wait(LONG_S)
+    assert line.playing() is None
+    line.tell(told.TakenOffHold())
+    assert line.hear_out() == asked
+    line.wait(30.0)
+    assert line.playing() is not None, "and the wait for a key is bounded again"
 
 
 def test_a_caller_in_a_hold_is_neither_hung_up_on_nor_given_to_a_person() -> None:
