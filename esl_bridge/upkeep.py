@@ -1,6 +1,6 @@
-"""The works beside the calls: flows, engines, circuits, journal, drills. None of them ends by itself unless it has failed.
+"""The works of a process that never end by themselves: flows, engines, circuits, journal, drills, a switch's events.
 
-Owns what a failed one means: the process finishes its calls and ends with that error, to be started anew. A bridge whose
+Owns what it means when one does: the process finishes its calls and ends with that error, to be started anew. A bridge whose
 journal is no longer sent, or that no longer hears of circuits, would look well and be half alive.
 """
 

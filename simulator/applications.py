@@ -36,9 +36,8 @@ async def export(session: Session, argument: str) -> None:
     words = argument.removeprefix("nolocal:")
     await set_variable(session, words)
     name = words.partition("=")[0].strip()
-    named = [known for known in session.channel.get("export_vars").split(",") if known]
     if name:
-        session.channel.set("export_vars", ",".join([*named, name]))
+        session.channel.set("export_vars", ",".join(filter(None, (session.channel.get("export_vars"), name))))
 
 
 async def multiset(session: Session, argument: str) -> None:

@@ -8,6 +8,7 @@ never sure: it is for asking back.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from ai_engine.local.likeness import likeness, weight, word_likeness, words_of
@@ -47,11 +48,11 @@ def likeliest(said: Sequence[str], sentences: Sequence[Sequence[str]], meaning: 
     most_alike = max(range(len(alike)), key=alike.__getitem__)
     if alike[most_alike] >= LIKE_AN_EXAMPLE:
         return most_alike, alike[most_alike]
-    text = " ".join(said)
-    near, (idle,) = meaning.nearness(text, sentences), meaning.nearness(text, [SMALL_TALK])
+    vector = meaning.of(" ".join(said))
+    near, (idle,) = meaning.nearness(vector, sentences), meaning.nearness(vector, [SMALL_TALK])
     points = [
         MEANING_WEIGHT * (nearness + apart) + WORDS_WEIGHT * known
-        for nearness, apart, known in zip(near, meaning.apart(text, sentences), _evidence(said, examples), strict=True)
+        for nearness, apart, known in zip(near, meaning.apart(vector, sentences), _evidence(said, examples), strict=True)
     ]
     best = max(range(len(points)), key=points.__getitem__)
     chance = 1 / sum(math.exp(other - points[best]) for other in points)
@@ -76,5 +77,5 @@ def _evidence(said: Sequence[str], examples: Sequence[Sequence[Sequence[str]]]) 
 
 def _shares(examples: Sequence[Sequence[str]]) -> dict[str, float]:
     """Word to the share of the examples that use it."""
-    words = [word for example in examples for word in set(example)]
-    return {word: words.count(word) / len(examples) for word in set(words)}
+    used = Counter(word for example in examples for word in set(example))
+    return {word: count / len(examples) for word, count in used.items()}

@@ -9,7 +9,7 @@ import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,25 +43,25 @@ class Meaning:
 
     def __init__(self) -> None:
         self._model = _model()
-        self._learnt: dict[tuple[tuple[str, ...], ...], Learnt] = {}
+        self._learnt = lru_cache(REMEMBERED)(self._learn)
 
-    def nearness(self, said: str, examples: Sequence[Sequence[str]]) -> list[float]:
+    def of(self, said: str) -> Vectors:
+        """The sentence's vector, for the questions below."""
+        vector: Vectors = self._vectors((said,))[0]
+        return vector
+
+    def nearness(self, said: Vectors, examples: Sequence[Sequence[str]]) -> list[float]:
         """For each intent's examples, from -1 to 1: the mean of the nearest example and of the nearest :data:`BEST`."""
         learnt = self._from(examples)
-        near = learnt.vectors @ self._vectors((said,))[0]
+        near = learnt.vectors @ said
         return [_nearness(np.sort(near[one])[::-1]) for one in learnt.of_intent]
 
-    def apart(self, said: str, examples: Sequence[Sequence[str]]) -> list[float]:
+    def apart(self, said: Vectors, examples: Sequence[Sequence[str]]) -> list[float]:
         """For each intent, about 1 for what is said of it alone and about 0 for the others: ridge regression on the examples."""
-        return [float(one) for one in self._vectors((said,))[0] @ self._from(examples).apart]
+        return [float(one) for one in said @ self._from(examples).apart]
 
     def _from(self, examples: Sequence[Sequence[str]]) -> Learnt:
-        known = tuple(tuple(of_one) for of_one in examples)
-        if known not in self._learnt:
-            if len(self._learnt) >= REMEMBERED:
-                self._learnt.pop(next(iter(self._learnt)))
-            self._learnt[known] = self._learn(known)
-        return self._learnt[known]
+        return self._learnt(tuple(tuple(of_one) for of_one in examples))
 
     def _learn(self, examples: tuple[tuple[str, ...], ...]) -> Learnt:
         vectors = self._vectors([sentence for of_one in examples for sentence in of_one])

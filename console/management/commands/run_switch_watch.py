@@ -15,6 +15,7 @@ from console.logs import configure_logging
 from console.switches import switches
 from esl_bridge.journal.sender import Journal
 from esl_bridge.last_resort.watch import ControlPort, Watch
+from esl_bridge.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
 
@@ -43,19 +44,13 @@ async def _serve() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     ports = [ControlPort(each.name, each.host, each.port, each.password) for each in switches()]
-    tasks = [asyncio.create_task(work) for work in (journal.run(), *(Watch(port, journal.append).run() for port in ports))]
-    stopping = asyncio.create_task(stop.wait())
     try:
-        # A task that ends by itself has failed: the process ends with its error, and is started anew.
-        await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        async with Upkeep([journal.run(), *(Watch(port, journal.append).run() for port in ports)], stop):
+            await stop.wait()
     finally:
-        for task in (stopping, *tasks):
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        await journal.drain(JOURNAL_DRAIN_S)
-        journal.close()
-        await durable.aclose()
-        await volatile.aclose()
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
-            raise result
+        try:
+            await journal.drain(JOURNAL_DRAIN_S)
+        finally:
+            journal.close()
+            await durable.aclose()
+            await volatile.aclose()
