@@ -173,7 +173,7 @@ class Launcher:
     async def _run_prepare(self, part: Part) -> None:
         """Once, to its end, under the same guard as the others."""
         process = await asyncio.create_subprocess_exec(
-            *command(part.argv),
+            *command(part),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -39,7 +39,8 @@ class PartState(StrEnum):
 class Part:
     """``ready`` is asked in a thread and may block for a second; without one a part is ready once it runs.
 
-    ``grace_s`` is how long it may take to end after SIGTERM before it is killed.
+    ``grace_s`` is how long it may take to end after SIGTERM before it is killed. ``nice`` is how far it gives way to the
+    others when the processor is full, from 0 (an equal) to 19: above 0 only where no caller waits for it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Part:
     env: Mapping[str, str] = field(default_factory=dict)
     stop_order: StopOrder = StopOrder.AROUND_THE_CALL
     grace_s: float = 5.0
+    nice: int = 0
     ready: Callable[[], bool] | None = None
     phase: StartPhase = StartPhase.SERVICES
 

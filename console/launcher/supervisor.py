@@ -40,9 +40,9 @@ class PartStatus:
     grace_s: float
 
 
-def command(argv: tuple[str, ...]) -> list[str]:
-    """``argv`` by way of ``child.py``, with a Python that reads neither site-packages nor the user's start-up files."""
-    return [sys.executable, "-I", "-S", str(CHILD), str(os.getpid()), *argv]
+def command(part: Part) -> list[str]:
+    """The part's, by way of ``child.py``, with a Python that reads neither site-packages nor the user's start-up files."""
+    return [sys.executable, "-I", "-S", str(CHILD), str(os.getpid()), str(part.nice), *part.argv]
 
 
 class Supervised:
@@ -175,7 +175,7 @@ class Supervised:
     async def _start(self, write_fd: int) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
-                *command(self.part.argv),
+                *command(self.part),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=write_fd,
                 stderr=write_fd,

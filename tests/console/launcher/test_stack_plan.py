@@ -93,6 +93,11 @@ def test_callers_come_last_and_go_first(tmp_path: Path) -> None:
     assert [part.name for part in parts if part.stop_order is StopOrder.RECORDER] == ["recorder"]
 
 
+def test_only_what_no_caller_waits_for_gives_way(tmp_path: Path) -> None:
+    parts = lifeline_parts([Listener("x", name, "127.0.0.1", 1) for name in SETTINGS], "unix:///none", tmp_path, drain_s=20)
+    assert {part.name: part.nice for part in parts if part.nice} == {"recorder": 5, "console": 5, "celery": 10}
+
+
 def test_further_bridges_have_a_name_and_a_port_of_their_own_and_callers_know_them_all(tmp_path: Path) -> None:
     listeners = [Listener("x", name, "127.0.0.1", 1) for name in SETTINGS]
     listeners[1] = Listener("bridge", "LIFELINE_ESL_PORT", "127.0.0.1", 8084)

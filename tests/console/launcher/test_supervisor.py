@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,10 +22,10 @@ DEADLINE_S = 20.0
 class Watched:
     """A part that ends at once, and what was said about it."""
 
-    def __init__(self, source: str = "raise SystemExit(3)", argv: tuple[str, ...] | None = None) -> None:
+    def __init__(self, source: str = "raise SystemExit(3)", argv: tuple[str, ...] | None = None, nice: int = 0) -> None:
         self.stream = io.StringIO()
         self.output = Output(self.stream, ["mortal"])
-        part = Part("mortal", argv or (sys.executable, "-c", source))
+        part = Part("mortal", argv or (sys.executable, "-c", source), nice=nice)
         self.supervised = Supervised(part, {}, "test-supervisor", Path.cwd(), self.output)
 
     async def until_said(self, text: str, times: int = 1) -> None:
@@ -83,6 +84,20 @@ async def test_a_program_that_does_not_exist_is_a_failure_like_any_other() -> No
     await running
     watched.output.close()
     assert "no-such-program cannot be run: No such file or directory" in watched.stream.getvalue()
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel weighs processes one by one")
+async def test_what_no_caller_waits_for_gives_way_also_to_other_sessions() -> None:
+    source = "import os, signal; print('nice', os.nice(0), open('/proc/self/autogroup').read(), flush=True); signal.pause()"
+    watched = Watched(source, nice=7)
+    running = asyncio.create_task(watched.supervised.run())
+    await watched.until_said("/autogroup")
+    await watched.supervised.stop()
+    await running
+    watched.output.close()
+    said = watched.stream.getvalue()
+    assert f"nice {os.nice(0) + 7} /autogroup" in said  # among its own
+    assert "nice 7\n" in said  # and of its session among the others
 
 
 async def test_cancelling_kills_the_process() -> None:
