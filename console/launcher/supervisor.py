@@ -63,11 +63,12 @@ class Supervised:
 
     @property
     def running(self) -> bool:
-        return self._process is not None
+        """Until it has ended: what it leaves is still swept up afterwards, and whoever asks meanwhile must not take it for up."""
+        return self._process is not None and self._process.returncode is None
 
     def status(self) -> PartStatus:
         pid = up_s = None
-        if self._process is not None:
+        if self._process is not None and self.running:
             state, pid, up_s = PartState.RUNNING, self._process.pid, round(time.monotonic() - self._started_s, 1)
         elif self._held:
             state = PartState.HELD

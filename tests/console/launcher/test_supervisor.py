@@ -76,6 +76,26 @@ async def test_a_hold_ends_the_back_off_and_a_release_ends_the_hold(mortal: Watc
     assert mortal.supervised.status().state is PartState.STOPPED
 
 
+# Its grandchild cannot be found by its environment and keeps the pipe open: what is said last is waited for.
+LINGERING = """
+import signal, subprocess, sys
+subprocess.Popen([sys.executable, "-c", "import signal; print('up', flush=True); signal.alarm(20); signal.pause()"], env={})
+signal.pause()
+"""
+
+
+async def test_who_is_told_of_a_hold_sees_it_held_while_its_last_words_are_waited_for() -> None:
+    watched = Watched(LINGERING)
+    running = asyncio.create_task(watched.supervised.run())
+    await watched.until_said("up")
+    await watched.supervised.hold()
+    assert watched.supervised.status().state is PartState.HELD
+    assert watched.supervised.status().pid is None
+    await watched.supervised.stop()
+    await running
+    watched.output.close()
+
+
 async def test_a_program_that_does_not_exist_is_a_failure_like_any_other() -> None:
     watched = Watched(argv=("no-such-program",))
     running = asyncio.create_task(watched.supervised.run())
