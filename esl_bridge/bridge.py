@@ -7,7 +7,6 @@ call does is decided in ``calls``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -30,6 +29,7 @@ from esl_bridge.calls import orders as order
 from esl_bridge.calls.listening import LONGEST_SPEECH_S
 from esl_bridge.calls.to_switch import SwitchSettings
 from esl_bridge.door import Door, Guest, Limits
+from esl_bridge.draining import part_from
 from esl_bridge.journal.sender import Journal
 from esl_bridge.listener import Listener
 from esl_bridge.media.tokens import make_metadata
@@ -126,7 +126,8 @@ class Bridge:
                     # Deaf to results or to circuits: better gone, its calls resumed elsewhere, than half alive.
                     helper.result()
             self._listener.close()
-            await self._drain(drain_s)
+            log.info("finishing calls", calls=len(self._sessions), limit_s=drain_s)
+            await part_from(self._sessions, self._idle, drain_s, self.now)
         finally:
             self._listener.close()
             for task in [stopping, *helpers, *self._tasks]:
@@ -134,14 +135,6 @@ class Bridge:
             await asyncio.gather(stopping, *helpers, *self._tasks, return_exceptions=True)
             await self._link.close()
             await self._volatile.aclose()
-
-    async def _drain(self, drain_s: float) -> None:
-        log.info("finishing calls", calls=len(self._sessions), limit_s=drain_s)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(drain_s):
-                await self._idle.wait()
-        for session in list(self._sessions):
-            session.close()
 
     def _accept(self) -> asyncio.Protocol:
         return _Doorkeeper(self)
