@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -64,6 +65,7 @@ class Grammar(msgspec.Struct, frozen=True):
         return words if said > 1 else ""
 
 
+@cache
 def read_dictionary(path: Path | None = None) -> Dictionary:
     """Word to pronunciations, the telephone's with them. Without a path it is the one that comes with pocketsphinx."""
     found: dict[str, list[str]] = {}

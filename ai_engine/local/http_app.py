@@ -29,6 +29,7 @@ from ai_engine.local.chat import MODEL, Answer, ChatRequest
 from ai_engine.local.faults import DELAY_S, FaultWatch, Mode
 from ai_engine.local.meaning import the_meaning
 from ai_engine.local.recogniser_pool import RecogniserDiedError, RecogniserPool
+from ai_engine.local.sounds import the_sounds
 from ai_engine.local.transcription import NoDecoderError, NotSpeechError, read_wav, transcribe
 from ai_engine.local.understanding import SILENT, understand
 from ai_engine.messages import AUDIO_RATE_HZ
@@ -95,6 +96,7 @@ class HttpApp:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, espeak.voice.render, "ready")
         await loop.run_in_executor(self._executor, the_meaning)
+        await loop.run_in_executor(self._executor, the_sounds)
 
     def _broken(
         self, stage: Stage, answer: Callable[[Request, bool], Awaitable[Response]]

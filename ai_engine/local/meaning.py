@@ -54,7 +54,7 @@ class Meaning:
         """For each intent's examples, from -1 to 1: the mean of the nearest example and of the nearest :data:`BEST`."""
         learnt = self._from(examples)
         near = learnt.vectors @ said
-        return [_nearness(np.sort(near[one])[::-1]) for one in learnt.of_intent]
+        return [nearest(near[one]) for one in learnt.of_intent]
 
     def apart(self, said: Vectors, examples: Sequence[Sequence[str]]) -> list[float]:
         """For each intent, about 1 for what is said of it alone and about 0 for the others: ridge regression on the examples."""
@@ -67,21 +67,30 @@ class Meaning:
         vectors = self._vectors([sentence for of_one in examples for sentence in of_one])
         ends = list(itertools.accumulate(map(len, examples)))
         of_intent = tuple(itertools.starmap(slice, zip([0, *ends], ends, strict=False)))
-        wanted = np.zeros((len(vectors), len(examples)), np.float32)
-        for number, one in enumerate(of_intent):
-            wanted[one, number] = 1
-        wanted -= 1 / max(1, len(examples))
-        apart = np.linalg.solve(vectors.T @ vectors + RIDGE * np.eye(vectors.shape[1], dtype=np.float32), vectors.T @ wanted)
-        return Learnt(vectors, of_intent, apart.astype(np.float32))
+        return Learnt(vectors, of_intent, telling_apart(vectors, of_intent, RIDGE))
 
     def _vectors(self, sentences: Sequence[str]) -> Vectors:
         return np.asarray(self._model.embed(list(sentences), norm=True), dtype=np.float32)
 
 
-def _nearness(nearest_first: Vectors) -> float:
-    if not len(nearest_first):  # an intent without examples is like nothing that is said
+def nearest(near: Vectors) -> float:
+    """Of how near one intent's examples are: the mean of the nearest and of the nearest :data:`BEST`."""
+    if not len(near):  # an intent without examples is like nothing that is said
         return -1.0
+    nearest_first = np.sort(near)[::-1]
     return float((nearest_first[0] + nearest_first[:BEST].mean()) / 2)
+
+
+def telling_apart(vectors: Vectors, of_intent: Sequence[slice], ridge: float) -> Vectors:
+    """By ridge regression on the examples' vectors: what a sentence's vector is multiplied with, a column for each intent."""
+    wanted = np.zeros((len(vectors), len(of_intent)), np.float32)
+    for number, one in enumerate(of_intent):
+        wanted[one, number] = 1
+    wanted -= 1 / max(1, len(of_intent))
+    # In its dual form, since there are fewer examples than a vector has numbers.
+    likeness = vectors @ vectors.T + ridge * np.eye(len(vectors), dtype=np.float32)
+    apart: Vectors = (vectors.T @ np.linalg.solve(likeness, wanted)).astype(np.float32)
+    return apart
 
 
 @cache

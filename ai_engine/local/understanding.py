@@ -13,6 +13,7 @@ import msgspec
 from ai_engine.local.likely_intent import likeliest
 from ai_engine.local.likeness import words_of
 from ai_engine.local.meaning import the_meaning
+from ai_engine.local.sounds import the_sounds
 from ai_engine.messages import INTENT
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -114,7 +115,7 @@ def judge(said: str, described: Described) -> Understood:
     if slots.get(described.expect) is not None:
         return Understood(None, SLOT_CONFIDENCE, slots, THANKS)
     sentences = [tuple(filter(None, (*intent.utterances, intent.label))) for intent in described.intents]
-    best, score = likeliest(words, sentences, the_meaning())
+    best, score = likeliest(words, sentences, the_meaning(), the_sounds())
     if score < MATCHES:
         return Understood(None, round(score, 3), slots, NOT_UNDERSTOOD)
     intent = described.intents[best]

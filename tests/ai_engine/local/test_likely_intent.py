@@ -7,6 +7,7 @@ import pytest
 from ai_engine.local.likely_intent import LIKE_AN_EXAMPLE, likeliest
 from ai_engine.local.likeness import FILLERS, likeness, word_likeness, words_of
 from ai_engine.local.meaning import the_meaning
+from ai_engine.local.sounds import the_sounds
 from callflows import demo
 from callflows.definition.certainty import SURE
 
@@ -17,7 +18,7 @@ ASKED = 0.5
 
 
 def meant(said: str) -> tuple[str, float]:
-    best, sure = likeliest(words_of(said), SENTENCES, the_meaning())
+    best, sure = likeliest(words_of(said), SENTENCES, the_meaning(), the_sounds())
     return NAMES[best], sure
 
 
@@ -63,4 +64,5 @@ def test_a_word_heard_or_bent_differently_is_nearly_the_same_word() -> None:
 
 
 def test_nothing_said_and_nothing_to_mean() -> None:
-    assert likeliest([], SENTENCES, the_meaning()) == likeliest(["balance"], [], the_meaning()) == (0, 0.0)
+    for said, sentences in (([], SENTENCES), (["balance"], [])):
+        assert likeliest(said, sentences, the_meaning(), the_sounds()) == (0, 0.0)

@@ -10,6 +10,7 @@ import pytest
 from ai_engine.local import meaning
 from ai_engine.local.likely_intent import likeliest
 from ai_engine.local.meaning import Meaning, the_meaning
+from ai_engine.local.sounds import the_sounds
 
 ORDERS = ("where is my order", "has my package been shipped", "my delivery has not arrived yet")
 HOURS = ("when are you open", "what time do you close", "tell me your business hours")
@@ -57,4 +58,4 @@ assert (root.level, root.handlers) == (logging.WARNING, []), (root.level, root.h
 def test_an_intent_without_examples_is_like_nothing_that_is_said() -> None:
     orders, nothing = the_meaning().nearness(the_meaning().of("where is my order"), [ORDERS, ()])
     assert nothing == -1.0 < orders
-    assert likeliest(["where", "is", "it"], [ORDERS, ()], the_meaning())[0] == 0
+    assert likeliest(["where", "is", "it"], [ORDERS, ()], the_meaning(), the_sounds())[0] == 0
