@@ -39,8 +39,6 @@ DRAIN_S = 4
 # each that leaves is followed by another.
 RAMP_S = 40.0
 MOST_ARRIVALS_PER_S = 6.0
-# One process of callers has the time of one core at most.
-KEYED_SWITCHES = 2
 # The caller's own limit is 180 s.
 LAST_CALL_S = 220.0
 # A call whose end nobody saw is looked up 90 s after it was heard of, in rounds of ten: hundreds when every bridge was killed.
@@ -78,7 +76,8 @@ class World:
         self._callers: list[subprocess.Popen[bytes]] = []
         self._logs: list[Path] = []
         self._records: list[Path] = []
-        self._keys_ports = [free_port() for _ in range(1 if small else KEYED_SWITCHES)]
+        # A switch for each bridge, which is the first that it asks: so each has its share of the calls, and loses no more.
+        self._keys_ports = [free_port() for _ in range(1 if small else len(self.bridges))]
 
     def __enter__(self) -> World:
         try:
