@@ -14,6 +14,7 @@ from typing import Any
 
 from esl_bridge.media.voice import FRAME_MS, SILENCE_FRAMES
 from tests.chaos.faults import Notice
+from tests.chaos.world import DRAIN_S
 
 # The demonstration's turn budget, and what the issue adds to it.
 TURN_LIMIT_S = 4.0 + 0.5
@@ -133,7 +134,8 @@ def _left_in_silence(
 ) -> bool:
     """Whether a bridge of theirs failed, and from then on they heard nothing and did nothing until they hung up.
 
-    A call that was resumed has its heir's name by then: whose failure it was cannot be told from that.
+    A call that was resumed has its heir's name by then: whose failure it was cannot be told from that. A bridge that is restarted
+    gives its calls back one after the other while it drains.
     """
     if any(one["cause"] != "bridge" for one in drops):
         return False
@@ -141,10 +143,16 @@ def _left_in_silence(
     return any(
         fault.notice in (Notice.BRIDGE_KILLED, Notice.BRIDGE_FROZEN)
         and (resumed or fault.name.endswith((f" {bridge_id}", "every bridge")))
-        and caller["last_sound_at_s"] <= fault.began_s <= caller["ended_at_s"]
-        and caller["quiet_from_s"] <= fault.began_s + CUT_S
+        and fault.began_s <= caller["ended_at_s"]
+        and caller["last_sound_at_s"] <= _parted_s(fault, resumed=resumed)
+        and caller["quiet_from_s"] <= _parted_s(fault, resumed=resumed) + CUT_S
         for fault in faults
     )
+
+
+def _parted_s(fault: Happened, *, resumed: bool) -> float:
+    """When the last call of that bridge had left it."""
+    return fault.began_s + (DRAIN_S if resumed and fault.name.startswith("restart ") else 0)
 
 
 def _silences(found: Findings, caller: Mapping[str, Any], faults: Sequence[Happened]) -> None:

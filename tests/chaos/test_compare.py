@@ -80,6 +80,9 @@ def test_who_hangs_up_before_anything_is_heard_again_was_dropped_however_content
     lost = {**resumed, "kind": "lost"}
     findings = found(caller(last_sound_at_s=104.0, quiet_from_s=104.5), call(incidents=[lost], ended_by="unknown"), KILL)
     assert (len(findings.left_in_silence), findings.last_resort_as_lost) == (1, [])
+    restart = Happened("restart bridge", Notice.BRIDGE_KILLED, 102.0, 109.0)
+    findings = found(caller(last_sound_at_s=105.0, quiet_from_s=106.2), call(incidents=[resumed]), restart)
+    assert (len(findings.left_in_silence), findings.wrong) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -89,6 +92,8 @@ def test_who_hangs_up_before_anything_is_heard_again_was_dropped_however_content
         (104.0, 114.0, "bridge", "resumed", (KILL,)),  # what they heard went on
         (104.0, 104.5, "ai", "hang", (KILL,)),  # it was not the bridge that dropped them
         (104.0, 104.5, "bridge", "stood_still", (Happened("kill bridge-2", Notice.BRIDGE_KILLED, 105.0, 109.0),)),  # not theirs
+        (106.5, 106.8, "bridge", "resumed", (Happened("restart bridge", Notice.BRIDGE_KILLED, 102.0, 109.0),)),  # it had parted
+        (105.0, 106.2, "bridge", "stood_still", (Happened("restart bridge", Notice.BRIDGE_KILLED, 102.0, 109.0),)),
         (104.0, 104.5, "bridge", "resumed", ()),  # no bridge failed
         (104.0, 104.5, "bridge", "resumed", (Happened("kill worker", Notice.TURN, 105.0, 109.0),)),
         (104.0, 104.5, "bridge", "resumed", (Happened("kill bridge", Notice.BRIDGE_KILLED, 131.0, 135.0),)),  # they had gone
