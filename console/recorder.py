@@ -75,11 +75,12 @@ class Recorder:
                 self._moves.step()
                 failures = 0
                 if self._took_all:
-                    stop.wait(GATHER_S)
+                    time.sleep(GATHER_S)
             except (redis.RedisError, DatabaseError, OSError) as error:
                 if failures == 0:
                     log.warning("the recorder waits", error=str(error))
-                stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                # Not stop.wait(): the signal's handler, in this thread, would wait for ever for a lock that it holds.
+                time.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
                 failures += 1
                 self._position = None
                 close_old_connections()

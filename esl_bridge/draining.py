@@ -15,7 +15,11 @@ from typing import Protocol
 GIVEN_BACK_A_SECOND = 50.0
 
 
-class Closes(Protocol):
+class Parting(Protocol):
+    @property
+    def is_over(self) -> bool:
+        """Nobody waits for it: its call has ended, or is another bridge's, and only the socket is still there."""
+
     def close(self) -> None: ...
 
 
@@ -27,17 +31,23 @@ def until_one_goes_s(calls: int, left_s: float) -> float:
     return max(left_s - (calls - 1) / GIVEN_BACK_A_SECOND, left_s / calls)
 
 
-async def part_from(sessions: Collection[Closes], idle: asyncio.Event, limit_s: float, now: Callable[[], float]) -> None:
-    """Returns when all have finished or been given back, after ``limit_s`` at most. ``sessions`` are those that go on, and change
-    meanwhile; ``idle`` is set when there is none."""
+async def part_from(sessions: Collection[Parting], idle: asyncio.Event, limit_s: float, now: Callable[[], float]) -> None:
+    """Returns when all have finished, or after ``limit_s``, with none left. ``sessions`` are those that are there, and change
+    meanwhile; ``idle`` is set when there is none.
+
+    A socket whose call another bridge has stays to the end: closing it would take the call away from there once more.
+    """
     until = now() + limit_s
-    given_back: set[Closes] = set()
-    while going := [session for session in sessions if session not in given_back]:
+    given_back: set[Parting] = set()
+    while (left_s := until - now()) > 0:
+        going = [session for session in sessions if not session.is_over and session not in given_back]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(until_one_goes_s(len(going), until - now())):
+            async with asyncio.timeout(until_one_goes_s(len(going), left_s) if going else left_s):
                 await idle.wait()
                 return
-        session = next((one for one in going if one in sessions), None)  # others have ended meanwhile
+        session = next((one for one in going if one in sessions and not one.is_over), None)  # others have ended meanwhile
         if session is not None:
             given_back.add(session)
             session.close()
+    for session in set(sessions) - given_back:
+        session.close()

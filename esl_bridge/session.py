@@ -139,6 +139,11 @@ class Session(asyncio.Protocol):
 
     # --- From the bridge ---
 
+    @property
+    def is_over(self) -> bool:
+        """The call has ended, or is another bridge's: only the socket is still there."""
+        return self.call.ended
+
     def feed(self, event: told.Input) -> None:
         """Tell the call something and carry out what it decides. Never raises: a fault costs this call only."""
         try:

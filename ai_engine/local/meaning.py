@@ -87,10 +87,13 @@ def telling_apart(vectors: Vectors, of_intent: Sequence[slice], ridge: float) ->
     for number, one in enumerate(of_intent):
         wanted[one, number] = 1
     wanted -= 1 / max(1, len(of_intent))
-    # In its dual form, since there are fewer examples than a vector has numbers.
-    likeness = vectors @ vectors.T + ridge * np.eye(len(vectors), dtype=np.float32)
-    apart: Vectors = (vectors.T @ np.linalg.solve(likeness, wanted)).astype(np.float32)
-    return apart
+    count, size = vectors.shape
+    apart: Vectors
+    if count < size:  # the same in its dual form: what is solved is as large as the smaller of both
+        apart = vectors.T @ np.linalg.solve(vectors @ vectors.T + ridge * np.eye(count, dtype=np.float32), wanted)
+    else:
+        apart = np.linalg.solve(vectors.T @ vectors + ridge * np.eye(size, dtype=np.float32), vectors.T @ wanted)
+    return apart.astype(np.float32)
 
 
 @cache

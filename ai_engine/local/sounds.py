@@ -31,6 +31,9 @@ SAME = {
 RUNS = (2, 3, 4)
 # Less than for meanings: the same sounds seldom come by chance.
 RIDGE = 0.3
+# Of each flow, evenly of its intents, the first ones first: with 400 it is learnt in a tenth of a second, in which the engine hears
+# nobody, and keeps 10 MB.
+MOST_EXAMPLES = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ class Sounds:
     def compared(self, said: Sequence[str], examples: Sequence[Sequence[Sequence[str]]]) -> tuple[list[float], list[float]]:
         """Words, with each intent's examples as words: how near each intent's examples sound, from 0 to 1, and about 1 for
         what sounds like it alone and about 0 for the others."""
-        learnt = self._learnt(tuple(tuple(map(tuple, of_one)) for of_one in examples))
+        share = MOST_EXAMPLES // max(1, len(examples))
+        learnt = self._learnt(tuple(tuple(map(tuple, of_one[:share])) for of_one in examples))
         vector = learnt.vector(self._runs(said))
         near = learnt.vectors @ vector
         return [nearest(near[one]) for one in learnt.of_intent], [float(one) for one in vector @ learnt.apart]

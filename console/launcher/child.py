@@ -5,13 +5,14 @@ keeper alone sees to it). And what no caller waits for leaves the processor to w
 starts it in a session of its own, so that Ctrl-C reaches the launcher only.
 """
 
-import contextlib
 import ctypes
 import os
 import signal
 import sys
+import time
 
 PR_SET_PDEATHSIG = 1
+AUTOGROUP_AGAIN_S, AUTOGROUP_TRIES = 0.11, 20
 
 
 def main() -> None:
@@ -35,8 +36,16 @@ def give_way(nice: int) -> None:
         return
     os.nice(nice)
     # Where the kernel groups processes by session, theirs are weighed first: alone in its group a nice process is an equal.
-    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:  # noqa: PTH123 — pathlib takes its time
-        group.write(str(nice))
+    for _ in range(AUTOGROUP_TRIES):
+        try:
+            with open("/proc/self/autogroup", "w") as group:  # noqa: PTH123 — pathlib takes its time
+                group.write(str(nice))
+        except BlockingIOError:  # one of the machine has just done so: a tenth of a second must lie between, for all but root
+            time.sleep(AUTOGROUP_AGAIN_S)
+        except OSError:  # a kernel that does not
+            return
+        else:
+            return
 
 
 if __name__ == "__main__":

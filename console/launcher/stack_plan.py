@@ -29,8 +29,9 @@ AFTER_DRAIN_S = 6.0
 WORKER_STOP_S = 18.0
 # A warm stop of Celery finishes its task; the rendering of a prompt is the longest.
 CELERY_STOP_S = 15.0
-# On a machine without time: calls and what they wait for go before the records and the pages, and all before work for later.
-AFTER_THE_CALLS, AFTER_ALL = 5, 10
+# On a machine without time calls and what they wait for go first; the records come next, or they would lag without end, and then
+# the pages and what can be done later.
+RECORDS_GIVE_WAY, PAGES_GIVE_WAY = 2, 5
 
 REDIS_BOTH = """
 port 0
@@ -110,12 +111,12 @@ def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: P
     engine = listens("LIFELINE_ENGINE_STT_PORT", "LIFELINE_ENGINE_HTTP_PORT")
     return [
         Part("engine", manage("run_local_engine"), ready=engine),
-        Part("recorder", manage("run_recorder"), stop_order=StopOrder.RECORDER, nice=AFTER_THE_CALLS),
+        Part("recorder", manage("run_recorder"), stop_order=StopOrder.RECORDER, nice=RECORDS_GIVE_WAY),
         Part(
             "console",
             (sys.executable, *daphne),
             ready=http_answers(f"http://{console.host}:{console.port}/"),
-            nice=AFTER_THE_CALLS,
+            nice=PAGES_GIVE_WAY,
         ),
         Part(
             "bridge",
@@ -152,7 +153,7 @@ def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: P
             celery_command(data_dir),
             env={"DJANGO_SETTINGS_MODULE": "console.settings"},
             grace_s=CELERY_STOP_S,
-            nice=AFTER_ALL,
+            nice=PAGES_GIVE_WAY,
         ),
         Part(
             "simulator",

@@ -114,6 +114,7 @@ class Supervised:
         """Starts it again now, if it is held; otherwise does nothing."""
         if self._held:
             self._held = False
+            self._start_at_once = self._process is not None  # it is dead, and what it left is being swept up
             self._wake.set()
 
     async def restart(self) -> None:

@@ -135,7 +135,7 @@ def _left_in_silence(
     """Whether a bridge of theirs failed, and from then on they heard nothing and did nothing until they hung up.
 
     A call that was resumed has its heir's name by then: whose failure it was cannot be told from that. A bridge that is restarted
-    gives its calls back one after the other while it drains.
+    gives its calls back one after the other while it drains. What plays when a bridge freezes goes on to its end.
     """
     if any(one["cause"] != "bridge" for one in drops):
         return False
@@ -145,7 +145,7 @@ def _left_in_silence(
         and (resumed or fault.name.endswith((f" {bridge_id}", "every bridge")))
         and fault.began_s <= caller["ended_at_s"]
         and caller["last_sound_at_s"] <= _parted_s(fault, resumed=resumed)
-        and caller["quiet_from_s"] <= _parted_s(fault, resumed=resumed) + CUT_S
+        and (fault.notice is Notice.BRIDGE_FROZEN or caller["quiet_from_s"] <= _parted_s(fault, resumed=resumed) + CUT_S)
         for fault in faults
     )
 

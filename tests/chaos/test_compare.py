@@ -83,6 +83,9 @@ def test_who_hangs_up_before_anything_is_heard_again_was_dropped_however_content
     restart = Happened("restart bridge", Notice.BRIDGE_KILLED, 102.0, 109.0)
     findings = found(caller(last_sound_at_s=105.0, quiet_from_s=106.2), call(incidents=[resumed]), restart)
     assert (len(findings.left_in_silence), findings.wrong) == (1, [])
+    stall = Happened("stall bridge", Notice.BRIDGE_FROZEN, 105.0, 109.0)
+    findings = found(caller(last_sound_at_s=104.5, quiet_from_s=108.0), call(incidents=[resumed]), stall)
+    assert (len(findings.left_in_silence), findings.wrong) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,7 @@ def test_who_hangs_up_before_anything_is_heard_again_was_dropped_however_content
     [
         (106.0, 107.0, "bridge", "resumed", (KILL,)),  # they heard something after it
         (104.0, 114.0, "bridge", "resumed", (KILL,)),  # what they heard went on
+        (106.0, 107.0, "bridge", "resumed", (Happened("stall bridge", Notice.BRIDGE_FROZEN, 105.0, 109.0),)),
         (104.0, 104.5, "ai", "hang", (KILL,)),  # it was not the bridge that dropped them
         (104.0, 104.5, "bridge", "stood_still", (Happened("kill bridge-2", Notice.BRIDGE_KILLED, 105.0, 109.0),)),  # not theirs
         (106.5, 106.8, "bridge", "resumed", (Happened("restart bridge", Notice.BRIDGE_KILLED, 102.0, 109.0),)),  # it had parted

@@ -363,3 +363,24 @@ def test_the_process_stores_what_is_sent_and_stops_on_sigterm(durable_redis: str
     with sqlite3.connect(tmp_path / "records.sqlite3") as records:
         assert records.execute("SELECT ended_by FROM console_call").fetchall() == [("caller",)]
     records.close()
+
+
+def test_entries_gather_once_all_have_been_read_and_not_before(durable_redis: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "READ_COUNT", 2)
+    boot, stop = Boot(), threading.Event()
+    read: list[int] = []
+    send(durable_redis, *([boot.entry(started(), f"call-{number}")] for number in range(3)))
+
+    class Read(Recorder):
+        def step(self) -> int:
+            read.append(super().step())
+            return read[-1]
+
+    def gathered(delay_s: float) -> None:
+        assert delay_s == recorder_module.GATHER_S
+        read.append(-1)
+        stop.set()
+
+    monkeypatch.setattr("console.recorder.time.sleep", gathered)
+    Read(durable_redis, Nudges()).run(stop)
+    assert read == [2, 1, -1]

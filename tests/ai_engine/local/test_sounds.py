@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ai_engine.local.likely_intent import likeliest
+from ai_engine.local.likely_intent import LEAST_NEARNESS, likeliest
 from ai_engine.local.likeness import words_of
 from ai_engine.local.meaning import the_meaning
 from ai_engine.local.sounds import the_sounds
@@ -54,6 +54,8 @@ def test_an_intent_without_examples_is_like_nothing_that_is_said() -> None:
 
 def test_what_was_misheard_is_asked_about_by_its_sound_alone() -> None:
     """Nothing of it is near in meaning: the caller would be asked to say it again."""
-    best, sure = likeliest(words_of("has my partial bean scent"), [BALANCE, ORDER], the_meaning(), the_sounds())
+    misheard = "partial bean scent"
+    assert max(the_meaning().nearness(the_meaning().of(misheard), [BALANCE, ORDER])) < LEAST_NEARNESS
+    best, sure = likeliest(words_of(misheard), [BALANCE, ORDER], the_meaning(), the_sounds())
     assert best == 1
     assert sure >= 0.5

@@ -95,7 +95,7 @@ def test_callers_come_last_and_go_first(tmp_path: Path) -> None:
 
 def test_only_what_no_caller_waits_for_gives_way(tmp_path: Path) -> None:
     parts = lifeline_parts([Listener("x", name, "127.0.0.1", 1) for name in SETTINGS], "unix:///none", tmp_path, drain_s=20)
-    assert {part.name: part.nice for part in parts if part.nice} == {"recorder": 5, "console": 5, "celery": 10}
+    assert {part.name: part.nice for part in parts if part.nice} == {"recorder": 2, "console": 5, "celery": 5}
 
 
 def test_further_bridges_have_a_name_and_a_port_of_their_own_and_callers_know_them_all(tmp_path: Path) -> None:
