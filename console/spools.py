@@ -63,7 +63,10 @@ def events_lost(since: datetime) -> int:
 def warnings(rows: Sequence[SpoolRow] | None, lost_today: int, now_s: float) -> list[str]:
     """Sentences for the live page; none while all is well."""
     if rows is None:
-        said = ["How full the journal’s spools are is not known: the volatile Redis does not answer."]
+        said = [
+            "The volatile Redis does not answer. From bridges that do not reach it either no caller comes to the AI: they get the "
+            "keypad menu. How full the journal’s spools are is not known."
+        ]
     else:
         said = [*_of_full_places(rows), *(_not_known(row, now_s) for row in rows if not row.is_known)]
     losing = sum(row.report.lost for row in rows or () if row.is_known and row.report is not None)

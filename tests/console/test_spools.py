@@ -115,7 +115,10 @@ def test_a_bridge_that_lives_and_never_told_is_not_known(durable_redis: str) -> 
 def test_without_the_volatile_redis_nothing_is_known(settings: Any) -> None:
     settings.LIFELINE_REDIS_VOLATILE_URL = "unix:///nowhere/redis.sock"
     assert figures().spools is None
-    assert "How full the journal’s spools are is not known" in page()
+    shown = page()
+    assert "How full the journal’s spools are is not known" in shown
+    assert "no caller comes to the AI: they get the keypad menu" in shown
+    assert "which workers run is not known" in shown
     assert set(map(len, metrics().values())) == {0}
 
 
