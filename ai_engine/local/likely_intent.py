@@ -51,7 +51,7 @@ def likeliest(
     if not said or not sentences:
         return 0, 0.0
     examples = [[words_of(text) for text in of_one] for of_one in sentences]
-    alike = [max((likeness(said, example) for example in of_one), default=0.0) for of_one in examples]
+    alike = [max((likeness(said, example, LIKE_AN_EXAMPLE) for example in of_one), default=0.0) for of_one in examples]
     most_alike = max(range(len(alike)), key=alike.__getitem__)
     if alike[most_alike] >= LIKE_AN_EXAMPLE:
         return most_alike, alike[most_alike]

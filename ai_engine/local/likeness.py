@@ -27,6 +27,8 @@ FILLER = 0.2
 SAME_WORD = 0.75
 SHORTEST_MISHEARD = 4
 SAME_STEM = 0.9
+# What common words count, and their order.
+WORDS_SHARE, ORDER_SHARE = 0.6, 0.4
 _ENDINGS = ("'s", "ing", "ed", "es", "s")
 _SHORTEST_STEM = 3
 _WORD = re.compile(r"[a-z0-9']+")
@@ -54,16 +56,23 @@ def word_likeness(one: str, other: str) -> float:
     return letters if letters >= SAME_WORD else 0.0
 
 
-def likeness(said: Sequence[str], example: Sequence[str]) -> float:
-    """From 0 to 1, which only the same words in the same order are."""
+def likeness(said: Sequence[str], example: Sequence[str], least: float = 0.0) -> float:
+    """From 0 to 1, which only the same words in the same order are. What cannot come to ``least`` is not looked at for its order:
+    less than ``least`` is all that is said of it.
+    """
     if not said or not example:
         return 0.0
     if list(said) == list(example):
         return 1.0
-    total = sum(map(weight, set(said))) + sum(map(weight, set(example)))
-    common = sum(weight(word) * max(word_likeness(word, other) for other in example) for word in set(said))
+    words, others = set(said), set(example)
+    total = sum(map(weight, words)) + sum(map(weight, others))
+    bent = sum(weight(word) * max(word_likeness(word, other) for other in others) for word in words - others)
+    common = sum(map(weight, words & others)) + bent
+    by_words = WORDS_SHARE * 2 * common / total
+    if by_words + ORDER_SHARE < least:
+        return by_words
     order = difflib.SequenceMatcher(None, said, example, autojunk=False).ratio()
-    return min(0.99, 0.6 * 2 * common / total + 0.4 * order)
+    return min(0.99, by_words + ORDER_SHARE * order)
 
 
 def _stem(word: str) -> str:
