@@ -37,15 +37,19 @@ async def part_from(sessions: Collection[Parting], idle: asyncio.Event, limit_s:
 
     A socket whose call another bridge has stays to the end: closing it would take the call away from there once more.
     """
+
+    def is_call(session: Parting) -> bool:
+        return session in sessions and not session.is_over
+
     until = now() + limit_s
     given_back: set[Parting] = set()
     while (left_s := until - now()) > 0:
-        going = [session for session in sessions if not session.is_over and session not in given_back]
+        going = [session for session in sessions if is_call(session) and session not in given_back]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(until_one_goes_s(len(going), left_s) if going else left_s):
                 await idle.wait()
                 return
-        session = next((one for one in going if one in sessions and not one.is_over), None)  # others have ended meanwhile
+        session = next(filter(is_call, going), None)  # others have ended meanwhile
         if session is not None:
             given_back.add(session)
             session.close()

@@ -7,6 +7,8 @@ from tests.chaos.mutation import Mutation
 LISTENER = "esl_bridge/listener.py"
 OF_LISTENER = "tests/esl_bridge/test_listener.py::test_"
 OF_BOUND = "tests/esl_bridge/journal/test_bound.py::test_"
+DRAINING = "esl_bridge/draining.py"
+OF_DRAINING = "tests/esl_bridge/test_draining.py::test_"
 OF_SECOND_HEARING = "tests/ai_engine/local/test_second_hearing.py::test_"
 
 PROCESSES_ARE_AS_WELL_AS_THEY_SEEM = (
@@ -51,5 +53,27 @@ PROCESSES_ARE_AS_WELL_AS_THEY_SEEM = (
     Mutation(
         "a second hearing gives up in time", "ai_engine/local/own_words.py", "            if self._clock() > until:\n",
         "            if False:\n", ("tests/ai_engine/local/test_own_words.py::test_it_gives_up_when_the_machine_has_no_time",),
+    ),
+    Mutation(
+        "calls are given back one after the other", DRAINING,
+        "    return max(left_s - (calls - 1) / GIVEN_BACK_A_SECOND, left_s / calls)\n", "    return left_s\n",
+        (OF_DRAINING + "all_are_gone_in_time_and_no_two_together",),
+    ),
+    Mutation(
+        "a call that another bridge has keeps its old socket while it can", DRAINING,
+        "        return session in sessions and not session.is_over\n", "        return session in sessions\n",
+        (OF_DRAINING + "what_is_over_takes_no_call_s_place_and_stays_to_the_end",),
+    ),
+    Mutation(
+        "a part whose process is dead is not shown as running", "console/launcher/supervisor.py",
+        "self._process is not None and self._process.returncode is None", "self._process is not None",
+        (
+            "tests/console/launcher/test_supervisor.py::"
+            "test_who_is_told_of_a_hold_sees_it_held_while_its_last_words_are_waited_for",
+        ),
+    ),
+    Mutation(
+        "records give way to calls", "console/launcher/child.py", "    give_way(nice)\n", "",
+        ("tests/console/launcher/test_supervisor.py::test_what_no_caller_waits_for_gives_way_also_to_other_sessions",),
     ),
 )  # fmt: skip
