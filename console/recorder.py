@@ -34,6 +34,9 @@ READ_COUNT = 100
 # How long entries gather after a read that took all there was. A transaction costs as much for one entry as for thirty: at a
 # thousand calls the recorder and its database took a third of a core without this, and nobody sees a tenth of a second.
 GATHER_S = 0.1
+# A process that tells nothing for so long is gone, and its watermark would stay for ever. One that was not would send again what
+# it still has, which the database knows.
+MARK_KEPT_S = 30 * 86_400
 RETRY_S = (0.2, 0.5, 1.0, 2.0)
 # How often an idle recorder looks whether its stream is still the one that it knows.
 LOOK_EVERY_S = 1.0
@@ -182,7 +185,7 @@ class Recorder:
         """Tell the producers what is stored and drop it from the stream; after a failure the next batch does both."""
         with self._redis.pipeline(transaction=False) as pipe:
             for boot_id, seq in marks.items():
-                pipe.set(watermark_key(boot_id), seq)
+                pipe.set(watermark_key(boot_id), seq, ex=MARK_KEPT_S)
             pipe.xtrim(JOURNAL_STREAM, minid=_after(last_id), approximate=False)
             pipe.execute()
 

@@ -25,7 +25,7 @@ from console import recorder as recorder_module
 from console.intake import Stored, store
 from console.management.commands.run_recorder import Nudge
 from console.models import Call, Incident, JournalLine, Producer, Turn
-from console.recorder import GAP_LIMIT_S, LOOK_EVERY_S, REFUSED_STREAM, Recorder
+from console.recorder import GAP_LIMIT_S, LOOK_EVERY_S, MARK_KEPT_S, REFUSED_STREAM, Recorder
 from esl_bridge.journal.events import (
     FIELD,
     JOURNAL_STREAM,
@@ -88,6 +88,7 @@ def test_the_watermark_is_told_and_the_stream_trimmed_behind_it(durable_redis: s
     recorded(durable_redis)
     with connect(durable_redis) as client:
         assert int(client.get(watermark_key(boot.boot_id)) or 0) == boot.seq
+        assert client.ttl(watermark_key(boot.boot_id)) > MARK_KEPT_S / 2, "kept as long as its process may live, and not for ever"
         assert client.xlen(JOURNAL_STREAM) == 0
 
 
