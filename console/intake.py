@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from django.db import transaction
+from django.utils import timezone
 
 from console.models import JournalLine, Producer, RecorderPosition
 from console.projection import Projection, lines
 from console.storable import storable
-from esl_bridge.journal.events import JOURNAL_STREAM, Entry
+from esl_bridge.journal.events import JOURNAL_STREAM, Entry, EventsLost
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,12 @@ def store(entries: Sequence[Entry], position: str, given_up: Collection[str] = (
             projection = Projection(kept)
             projection.apply()
             projection.save()
-        gapped = {boot_id for boot_id in boots if _advance(producers[boot_id], beyond[boot_id], over=boot_id in given_up)}
+        gapped = set()
+        for boot_id in boots:
+            if boot_id in given_up:
+                _pass_over(producers[boot_id], beyond[boot_id])
+            if _advance(producers[boot_id], beyond[boot_id]):
+                gapped.add(boot_id)
         _save(producers.values())
         place.entry_id = position
         place.save()
@@ -64,18 +71,27 @@ def _beyond(producer: Producer | None, boot_id: str) -> set[int]:
     return set(JournalLine.objects.filter(boot_id=boot_id, seq__gt=mark).values_list("seq", flat=True))
 
 
-def _advance(producer: Producer, beyond: set[int], *, over: bool) -> bool:
-    """Move the watermark through what is there. True when something beyond it is stored and something before is missing.
-
-    ``over`` passes what is missing, but not while it is coming: whoever sends it again sends it in batches.
-    """
-    before = producer.stored_seq
+def _advance(producer: Producer, beyond: set[int]) -> bool:
+    """Move the watermark through what is there. True when something beyond it is stored and something before is missing."""
     while producer.stored_seq + 1 in beyond:
         producer.stored_seq += 1
-    highest = max(beyond, default=0)
-    if over and producer.stored_seq == before and highest > before:
-        producer.stored_seq = highest
-    return highest > producer.stored_seq
+    return max(beyond, default=0) > producer.stored_seq
+
+
+def _pass_over(producer: Producer, beyond: set[int]) -> None:
+    """Go on without what never came, and say how much that was, as a producer does that had no room for it.
+
+    Not while it is coming: whoever sends it again sends it in batches. The line has the number of the first that is missing.
+    """
+    first, highest = producer.stored_seq + 1, max(beyond, default=0)
+    if first in beyond or highest < first:
+        return
+    missing = sum(1 for seq in range(first, highest) if seq not in beyond)
+    now = timezone.now()
+    data = msgspec.to_builtins(EventsLost(missing, int(now.timestamp() * 1_000_000)))
+    kind = data.pop("type")
+    JournalLine.objects.create(boot_id=producer.boot_id, seq=first, call_uuid="", epoch=0, at=now, kind=kind, data=data)
+    producer.stored_seq = highest
 
 
 def _save(producers: Iterable[Producer]) -> None:

@@ -24,7 +24,7 @@ def end_found_gone(call: Call, at: datetime) -> bool:
     if not unheard.update(ended_at=at, hangup_cause="FOUND_GONE", ended_by=FOUND_GONE):
         return False
     if call.mode not in (Mode.AGENT.value, Mode.LAST_RESORT.value):
-        _incident(call, "lost")
+        _incident(call, LOST)
     incidents = list(Incident.objects.filter(call=call))
     settle_by_end(incidents, at)
     for incident in incidents:
@@ -54,7 +54,7 @@ def found_in_last_resort(call: Call, destination: str, application: str, at: dat
 def _incident(call: Call, kind: str) -> Incident:
     """Of an owner after the last one, so that what that one left open shares its fate."""
     found, _ = Incident.objects.get_or_create(
-        incident_id=f"{call.call_uuid}:{LOST}",
+        incident_id=f"{call.call_uuid}:{kind}",
         defaults={
             "call": call, "cause": Cause.BRIDGE.value, "stage": "bridge", "kind": kind, "attempts": 1,
             "opened_at": call.last_event_at, "opened_epoch": call.epoch + 1,

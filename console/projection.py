@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import msgspec
 from django.db import models
+from django.utils import timezone
 
 from console.models import Call, Incident, JournalLine, Turn
 from console.tallies import result_of, take_back
@@ -29,9 +30,9 @@ from esl_bridge.journal.events import Entry
 Row = TypeVar("Row", Call, Turn, Incident)
 ENDED_OPEN = "ended while open"
 FOUND_GONE = "unknown"
-# The name of the incident of a call that no bridge took.
+# Name and kind of the incident of a call that was found gone, and of one that the switch's own menu took. One call may have
+# both: a bridge that took it back from the menu may have lost it afterwards.
 LOST = "lost"
-# Its kind, when the switch's own menu took the call.
 NO_BRIDGE = "no_bridge"
 # How the weaker proof of a look at the switch begins (``lost_calls.py``).
 LISTED = "listed by the switch"
@@ -84,7 +85,8 @@ class Projection:
             self._calls[entry.call_uuid] = call
         if entry.epoch > call.epoch:
             call.epoch, call.seq = entry.epoch, 0
-        call.last_event_at = max(call.last_event_at, at)
+        # A clock that is ahead must not keep a call on the line: it is looked for by how long nothing has been heard of it.
+        call.last_event_at = min(max(call.last_event_at, at), timezone.now())
         call.started_at = min(call.started_at, at)
         return call
 
@@ -180,12 +182,14 @@ class Projection:
     def _ended(self, call: Call, event: journal.CallEnded, at: datetime) -> None:
         if call.ended_at is not None and call.ended_by != FOUND_GONE:
             return
-        lost = self._incidents.get(f"{call.call_uuid}:{LOST}")
-        if call.ended_by == FOUND_GONE and lost is not None and lost.kind == LOST:
-            # It was not lost: its bridge saw the end, and only told it late.
-            del self._incidents[lost.incident_id]
-            lost.delete()
+        if call.ended_by == FOUND_GONE:
+            self._was_not_lost(call)  # its bridge saw the end, and only told it late
         call.ended_at, call.hangup_cause, call.ended_by = at, event.hangup_cause, event.ended_by
+
+    def _was_not_lost(self, call: Call) -> None:
+        lost = self._incidents.pop(f"{call.call_uuid}:{LOST}", None)
+        if lost is not None:
+            lost.delete()
 
     def _last_resort_heard(
         self, call: Call, entry: Entry, event: journal.LastResortHeard, *, of_owner: bool
@@ -201,8 +205,10 @@ class Projection:
             call.seq = AFTER_THE_OWNER
         if not event.by_chain:
             return
+        if of_owner:  # and no bridge has had it since
+            self._was_not_lost(call)
         at = moment(entry.at_us)
-        incident = self._incident(call, f"{call.call_uuid}:{LOST}", at)
+        incident = self._incident(call, f"{call.call_uuid}:{NO_BRIDGE}", at)
         is_seen_by_look = incident.proof.startswith(LISTED)
         is_heard = incident.kind == NO_BRIDGE and not is_seen_by_look
         if is_heard and incident.closed_at is not None and incident.closed_at <= at:
@@ -215,8 +221,8 @@ class Projection:
     def _ended_in_last_resort(self, call: Call) -> None:
         """Whoever said that the call was theirs before its last visit there, the switch had it at the end. A bridge that died
         before the switch knew it as the owner has the same epoch as our incident: what it left open shares this fate too."""
-        incident = self._incidents.get(f"{call.call_uuid}:{LOST}")
-        if incident is not None and incident.kind == NO_BRIDGE:
+        incident = self._incidents.get(f"{call.call_uuid}:{NO_BRIDGE}")
+        if incident is not None:
             incident.opened_epoch = AFTER_EVERY_OWNER
 
     def _incidents_of(self, call: Call) -> list[Incident]:

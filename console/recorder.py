@@ -86,6 +86,8 @@ class Recorder:
                 time.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
                 failures += 1
                 self._position = None
+                # Nothing was read meanwhile: what is missing may have been sent again long ago.
+                self._gap_since = dict.fromkeys(self._gap_since, self._clock())
                 close_old_connections()
         self._redis.close()
 

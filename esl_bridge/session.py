@@ -41,6 +41,8 @@ MAX_UNSENT_BYTES = 1 << 20
 MAX_HELD = 1000
 # What the chain writes into `ll_holder` before it offers a call to a bridge.
 IN_CHAIN = "chain"
+# How the dialplan's extensions begin where a call has left the chain: the switch's own menu, or a person.
+NOT_OURS = "ll-"
 # What it answers to a command of a module that is not loaded.
 NO_COMMAND = "Command not found"
 # The cause of an end that was told before we asked to be told.
@@ -214,6 +216,10 @@ class Session(asyncio.Protocol):
             # The chain gave up on this connection while we stood still, and another bridge has the call. Not a word then, and
             # no closing either: that would take the call from its owner.
             log.warning("this call was offered here too late; its holder keeps it", call=self.call_uuid, holder=holder)
+            return
+        if channel.get("Caller-Destination-Number").startswith(NOT_OURS):
+            # Nor is it ours where the chain has already led it into its own menu, or to a person.
+            log.warning("this call was offered here too late; the switch's own menu has it", call=self.call_uuid)
             return
         if not commands.can_name(self.call_uuid):
             log.error("a call's identifier is none that commands may name; the dialplan keeps the call")

@@ -249,3 +249,21 @@ def test_what_was_heard_corrects_what_was_taken_for_lost() -> None:
     incident, call = Incident.objects.get(), Call.objects.get()
     assert (incident.kind, incident.outcome, incident.by_call_end) == ("no_bridge", "failed_over", False)
     assert (call.ended_by, call.hangup_cause) == ("caller", "NORMAL_CLEARING")
+
+
+def test_who_was_in_the_menu_of_the_switch_and_was_lost_by_the_bridge_that_took_them_back_is_lost() -> None:
+    """The menu's own incident ended well; what came after it did not."""
+    switch, heir = Boot("switch"), Boot("boot-2", 1_795_000_001_000_000)
+    project([switch.entry(heard())])
+    project([heir.entry(each, epoch=2) for each in (started("bridge-2", resumed=True), StepEntered("menu", Mode.FALLBACK))])
+    assert end_found_gone(Call.objects.get(), timezone.now())
+    assert dict(Incident.objects.values_list("kind", "outcome")) == {"no_bridge": "failed_over", "lost": "dropped"}
+    project([heir.entry(END, epoch=2)])  # it had seen the end, and only told it late
+    assert dict(Incident.objects.values_list("kind", "outcome")) == {"no_bridge": "failed_over"}
+    assert Call.objects.get().ended_by == "caller"
+
+
+def test_a_bridge_whose_clock_is_ahead_does_not_keep_a_call_on_the_line() -> None:
+    ahead = Boot(at_us=int(timezone.now().timestamp() * 1_000_000) + 3_600_000_000)
+    project([ahead.entry(started())])
+    assert Call.objects.get().last_event_at <= timezone.now()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import structlog
 from django.conf import settings
 from django.db import OperationalError, connections
 from django.test.utils import override_settings
+from django.utils import timezone
 
 from ai_engine.redis_clients import connect
 from console import recorder as recorder_module
@@ -26,6 +28,7 @@ from console.intake import Stored, store
 from console.management.commands.run_recorder import Nudge
 from console.models import Call, Incident, JournalLine, Producer, Turn
 from console.recorder import GAP_LIMIT_S, LOOK_EVERY_S, MARK_KEPT_S, REFUSED_STREAM, Recorder
+from console.spools import events_lost
 from esl_bridge.journal.events import (
     FIELD,
     JOURNAL_STREAM,
@@ -212,7 +215,41 @@ def test_a_gap_that_is_never_filled_is_given_up_in_time(durable_redis: str) -> N
     send(durable_redis, entries[2:5])
     recorder.step()
     assert watermark(durable_redis) == 5
-    assert JournalLine.objects.count() == 3
+    assert JournalLine.objects.exclude(kind="events_lost").count() == 3
+    assert events_lost(timezone.now() - timedelta(minutes=1)) == 2, "what never came is said to be lost"
+    send(durable_redis, entries[:2])
+    recorder.step()
+    assert events_lost(timezone.now() - timedelta(minutes=1)) == 2
+
+
+def test_a_gap_is_not_given_up_for_the_time_in_which_nothing_was_read(
+    durable_redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database was away: what is missing had been sent again long before, behind what cannot wait."""
+    entries = whole_call(Boot(), "call-1", None)
+    clock, stop = Clock(), threading.Event()
+    send(durable_redis, entries[2:3])
+
+    def away(*args: Any) -> Stored:
+        clock.now += GAP_LIMIT_S + 1
+        monkeypatch.setattr(recorder_module, "store", store)
+        raise OperationalError("the database is away")
+
+    class Until(Recorder):
+        def step(self) -> int:
+            stored = super().step()
+            if stored == 1:
+                send(durable_redis, entries[3:4], entries[:2])
+                monkeypatch.setattr(recorder_module, "READ_COUNT", 1)
+                monkeypatch.setattr(recorder_module, "store", away)
+            elif watermark(durable_redis) == 4:
+                stop.set()
+            return stored
+
+    recorder = Until(durable_redis, Nudges(), clock=clock)
+    recorder.run(stop)
+    assert JournalLine.objects.count() == 4
+    assert events_lost(timezone.now() - timedelta(minutes=1)) == 0
 
 
 def test_what_is_missing_is_taken_although_it_comes_very_late_and_in_pieces(durable_redis: str) -> None:

@@ -354,6 +354,19 @@ async def test_a_call_that_was_offered_before_a_stall_and_has_another_holder_sin
     assert bridge.journalled() == []
 
 
+async def test_a_call_that_the_switch_s_own_menu_has_by_now_is_not_taken(bridge: Running) -> None:
+    """A single bridge that froze before its first word: its call has gone on to the last resort when it wakes."""
+    peer = await bridge.connect()
+    await peer.until(b"connect\n\n")
+    in_menu = re.sub(rb"Caller-Destination-Number: \S+", b"Caller-Destination-Number: ll-lr-demo-1", channel_data())
+    peer.writer.write(in_menu)
+    peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "", "Hangup-Cause: NORMAL_CLEARING\n"))
+    peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
+    assert await peer.closed()
+    assert peer.sent == b"connect\n\n"
+    assert bridge.journalled() == []
+
+
 async def test_after_a_stall_a_call_that_is_still_ours_goes_on_and_its_timer_comes_first(bridge: Running) -> None:
     peer = await taken_call(bridge)
     bridge.skip(7.0)
