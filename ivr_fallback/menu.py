@@ -98,7 +98,8 @@ class Menu:
 
     def on_key(self, key: str) -> list[MenuStep]:
         """A key was pressed. What was being said is over."""
-        if self.state is State.TO_PERSON:
+        # What is being done is not chosen anew: its result comes within seconds, and would be told of another wish, or done twice.
+        if self.state in (State.TO_PERSON, State.ACTING):
             return []
         if self.state is State.COLLECTING and self._slot is not None and self._slot.kind is SlotKind.DIGITS:
             if key.isdecimal():
@@ -132,6 +133,8 @@ class Menu:
     def on_action(self, outcome: str, values: ActionValues) -> list[MenuStep]:
         """The action is done. An outcome named ``unknown_…`` means that a slot was wrong: it is asked for again."""
         intent = self._intent
+        if self.state is not State.ACTING:  # a person is being called meanwhile
+            return []
         if intent is None:
             return self._offer(())
         phrases = outcome_phrases(self._flow, intent, outcome, values)
@@ -147,6 +150,8 @@ class Menu:
         return [EnterStep(f"outcome:{intent.name}"), Say(phrases)]
 
     def on_action_failed(self) -> list[MenuStep]:
+        if self.state is not State.ACTING:
+            return []
         return self._to_person((self._flow.system.action_failed,))
 
     def on_prompt_missing(self) -> list[MenuStep]:

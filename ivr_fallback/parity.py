@@ -27,8 +27,10 @@ RESERVED_KEYS = {
 }
 # Names become channel variables and Redis fields: an allow-list, not an escape.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-# A destination becomes part of a dial string; "$", "{", "[", "," and spaces have a meaning there.
-DESTINATION = re.compile(r"[A-Za-z0-9+][A-Za-z0-9_.@:+/-]{0,119}")
+# What the dialplan's `ll-agent-…` dials, and nothing else: other forms would ring whoever is rung last of all. A destination
+# becomes part of a dial string; "$", "{", "[", "," and spaces have a meaning there.
+DESTINATION = re.compile(r"(?=.{1,120}$)[A-Za-z0-9+][A-Za-z0-9_.+-]{0,63}(?:@[A-Za-z0-9_.-]{1,255}(?::[0-9]{1,5})?)?")
+DESTINATION_WORDS = "may hold NAME, NAME@HOST or NAME@HOST:PORT, of letters, digits and . _ + - only"
 HOURS = "Opening hours"
 FILE = re.compile(r"[0-9a-f]{64}\.wav")
 # A complete AI response is promised within 3 to 5 seconds.
@@ -71,7 +73,7 @@ def _flow_problems(flow: FlowVersion) -> Iterator[Problem]:
     if not flow.human_destination:
         yield Problem(where, "there is no human destination: a caller could not reach a person")
     elif not DESTINATION.fullmatch(flow.human_destination):
-        yield Problem(where, "the human destination may hold letters, digits and . _ @ : + - / only")
+        yield Problem(where, f"the human destination {DESTINATION_WORDS}")
     for what, value, (least, most) in (
         ("the time for an AI response", flow.turn_budget_ms, TURN_BUDGET_MS),
         ("the listening limit", flow.listen_limit_ms, LISTEN_LIMIT_MS),
@@ -155,7 +157,7 @@ def _intent_problems(flow: FlowVersion, intent: Intent) -> Iterator[str]:
     if not intent.utterances:
         yield "there is no example of what a caller says, so the AI can never understand it"
     if intent.destination and not DESTINATION.fullmatch(intent.destination):
-        yield "its destination may hold letters, digits and . _ @ : + - / only"
+        yield f"its destination {DESTINATION_WORDS}"
     for name in intent.slots:
         if flow.slot(name) is None:
             yield f"it needs the slot {name!r}, which the flow does not have"

@@ -22,7 +22,8 @@ EVENTS = (
     "CHANNEL_UNHOLD",
     "CHANNEL_HANGUP_COMPLETE",
 )
-# A telephone that puts us on hold says so in its newest offer.
+# A telephone that puts us on hold says so in its newest offer: of its audio, or of all that it offers.
+_OTHER_MEDIA = re.compile(r"^m=(?!audio)", re.MULTILINE)
 _HOLDS = re.compile(r"^(?:a=(?:sendonly|inactive)|c=IN IP4 0\.0\.0\.0)\s*$", re.MULTILINE)
 AUDIO_EVENTS = ("mod_audio_stream::error", "mod_audio_stream::disconnect", "mod_audio_stream::play")
 CUT = "FILE CUT"
@@ -59,7 +60,8 @@ def connected(
         ai_use=use,
         drill=drill,
         history=history,
-        held=_is_held(channel),
+        # Who begins a call like that is no telephone on hold: the switch tells of no end of it.
+        held="owner" in kept_variables(channel) and _is_held(channel),
         at=at,
     )
 
@@ -116,7 +118,9 @@ def _completed(event: Event, answer_id: str) -> told.Input | None:
 def _is_held(channel: Event) -> bool:
     """By the caller's newest SDP: a transfer, and with it every change of bridges, makes a held call ``ACTIVE`` again, though no
     audio comes and no second ``CHANNEL_HOLD``."""
-    return _HOLDS.search(channel.variable("switch_r_sdp") or "") is not None
+    before_audio, audio, rest = (channel.variable("switch_r_sdp") or "").partition("m=audio")
+    session = _OTHER_MEDIA.split(before_audio, maxsplit=1)[0]
+    return any(_HOLDS.search(part) for part in (session, _OTHER_MEDIA.split(audio + rest, maxsplit=1)[0]))
 
 
 def said_good_bye(event: Event) -> bool:

@@ -25,10 +25,14 @@ def _fields(text: str, *names: str) -> str:
 
 
 class SipAgent(asyncio.DatagramProtocol):
-    """``name@host:port`` is :attr:`address`. ``over`` is set when a call has ended; ``rung`` has the names that were rung here."""
+    """``name@host:port`` is :attr:`address`. ``over`` is set when a call has ended; ``rung`` has the names that were rung here.
+
+    ``status``: what an INVITE is answered with; after a provisional one :meth:`answer` says the rest.
+    """
 
     def __init__(self, host: str, name: str) -> None:
         self.host, self.name = host, name
+        self.status = "200 OK"
         self.over = asyncio.Event()
         self._transport: asyncio.DatagramTransport | None = None
         self._invite = ""
@@ -56,9 +60,11 @@ class SipAgent(asyncio.DatagramProtocol):
             self.rung.append(text.split()[1].removeprefix("sip:").partition("@")[0])
             codec = (re.search(r"m=audio \d+ \S+ (\d+)", text) or ["", "8"])[1]
             body = _SDP.format(host=self.host, port=self.port, codec=codec)
-            self._answer(text, addr, body)
+            self._answer(text, addr, "" if self.status.startswith("180") else body, self.status)
         elif method in ("BYE", "CANCEL"):
             self._answer(text, addr)
+            if method == "CANCEL":
+                self.answer("487 Request Terminated")
             self.over.set()
         elif method in ("OPTIONS", "NOTIFY"):
             self._answer(text, addr)
@@ -67,11 +73,15 @@ class SipAgent(asyncio.DatagramProtocol):
         elif text.startswith("SIP/2.0 2") and "INVITE" in _fields(text, "cseq"):
             self._acknowledge(text, addr)
 
-    def _answer(self, request: str, addr: Address, body: str = "") -> None:
-        """200 OK, in which the agent's side of the dialogue gets its tag."""
+    def answer(self, status: str) -> None:
+        """The INVITE that rings here, for good and without a conversation."""
+        self._answer(self._invite, self._from, status=status)
+
+    def _answer(self, request: str, addr: Address, body: str = "", status: str = "200 OK") -> None:
+        """In which the agent's side of the dialogue gets its tag."""
         head = _fields(request, "via", "record-route", "from", "to", "call-id", "cseq")
         head = re.sub(r"(?m)^(To: [^\r;]*(?:;(?!tag=)[^\r;]*)*)\r$", r"\1;tag=agent\r", head)
-        self._send(f"SIP/2.0 200 OK\r\n{head}{self._about(body)}", addr)
+        self._send(f"SIP/2.0 {status}\r\n{head}{self._about(body)}", addr)
 
     def _about(self, body: str = "") -> str:
         kind = "Content-Type: application/sdp\r\n" if body else ""

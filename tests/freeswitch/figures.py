@@ -29,3 +29,10 @@ def turns_begun(stack: Stack) -> int:
 
 def over(stack: Stack) -> dict[str, Any]:
     return until(stack, lambda figures: figures["live_calls"] == 0 and figures["ai_failures_open"] == 0, "the call is over")
+
+
+def people_joined(stack: Stack) -> int:
+    """How often the journal says that a caller was put through to somebody, once all of it is recorded."""
+    until(stack, lambda figures: figures["live_calls"] == 0, "no call is on the line")
+    with contextlib.closing(sqlite3.connect(f"file:{stack.data_dir / 'lifeline.sqlite3'}?mode=ro", uri=True)) as records:
+        return int(records.execute("select count(*) from console_journalline where kind = 'agent_joined'").fetchone()[0])

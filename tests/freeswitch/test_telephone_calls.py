@@ -21,7 +21,7 @@ from esl_bridge.control import SwitchControl
 from espeak.voice import render
 from tests.conformance.sip_agent import SipAgent, sip_agent
 from tests.freeswitch.conftest import ESL
-from tests.freeswitch.figures import over, turns_begun, until
+from tests.freeswitch.figures import over, people_joined, turns_begun, until
 from tests.freeswitch.telephone import RATE_HZ, Telephone
 from tests.stack import Stack
 
@@ -385,6 +385,27 @@ def test_a_person_who_passes_the_caller_on_does_not_lose_them(stack: Stack) -> N
         # Nobody's name: the caller is asked what else they want.
         phone.is_told_something(since_s=phone.now_s())
         end(stack, phone, before)
+
+
+@pytest.mark.parametrize("rings", ["180 Ringing", "183 Session Progress"])
+def test_a_telephone_that_rings_is_no_person_and_the_caller_hears_it_ring(stack: Stack, rings: str) -> None:
+    bridge_answers(stack)
+    port = int(os.environ.get("FREESWITCH_AGENT_PORT", "5090"))
+    before, joined = stack.figures(), people_joined(stack)
+    with person(os.environ.get("FREESWITCH_LISTEN", "127.0.0.1"), port) as agent, telephone() as phone:
+        agent.status = rings
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        phone.press("0")
+        stack.until(lambda: agent.rung, "the person's telephone rings", 15)
+        rung_s = phone.now_s()
+        # Our own tone, twice: one of them is not the end of a prompt.
+        first_s = phone.is_told_something(since_s=rung_s + 1.0)
+        phone.is_told_something(since_s=first_s + 4.0)
+        agent.answer("486 Busy Here")
+        phone.is_told_something(since_s=phone.now_s() + 0.5)
+        end(stack, phone, before)
+    assert people_joined(stack) == joined
 
 
 def test_a_conversation_with_a_person_outlives_every_bridge_and_nothing_is_heard_of_it(

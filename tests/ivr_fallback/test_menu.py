@@ -163,6 +163,20 @@ def test_an_action_that_fails_brings_a_person() -> None:
     assert of(menu.on_said(), ToPerson)
 
 
+@pytest.mark.parametrize("key", ["*", "0", "1", "#"])
+def test_a_key_while_the_action_runs_chooses_nothing_that_its_result_would_be_told_of(key: str) -> None:
+    """Chosen once more it would be done twice, and another choice would be answered with this one's result."""
+    menu = acting()
+    assert menu.on_key(key) == []
+    assert of(menu.on_action("ok", {"balance": Decimal("1.00")}), EnterStep) == [EnterStep("outcome:balance")]
+
+
+def test_a_result_that_comes_when_a_person_is_already_called_changes_nothing() -> None:
+    menu = acting()
+    menu.on_prompt_missing()
+    assert menu.on_action("ok", {}) == menu.on_action_failed() == []
+
+
 def test_an_outcome_that_the_flow_cannot_say_brings_a_person() -> None:
     assert words(acting().on_action("sideways", {})) == ["action_failed"]
 

@@ -66,6 +66,8 @@ def test_a_whole_flow_has_no_problems() -> None:
         (flow_with(intents=()), "Flow: there is no intent"),
         (flow_with(human_destination=""), "Flow: there is no human destination"),
         (flow_with(human_destination="a,b${x}"), "Flow: the human destination may hold"),
+        (flow_with(human_destination="sip:team@example.org"), "Flow: the human destination may hold"),
+        (flow_with(human_destination="gateway/carrier/123"), "Flow: the human destination may hold"),
         (
             flow_with(turn_budget_ms=6000),
             "Flow: the time for an AI response is 6000 ms; it must be from 3000 to 5000 ms",

@@ -53,11 +53,18 @@ def test_a_hold_and_its_end_are_asked_for_and_told() -> None:
         ("v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 6000 RTP/AVP 8\r\n", True),
         ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=audio 6000 RTP/AVP 8\r\na=sendrecv\r\n", False),
         ("v=0\r\ns=a=sendonly\r\nc=IN IP4 10.0.0.0\r\nm=audio 6000 RTP/AVP 8\r\n", False),
+        ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=audio 6000 RTP/AVP 8\r\na=sendrecv\r\nm=video 0 RTP/AVP 96\r\na=inactive\r\n", False),
+        ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=video 0 RTP/AVP 96\r\na=inactive\r\nm=audio 6000 RTP/AVP 8\r\na=sendrecv\r\n", False),
+        ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=video 0 RTP/AVP 96\r\nm=audio 6000 RTP/AVP 8\r\na=sendonly\r\n", True),
+        ("v=0\r\nc=IN IP4 10.0.0.1\r\na=sendonly\r\nm=audio 6000 RTP/AVP 8\r\n", True),
         ("", False),
     ],
 )
 def test_a_call_that_is_taken_over_in_a_hold_is_known_to_be_held(offer: str, is_held: bool) -> None:
     """A transfer has made it ACTIVE by then: seen on a real switch."""
-    channel = event("CHANNEL_DATA", **{"Unique-ID": "u", "Channel-Call-State": "ACTIVE", "variable_switch_r_sdp": quote(offer)})
-    found = connected(channel, None, told.AiUse.USABLE, at=datetime(2026, 11, 27, tzinfo=UTC))
-    assert found.held is is_held
+    begun = {"Unique-ID": "u", "Channel-Call-State": "ACTIVE", "variable_switch_r_sdp": quote(offer)}
+    taken_over = event("CHANNEL_DATA", **begun, variable_ll_owner="bridge-1%3A1")
+    at = datetime(2026, 11, 27, tzinfo=UTC)
+    assert connected(taken_over, None, told.AiUse.USABLE, at=at).held is is_held
+    # Who begins a call like that would be told nothing for ever: the switch sees no hold there, and so tells of no end of it.
+    assert connected(event("CHANNEL_DATA", **begun), None, told.AiUse.USABLE, at=at).held is False
