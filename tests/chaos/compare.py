@@ -140,9 +140,10 @@ def _left_in_silence(
     if any(one["cause"] != "bridge" for one in drops):
         return False
     resumed = all(one["kind"] == "resumed" for one in drops)
+    part = bridge_id.removesuffix("-1")  # the first bridge's process has no number
     return any(
         fault.notice in (Notice.BRIDGE_KILLED, Notice.BRIDGE_FROZEN)
-        and (resumed or fault.name.endswith((f" {bridge_id}", "every bridge")))
+        and (resumed or fault.name.endswith((f" {part}", "every bridge")))
         and fault.began_s <= caller["ended_at_s"]
         and caller["last_sound_at_s"] <= _parted_s(fault, resumed=resumed)
         and (fault.notice is Notice.BRIDGE_FROZEN or caller["quiet_from_s"] <= _parted_s(fault, resumed=resumed) + CUT_S)

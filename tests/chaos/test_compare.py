@@ -27,7 +27,7 @@ def caller(
 
 def call(*outcomes: str, **more: Any) -> dict[str, Any]:
     incidents = [{"cause": "ai", "stage": "stt", "kind": "hang", "outcome": outcome} for outcome in outcomes]
-    call = {"call_uuid": "u", "bridge_id": "bridge", "is_over": True, "ends": 1, "ended_by": "caller", "incidents": incidents}
+    call = {"call_uuid": "u", "bridge_id": "bridge-1", "is_over": True, "ends": 1, "ended_by": "caller", "incidents": incidents}
     return {**call, **more}
 
 
