@@ -97,7 +97,7 @@ THE_RECORDS_ARE_TRUE = (
         (OF_BRIDGE + "a_caller_who_went_before_the_call_was_ours_is_no_call_that_was_lost",),
     ),
     Mutation(
-        "lookup of calls whose end nobody saw", "console/lost_calls.py", '        _incident(call, "lost")\n', "        pass\n",
+        "lookup of calls whose end nobody saw", "console/lost_calls.py", "        _incident(call, LOST)\n", "        pass\n",
         ("tests/console/test_figures.py", OF_PROJECTION + "what_was_heard_corrects_what_was_taken_for_lost"),
     ),
     Mutation(
