@@ -68,13 +68,12 @@ def test_no_child_is_left(engine: subprocess.Popen[bytes], number: signal.Signal
     assert not alive
 
 
-@pytest.mark.parametrize("http2", [False, True])
-def test_both_versions_of_http_are_spoken(engine: subprocess.Popen[bytes], address: str, http2: bool) -> None:
-    with httpx.Client(http1=not http2, http2=http2, timeout=5, trust_env=False) as client:
-        body = {"model": "local", "input": "Good morning.", "voice": "alloy", "response_format": "pcm", "sample_rate": 8000}
-        speech = client.post(f"{address}/v1/audio/speech", json=body)
-        assert speech.status_code == 200
-        assert speech.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
-        assert 0.4 < len(speech.content) / 16_000 < 3
-        refused = client.post(f"{address}/v1/audio/speech", json=body | {"response_format": "mp3"})
-        assert refused.status_code == 400
+def test_both_versions_of_http_are_spoken(engine: subprocess.Popen[bytes], address: str) -> None:
+    body = {"model": "local", "input": "Good morning.", "voice": "alloy", "response_format": "pcm", "sample_rate": 8000}
+    for version in ("HTTP/1.1", "HTTP/2"):
+        with httpx.Client(http1=version == "HTTP/1.1", http2=version == "HTTP/2", timeout=5, trust_env=False) as client:
+            speech = client.post(f"{address}/v1/audio/speech", json=body)
+            assert (speech.status_code, speech.http_version) == (200, version)
+            assert 0.4 < len(speech.content) / 16_000 < 3
+            refused = client.post(f"{address}/v1/audio/speech", json=body | {"response_format": "mp3"})
+            assert refused.status_code == 400
