@@ -65,12 +65,17 @@ class Meaning:
 
     def _learn(self, examples: tuple[tuple[str, ...], ...]) -> Learnt:
         vectors = self._vectors([sentence for of_one in examples for sentence in of_one])
-        ends = list(itertools.accumulate(map(len, examples)))
-        of_intent = tuple(itertools.starmap(slice, zip([0, *ends], ends, strict=False)))
+        of_intent = places(examples)
         return Learnt(vectors, of_intent, telling_apart(vectors, of_intent, RIDGE))
 
     def _vectors(self, sentences: Sequence[str]) -> Vectors:
         return np.asarray(self._model.embed(list(sentences), norm=True), dtype=np.float32)
+
+
+def places(examples: Sequence[Sequence[object]]) -> tuple[slice, ...]:
+    """Where each intent's are when the examples of all stand in one row."""
+    ends = list(itertools.accumulate(map(len, examples)))
+    return tuple(itertools.starmap(slice, zip([0, *ends], ends, strict=False)))
 
 
 def nearest(near: Vectors) -> float:

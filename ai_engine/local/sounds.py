@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai_engine.local.grammar import Dictionary, read_dictionary
-from ai_engine.local.meaning import REMEMBERED, nearest, telling_apart
+from ai_engine.local.meaning import REMEMBERED, nearest, places, telling_apart
 
 Vectors = npt.NDArray[np.float32]
 
@@ -75,8 +75,7 @@ class Sounds:
         runs = [self._runs(example) for of_one in examples for example in of_one]
         used = Counter(itertools.chain.from_iterable(runs))
         weights = {run: (place, math.log1p(len(runs) / count)) for place, (run, count) in enumerate(used.items())}
-        ends = list(itertools.accumulate(map(len, examples)))
-        of_intent = tuple(itertools.starmap(slice, zip([0, *ends], ends, strict=False)))
+        of_intent = places(examples)
         empty = Learnt(weights, np.zeros((0, len(weights)), np.float32), of_intent, np.zeros((len(weights), 0), np.float32))
         vectors = np.array([empty.vector(one) for one in runs], np.float32).reshape(len(runs), len(weights))
         return Learnt(weights, vectors, of_intent, telling_apart(vectors, of_intent, RIDGE))
