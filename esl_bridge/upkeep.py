@@ -10,9 +10,25 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from types import TracebackType
 
+import redis.asyncio as redis
 import structlog
 
+from esl_bridge.journal.sender import Journal
+
 log = structlog.get_logger(__name__)
+
+# The journal's last entries; what Redis does not take by then stays in the spool, for another process to adopt.
+JOURNAL_DRAIN_S = 3.0
+
+
+async def part_from_journal(journal: Journal, *clients: redis.Redis) -> None:
+    """The last that a process does: what is left is sent, and all is closed, also when that fails."""
+    try:
+        await journal.drain(JOURNAL_DRAIN_S)
+    finally:
+        journal.close()
+        for client in clients:
+            await client.aclose()
 
 
 class Upkeep:

@@ -15,11 +15,10 @@ from console.logs import configure_logging
 from console.switches import switches
 from esl_bridge.journal.sender import Journal
 from esl_bridge.last_resort.watch import ControlPort, Watch
-from esl_bridge.upkeep import Upkeep
+from esl_bridge.upkeep import Upkeep, part_from_journal
 
 log = structlog.get_logger(__name__)
 
-JOURNAL_DRAIN_S = 3.0
 # Its name where it tells how full its spool is.
 PROCESS = "switch-watch"
 
@@ -48,9 +47,4 @@ async def _serve() -> None:
         async with Upkeep([journal.run(), *(Watch(port, journal.append).run() for port in ports)], stop):
             await stop.wait()
     finally:
-        try:
-            await journal.drain(JOURNAL_DRAIN_S)
-        finally:
-            journal.close()
-            await durable.aclose()
-            await volatile.aclose()
+        await part_from_journal(journal, durable, volatile)

@@ -28,11 +28,9 @@ from esl_bridge.bridge import Bridge, BridgeConfig
 from esl_bridge.calls.to_switch import SwitchSettings
 from esl_bridge.door import make_room_for
 from esl_bridge.journal.sender import Journal
-from esl_bridge.upkeep import Upkeep
+from esl_bridge.upkeep import Upkeep, part_from_journal
 
 log = structlog.get_logger(__name__)
-
-JOURNAL_DRAIN_S = 3.0
 
 
 class Command(BaseCommand):
@@ -129,9 +127,4 @@ async def _serve(drain_s: float) -> None:
         async with Upkeep(works, stop):
             await bridge.run(stop, drain_s)
     finally:
-        try:
-            await journal.drain(JOURNAL_DRAIN_S)
-        finally:
-            journal.close()
-            await durable.aclose()
-            await volatile.aclose()
+        await part_from_journal(journal, durable, volatile)
