@@ -16,7 +16,7 @@ from ai_engine.redis_clients import connect
 from console.launcher.parts import StartPhase, StopOrder
 from console.launcher.ports import Listener
 from console.launcher.stack_plan import bridge_list, lifeline_parts, redis_parts, state_of
-from esl_bridge.management.commands import run_bridge
+from esl_bridge import upkeep
 
 SETTINGS = ("LIFELINE_CONSOLE_PORT", "LIFELINE_ESL_PORT", "LIFELINE_MEDIA_PORT", "LIFELINE_SWITCH_PORT")
 
@@ -127,5 +127,5 @@ def test_each_may_take_as_long_to_stop_as_its_own_draining_does(tmp_path: Path) 
     listeners = [Listener("x", name, "127.0.0.1", 1) for name in SETTINGS]
     listeners.append(Listener("bridge-2", "LIFELINE_RUN_BRIDGE_2_PORT", "127.0.0.1", 8085))
     parts = {part.name: part for part in lifeline_parts(listeners, "unix:///none", tmp_path, drain_s=70)}
-    assert parts["bridge"].grace_s == parts["bridge-2"].grace_s >= 70 + run_bridge.JOURNAL_DRAIN_S + 1
+    assert parts["bridge"].grace_s == parts["bridge-2"].grace_s >= 70 + upkeep.JOURNAL_DRAIN_S + 1
     assert parts["worker-1"].grace_s > worker.DRAIN_S + 1
