@@ -73,6 +73,17 @@ class Menu:
             return self._offer(opening)
         return [*_say(opening, (self._flow.system.menu_hint,)), *self._proceed(self._intent)]
 
+    def resume(self, step: str) -> list[MenuStep]:
+        """Go on where another bridge left the caller."""
+        match step:
+            case "goodbye":
+                return self._goodbye()
+            case "person":
+                return self._connect(())
+            case "anything_else":
+                return self._offer_more(())
+        return self.begin(())
+
     def begin_after_agent(self, opening: tuple[Phrase, ...]) -> list[MenuStep]:
         """A caller comes back from a person, or no person was free: offer the menu again."""
         self._intent = None

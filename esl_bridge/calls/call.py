@@ -239,10 +239,12 @@ class Call:
             self._mode = Mode.FALLBACK
             menu = Menu(self.flow, slots=self._slots, is_open=self._is_open, intent=self._intent)
             self._talker = menu
-            return orders + self._carry_out(menu.begin(()), now)
+            if step == "goodbye":
+                self._incidents.goes_on_as_before()
+            return orders + self._carry_out(menu.resume(step), now)
         if self._use is not AiUse.USABLE:
             return orders + self._fall_back(FallbackReason(self._use.value), self._transfer_words(), now, detail="at a resume")
-        self._incidents.goes_on_with_ai()
+        self._incidents.goes_on_as_before()
         dialogue = Dialogue(self.flow, slots=self._slots, is_open=self._is_open, intent=self._intent)
         self._talker = dialogue
         return [*orders, StopAudio(), *self._start_audio(), *self._carry_out(dialogue.resume(step), now)]
@@ -285,7 +287,7 @@ class Call:
                 return self._taken_off_hold(now)
             case told.StreamRefused():
                 return self._stream_refused(event, now)
-            case told.StoodStill() if self._served:
+            case told.StoodStill() if self._served and not self._turns.has_heard_a_voice:
                 # They have heard what they asked for, and asked nothing since: nobody owed them a word.
                 return []
             case told.StoodStill():

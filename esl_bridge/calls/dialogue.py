@@ -99,9 +99,14 @@ class Dialogue:
 
     def resume(self, step: str) -> list[DialogueStep]:
         """Go on where another bridge left the caller; never at the greeting."""
-        if self._intent is not None and not step.startswith("anything_else"):
-            return self._proceed(self._intent, ())
-        return self._ask_again()
+        match step:
+            case "goodbye":
+                return self._goodbye()
+            case "person":
+                return self._connect()
+            case "anything_else":
+                return self._anything_else()
+        return self._ask_again() if self._intent is None else self._proceed(self._intent, ())
 
     @property
     def invites_speech(self) -> bool:
@@ -170,7 +175,7 @@ class Dialogue:
         if key == MENU_KEY:
             return [UseMenu("caller_choice")]
         if self._slot is not None:
-            return []
+            return self._choice(self._slot, key)
         if key == PERSON_KEY:
             return self._connect()
         intent = self._flow.intent_for_digit(key)
@@ -348,12 +353,18 @@ class Dialogue:
 
     def _number_ended(self, slot: Slot) -> list[DialogueStep]:
         digits, self._digits = self._digits, ""
-        if not fits(slot, digits):
-            return self._not_understood()
-        self._slots[slot.name] = digits
+        return self._keyed(slot, digits) if fits(slot, digits) else self._not_understood()
+
+    def _choice(self, slot: Slot, key: str) -> list[DialogueStep]:
+        """A key that names none of them changes nothing: the caller may still say it."""
+        chosen = next((choice for choice in slot.choices if choice.digit == key), None)
+        return [] if chosen is None else self._keyed(slot, chosen.value)
+
+    def _keyed(self, slot: Slot, value: str) -> list[DialogueStep]:
+        self._slots[slot.name] = value
         self._unconfirmed.pop(slot.name, None)
         self._slot = None
-        return [KeepSlot(slot.name, digits), *self._go_on()]
+        return [KeepSlot(slot.name, value), *self._go_on()]
 
     def _is_closed_for(self, intent: Intent) -> bool:
         """It leads to a person, and none can be reached: the model's own words about it would promise one."""

@@ -39,9 +39,9 @@ class Incidents:
         event = IncidentOpened(self.open_id, failure.cause, failure.stage, failure.kind, attempts, turn, drill)
         return [Record(event), SetVariables({OPEN_VARIABLE: self.open_id})]
 
-    def goes_on_with_ai(self) -> None:
+    def goes_on_as_before(self) -> None:
         """The call is resumed where it was: the first word ends its incident, also one that an owner before us left open.
-        (In the menu it takes more: there the inherited one may be the AI's, and the keys have not been heard.)"""
+        (In the menu it takes more, until goodbye: the inherited one may be the AI's, and the keys have not been heard.)"""
         self._resuming = bool(self.open_id)
 
     def goes_to_menu(self) -> None:

@@ -117,6 +117,11 @@ class Turns:
         return self._running is not None
 
     @property
+    def has_heard_a_voice(self) -> bool:
+        """The caller has begun to say something that is not answered yet."""
+        return self._barged_in or (self._running is not None and self._running.speech_began_at is not None)
+
+    @property
     def history(self) -> tuple[Exchange, ...]:
         """What was heard and said last, the oldest first; no answer to a sensitive question is in it."""
         return tuple(self._history[-HISTORY_LENGTH:])

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import time
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from ai_engine.messages import MediaClosed, MediaReport, SpeechEnded, SpeechStarted, TurnDone, TurnTaken
+from callflows.definition.flow import Choice, Slot, SlotKind
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.journal.events import (
@@ -25,6 +27,7 @@ from esl_bridge.journal.events import (
     TurnFinished,
     TurnOutcome,
 )
+from tests.esl_bridge.calls.flow import demonstration, phrase
 from tests.esl_bridge.calls.harness import UUID, Line
 
 
@@ -426,6 +429,37 @@ def test_a_call_resumed_in_the_menu_stays_there_with_what_it_had() -> None:
     assert dict(last_action(line).slots) == {"account": "4217"}
 
 
+@pytest.mark.parametrize("mode", ["ai", "fallback"])
+@pytest.mark.parametrize("incident", ["", "call:3:1"])
+def test_a_call_resumed_in_the_goodbye_hears_that_and_no_more_and_was_not_dropped(mode: str, incident: str) -> None:
+    line = Line()
+    line.connect(kept={"owner": "b:3", "mode": mode, "step": "goodbye", "incident": incident})
+    assert line.hear_out() == ["goodbye"]
+    assert order.HangUp() in line.orders
+    line.tell(told.HungUp("NORMAL_CLEARING", by_switch=True))
+    assert outcomes(line) == [Outcome.RECOVERED]
+
+
+@pytest.mark.parametrize(("mode", "words"), [("ai", "anything_else"), ("fallback", "anything_else_menu")])
+def test_a_call_resumed_when_it_was_served_is_asked_whether_there_is_anything_else(mode: str, words: str) -> None:
+    line = Line()
+    line.connect(kept={"owner": "b:3", "mode": mode, "step": "anything_else"})
+    line.stream_up()
+    assert line.hear_out()[0] == words
+    assert outcomes(line) == [Outcome.RECOVERED]
+
+
+@pytest.mark.parametrize("mode", ["ai", "fallback"])
+def test_a_call_resumed_on_its_way_to_a_person_goes_there_and_does_nothing_again(mode: str) -> None:
+    line = Line()
+    kept = {"owner": "b:3", "mode": mode, "step": "person", "intent": "balance", "slot_account": "4217"}
+    line.connect(kept=kept)
+    line.stream_up()
+    assert line.hear_out() == ["connecting"]
+    assert [one.destination for one in line.all(order.TransferToAgent)] == ["agent@127.0.0.1:5090"]
+    assert line.all(order.RunAction) == []
+
+
 @pytest.mark.parametrize(("disposition", "first"), [("SUCCESS", "anything_else_menu"), ("USER_BUSY", "no_agent")])
 def test_after_an_agent_the_caller_is_offered_the_menu(disposition: str, first: str) -> None:
     line = Line()
@@ -558,3 +592,24 @@ def test_how_long_a_turn_waited_for_a_worker_is_told_and_a_later_worker_changes_
     line.understood("balance")
     finished = line.journal(TurnFinished)[-1]
     assert (finished.queue_ms, finished.worker_id) == (12.5, "worker-1")
+
+
+@pytest.mark.parametrize("listening", [True, False])
+def test_the_key_of_a_choice_is_taken_while_it_is_asked_for_by_voice(listening: bool) -> None:
+    day = Slot("day", SlotKind.CHOICE, "Day", phrase("say the day"), phrase("key the day"),
+               choices=(Choice("monday", "1", "on Monday"), Choice("friday", "5", "on Friday")))  # fmt: skip
+    flow = demonstration()
+    balance = msgspec.structs.replace(flow.intents[0], slots=("day",))
+    line = Line(msgspec.structs.replace(flow, intents=(balance, *flow.intents[1:]), slots=(day,)))
+    line.to_listening()
+    line.understood("balance")
+    line.begin_play()
+    if listening:
+        line.end_play()
+        line.taken()
+    line.key("3")
+    assert line.all(order.RunAction) == [], "no choice's key: the question stands"
+    line.key("5")
+    assert dict(last_action(line).slots) == {"day": "friday"}
+    assert line.journal(SlotCollected) == [SlotCollected("day", "friday", "keypad")]
+    assert line.journal(FellBack) == []

@@ -6,7 +6,7 @@ from datetime import time
 
 import pytest
 
-from ai_engine.messages import MediaReport
+from ai_engine.messages import MediaReport, SpeechStarted
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.call import CATCH_UP_S
@@ -72,6 +72,18 @@ def test_who_has_been_served_and_goes_while_we_stand_still_was_not_lost() -> Non
     assert line.journal(IntentServed), "the answer was heard"
     line.tell(told.StoodStill())
     assert line.journal(IncidentOpened) == []
+
+
+def test_who_has_been_served_and_asks_for_more_while_we_stand_still_was_lost() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("hours")
+    line.tell(told.ActionDone(line.all(order.RunAction)[-1].key, "open", {"closes": time(18, 0)}))
+    line.hear_out()
+    line.taken()
+    line.tell(SpeechStarted(UUID, line.turn()))
+    line.tell(told.StoodStill())
+    assert [one.kind for one in line.journal(IncidentOpened)] == ["stood_still"]
 
 
 def test_who_waits_for_an_answer_and_goes_while_we_stand_still_was_lost() -> None:
