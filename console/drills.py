@@ -11,7 +11,6 @@ import uuid
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
-import redis
 import structlog
 from django.conf import settings
 from django.db.models import Max, Q
@@ -25,7 +24,7 @@ from ai_engine.engine_store import stored_engines
 from ai_engine.engines.config import Stage
 from callflows.models import Flow
 from console.models import Call, CircuitMove, Drill, Incident, OperatorAction, Turn
-from console.recorder import is_behind
+from console.spools import all_is_recorded
 from esl_bridge.journal.events import Outcome
 
 log = structlog.get_logger(__name__)
@@ -37,6 +36,8 @@ ALLOWANCE_MS = 500
 BEGINS_WITHIN = timedelta(seconds=30)
 # An incident of a call that nobody sees the end of is settled by the look-up of orphans long before.
 SETTLES_WITHIN = timedelta(minutes=15)
+# A bridge that is cut off tells of its calls when it is back: a verdict from before that is corrected, for so long.
+LATE_NEWS = timedelta(hours=1)
 WORST_FIRST = (Outcome.DROPPED.value, "", Outcome.FAILED_OVER.value, Outcome.RECOVERED.value)
 # What settling changes; never what an operator's order does at the same moment.
 FIGURES = (
@@ -83,15 +84,17 @@ def end(drill_id: str, user: str) -> bool:
 
 
 def settle(now: datetime) -> None:
-    """Brings every drill that is not settled up to date. Doing it again changes nothing. With Redis away: not now."""
+    """Brings up to date every drill that is not settled, or was lately. Once more changes nothing. With Redis away: not now."""
+    for drill in Drill.objects.filter(settled_at__isnull=False, over_at__gt=now - LATE_NEWS):
+        _correct(drill)
     waiting = list(Drill.objects.filter(settled_at=None))
     if not waiting:
         return
     try:
         running = store.current(settings.LIFELINE_REDIS_DURABLE_URL)
-        recorded = not is_behind(settings.LIFELINE_REDIS_DURABLE_URL)
-    except (DrillsUnreachableError, redis.RedisError, OSError):
+    except DrillsUnreachableError:
         return
+    recorded = all_is_recorded()
     for drill in waiting:
         is_running = running is not None and running.drill.drill_id == drill.drill_id
         if running is not None and is_running and drill.began_at is None:
@@ -132,6 +135,12 @@ def _settle(drill: Drill, now: datetime, *, is_running: bool, recorded: bool) ->
         quiet = recorded and now - drill.over_at > timedelta(seconds=5)
         if (quiet and not drill.unsettled) or now - drill.over_at > SETTLES_WITHIN:
             drill.settled_at = now
+    drill.save(update_fields=FIGURES)
+
+
+def _correct(drill: Drill) -> None:
+    _count(drill)
+    drill.verdict = verdict_of(drill)
     drill.save(update_fields=FIGURES)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-import redis
 import structlog
 from celery import shared_task
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -17,8 +15,7 @@ from console import drills
 from console.figures import bridges_alive, is_unwatched, unwatched
 from console.lost_calls import end_found_gone, found_in_last_resort
 from console.models import Call
-from console.recorder import is_behind
-from console.spools import is_waiting, spools
+from console.spools import all_is_recorded
 from console.switches import control_of, look_at_all, switches
 from console.tallies import prune
 from console.trial_calls import carry_out
@@ -73,7 +70,7 @@ def settle_orphans() -> int:
     bridges = bridges_alive()
     quiet = Q(ended_at__isnull=True, last_event_at__lt=now - timedelta(seconds=LISTED_AFTER_S))
     calls = list(Call.objects.filter(quiet | unwatched(bridges)).order_by("last_event_at"))
-    if not calls or not _journal_is_recorded():
+    if not calls or not all_is_recorded():
         return 0
     controls = [control_of(switch) for switch in switches()]
     try:
@@ -111,11 +108,3 @@ def _settle(controls: Sequence[SwitchControl], call: Call) -> bool:
         return False
     with transaction.atomic():
         return end_found_gone(call, timezone.now())
-
-
-def _journal_is_recorded() -> bool:
-    """An end may also wait in the spool of a process that lives: it tells. While it cannot, the stream alone is asked."""
-    try:
-        return not is_behind(settings.LIFELINE_REDIS_DURABLE_URL) and not is_waiting(spools(None))
-    except (redis.RedisError, OSError):
-        return False

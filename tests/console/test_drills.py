@@ -223,6 +223,21 @@ def test_it_is_not_settled_before_its_calls_are(durable: RedisServer) -> None:
     assert drill.settled_at is not None
 
 
+def test_a_loss_that_is_told_after_the_verdict_changes_it(durable: RedisServer) -> None:
+    begin(ops())
+    boot, name = Boot(), Drill.objects.get().drill_id
+    over(durable, *met(boot, name, "call-1", Outcome.FAILED_OVER))
+    drills.settle(timezone.now() + timedelta(minutes=1))
+    drill = Drill.objects.get()
+    assert (drill.verdict, drill.settled_at is None) == (drills.PASSED, False)
+    late = Projection(met(boot, name, "call-2", Outcome.DROPPED))
+    late.apply()
+    late.save()
+    drills.settle(timezone.now() + timedelta(minutes=1))
+    drill.refresh_from_db()
+    assert (drill.calls, drill.dropped, drill.verdict) == (2, 1, drills.FAILED)
+
+
 def test_a_report_is_compared_with_the_last_of_its_kind(durable: RedisServer) -> None:
     client = ops()
     for silence_ms in (900.0, 600.0):

@@ -15,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from ai_engine.redis_clients import connect, connect_async
-from console import tasks
+from console import spools
 from console.figures import figures
 from console.metrics import FiguresCollector
 from console.recorder import Recorder
@@ -141,9 +141,9 @@ def test_what_the_journal_tells_as_lost_is_counted_today_and_only_then(durable_r
 
 
 async def test_no_call_is_taken_for_gone_while_its_end_may_wait_in_a_spool(volatile_redis: str) -> None:
-    assert await in_thread(tasks._journal_is_recorded)
+    assert await in_thread(spools.all_is_recorded)
     await told(volatile_redis)
-    assert not await in_thread(tasks._journal_is_recorded)
+    assert not await in_thread(spools.all_is_recorded)
     with connect(volatile_redis) as client:
         client.delete("spool:fresh:b1")
-    assert await in_thread(tasks._journal_is_recorded), "whoever has it is gone, and no waiting brings it"
+    assert await in_thread(spools.all_is_recorded), "whoever has it is gone, and no waiting brings it"
