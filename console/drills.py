@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db.models import Max, Q
+from django.db.models import Count, Max, Q
 from django.utils import timezone
 
 from ai_engine.drills import store
@@ -85,8 +86,7 @@ def end(drill_id: str, user: str) -> bool:
 
 def settle(now: datetime) -> None:
     """Brings up to date every drill that is not settled, or was lately. Once more changes nothing. With Redis away: not now."""
-    for drill in Drill.objects.filter(settled_at__isnull=False, over_at__gt=now - LATE_NEWS):
-        _correct(drill)
+    _correct(list(Drill.objects.filter(settled_at__isnull=False, over_at__gt=now - LATE_NEWS)))
     waiting = list(Drill.objects.filter(settled_at=None))
     if not waiting:
         return
@@ -138,10 +138,16 @@ def _settle(drill: Drill, now: datetime, *, is_running: bool, recorded: bool) ->
     drill.save(update_fields=FIGURES)
 
 
-def _correct(drill: Drill) -> None:
-    _count(drill)
-    drill.verdict = verdict_of(drill)
-    drill.save(update_fields=FIGURES)
+def _correct(lately: Sequence[Drill]) -> None:
+    """Those of which a loss has been told since."""
+    names = [drill.drill_id for drill in lately]
+    dropped = Incident.objects.filter(drill__in=names, outcome=Outcome.DROPPED.value).order_by().values_list("drill")
+    lost = dict(dropped.annotate(Count("call", distinct=True)))
+    for drill in lately:
+        if lost.get(drill.drill_id, 0) != drill.dropped:
+            _count(drill)
+            drill.verdict = verdict_of(drill)
+            drill.save(update_fields=FIGURES)
 
 
 def verdict_of(drill: Drill) -> str:
