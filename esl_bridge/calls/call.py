@@ -65,6 +65,8 @@ LATE_S = 0.3
 CATCH_UP_S = 0.3
 # A line whose noise has stopped this many prompts hears the others to their end, and may speak then.
 MAX_FALSE_BARGE_INS = 2
+# What is known at once, also in a hold, whatever is said or done about it later.
+LEARNT = (menu_steps.ChooseIntent, menu_steps.KeepSlot, menu_steps.ForgetSlots, menu_steps.DropIntent)
 
 
 def epoch_of(owner: str) -> int:
@@ -461,11 +463,13 @@ class Call:
 
     def _carry_out(self, steps: Sequence[DialogueStep], now: float) -> list[Order]:
         if self._held:
-            self._after_hold += steps
-            return []
+            self._after_hold += [step for step in steps if not isinstance(step, LEARNT)]
+            return [wanted for step in steps if isinstance(step, LEARNT) for wanted in self._carry_out_one(step, now)]
         says = [step for step in steps if isinstance(step, menu_steps.Say)]
         if says:
-            self._saying = [*(self._saying if self._speaker.goes_on else []), *says]
+            # Behind a reply: what was asked before it is answered.
+            adds = self._speaker.goes_on and HearReply() not in steps
+            self._saying = [*(self._saying if adds else []), *says]
         orders: list[Order] = []
         for step in steps:
             orders += self._carry_out_one(step, now)

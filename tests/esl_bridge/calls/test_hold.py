@@ -13,6 +13,7 @@ from esl_bridge.journal.events import (
     IncidentOpened,
     IntentServed,
     Outcome,
+    SlotCollected,
     TurnFinished,
     TurnOutcome,
 )
@@ -164,6 +165,34 @@ def test_a_caller_in_a_hold_is_neither_hung_up_on_nor_given_to_a_person() -> Non
     line.tell(told.TakenOffHold())
     line.hear_out()
     assert line.all(order.TransferToAgent)
+
+
+def test_what_is_keyed_in_a_hold_is_kept_when_another_key_follows() -> None:
+    """By SIP INFO, which needs no audio."""
+    line = Line()
+    line.connect(use=told.AiUse.NO_ENGINE)
+    line.hear_out()
+    line.tell(told.PutOnHold())
+    for key in ("1", "4", "2", "1", "7"):
+        line.key(key)
+    line.tell(told.TakenOffHold())
+    (action,) = line.all(order.RunAction)
+    assert dict(action.slots) == {"account": "4217"}
+    assert line.journal(SlotCollected) == [SlotCollected("account", "4217", "keypad")]
+    visits = [one.values["visit"] for one in line.all(order.SetVariables) if "visit" in one.values]
+    assert visits == ["1"], "the choice is a visit of its own"
+
+
+def test_a_question_that_is_answered_is_not_asked_again_after_a_hold_in_the_reply() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("balance", reply=True)
+    line.tell(told.ReplyFileReady("/reply.wav"))
+    line.begin_play()
+    line.tell(told.PutOnHold())
+    line.end_play()
+    line.tell(told.TakenOffHold())
+    assert line.hear_out() == ["say account"]
 
 
 def test_a_call_that_is_resumed_while_it_is_held_begins_no_turn_either() -> None:
