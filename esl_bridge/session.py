@@ -19,7 +19,7 @@ from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.actions_taken import ACTION_KEY
 from esl_bridge.calls.call import SIMULATED, Call, epoch_of
-from esl_bridge.calls.from_switch import AUDIO_EVENTS, EVENTS, connected, dialled_number, kept_variables, told_by
+from esl_bridge.calls.from_switch import AUDIO_EVENTS, EVENTS, OFFER, connected, dialled_number, is_held, kept_variables, told_by
 from esl_bridge.calls.history import unpack
 from esl_bridge.calls.to_switch import SwitchSettings, to_switch
 from esl_bridge.protocol import commands
@@ -59,6 +59,7 @@ class Expecting(StrEnum):
     TAKEN = "taken"
     STREAM = "stream"
     KEY = "key"
+    OFFER = "offer"
 
 
 ANSWERS = {order.ArmTimer: Expecting.TIMER_ID, order.StartAudio: Expecting.STREAM}
@@ -199,6 +200,9 @@ class Session(asyncio.Protocol):
                     self.feed(told.StreamRefused(for_good=NO_COMMAND in reply.text))
             case Expecting.KEY:
                 self._key_kept(ok=reply.ok)
+            case Expecting.OFFER:
+                if reply.ok and not is_held(reply.text):
+                    self.feed(told.TakenOffHold())
             case Expecting.NOTHING:
                 if not reply.ok:
                     log.debug("the switch refused a command", call=self.call_uuid, what=reply.tag.what, text=reply.text)
@@ -238,7 +242,11 @@ class Session(asyncio.Protocol):
             drill = self._bridge.kept_off(self.call_uuid, simulated=kept.get("simulated") == SIMULATED)
             use = told.AiUse.NO_ENGINE if drill else use
         history = unpack(self._bridge.seal.opened(self.call_uuid, kept))
-        self.feed(connected(channel, flow, use, drill, history, at=self._bridge.wall_clock()))
+        begins = connected(channel, flow, use, drill, history, at=self._bridge.wall_clock())
+        self.feed(begins)
+        if begins.held:
+            # They may have been back before we were told of such things.
+            self._send(commands.get_variable(self.call_uuid, OFFER), Tag(Expecting.OFFER, "offer"))
 
     def _event(self, event: Event) -> None:
         holder = event.variable("ll_holder") or ""

@@ -24,7 +24,10 @@ EVENTS = (
 )
 # A telephone that puts us on hold says so in its newest offer: of its audio, or of all that it offers.
 _OTHER_MEDIA = re.compile(r"^m=(?!audio)", re.MULTILINE)
-_HOLDS = re.compile(r"^(?:a=(?:sendonly|inactive)|c=IN IP4 0\.0\.0\.0)\s*$", re.MULTILINE)
+_DIRECTION = re.compile(r"^a=(sendrecv|sendonly|recvonly|inactive)\s*$", re.MULTILINE)
+_ADDRESS = re.compile(r"^c=IN IP4 (\S+)\s*$", re.MULTILINE)
+# The variable of the caller's newest offer.
+OFFER = "switch_r_sdp"
 AUDIO_EVENTS = ("mod_audio_stream::error", "mod_audio_stream::disconnect", "mod_audio_stream::play")
 CUT = "FILE CUT"
 
@@ -61,7 +64,7 @@ def connected(
         drill=drill,
         history=history,
         # Who begins a call like that is no telephone on hold: the switch tells of no end of it.
-        held="owner" in kept_variables(channel) and _is_held(channel),
+        held="owner" in kept_variables(channel) and is_held(channel.variable(OFFER) or ""),
         at=at,
     )
 
@@ -115,12 +118,14 @@ def _completed(event: Event, answer_id: str) -> told.Input | None:
     return None
 
 
-def _is_held(channel: Event) -> bool:
+def is_held(offer: str) -> bool:
     """By the caller's newest SDP: a transfer, and with it every change of bridges, makes a held call ``ACTIVE`` again, though no
-    audio comes and no second ``CHANNEL_HOLD``."""
-    before_audio, audio, rest = (channel.variable("switch_r_sdp") or "").partition("m=audio")
-    session = _OTHER_MEDIA.split(before_audio, maxsplit=1)[0]
-    return any(_HOLDS.search(part) for part in (session, _OTHER_MEDIA.split(audio + rest, maxsplit=1)[0]))
+    audio comes and no second ``CHANNEL_HOLD``. What the audio itself says goes before what all media are said to be."""
+    before_audio, audio, rest = offer.partition("m=audio")
+    session, own = (_OTHER_MEDIA.split(part, maxsplit=1)[0] for part in (before_audio, audio + rest))
+    direction = _DIRECTION.findall(own) or _DIRECTION.findall(session)
+    address = _ADDRESS.findall(own) or _ADDRESS.findall(session)
+    return direction[-1:] in (["sendonly"], ["inactive"]) or address[-1:] == ["0.0.0.0"]
 
 
 def said_good_bye(event: Event) -> bool:

@@ -53,7 +53,7 @@ THE_CALL_STAYS = (
     ),
     Mutation(
         "nothing is said or decided in a hold", CALL,
-        "        if self._held:\n            self._after_hold += steps\n", "        if False:\n",
+        "        if self._held:\n            self._after_hold += [", "        if False:\n            self._after_hold += [",
         (OF_HOLD + "a_menu_that_nobody_could_hear_is_no_proof_that_the_caller_was_kept",
          OF_HOLD + "a_caller_in_a_hold_is_neither_hung_up_on_nor_given_to_a_person"),
     ),
@@ -63,12 +63,12 @@ THE_CALL_STAYS = (
     ),
     Mutation(
         "a call taken over in a hold is known to be held", "esl_bridge/calls/from_switch.py",
-        "        held=\"owner\" in kept_variables(channel) and _is_held(channel),\n", "",
+        "        held=\"owner\" in kept_variables(channel) and is_held(channel.variable(OFFER) or \"\"),\n", "",
         ("tests/esl_bridge/calls/test_from_switch.py::test_a_call_that_is_taken_over_in_a_hold_is_known_to_be_held",),
     ),
     Mutation(
         "who begins a call with held audio is not on hold", "esl_bridge/calls/from_switch.py",
-        "\"owner\" in kept_variables(channel) and _is_held(channel)", "_is_held(channel)",
+        "\"owner\" in kept_variables(channel) and is_held(", "is_held(",
         ("tests/esl_bridge/calls/test_from_switch.py::test_a_call_that_is_taken_over_in_a_hold_is_known_to_be_held",),
     ),
     Mutation(

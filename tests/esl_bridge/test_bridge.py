@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -107,14 +108,16 @@ class Peer:
                 assert piece, f"the bridge closed; it had sent {self.sent!r}"
                 self.sent += piece
 
-    async def answer_everything(self) -> None:
-        """Reply to each command as a switch does, until the bridge has deleted the dialplan's timer."""
+    async def answer_everything(self, offer: str = "") -> None:
+        """Reply to each command as a switch does, until the bridge has deleted the dialplan's timer. ``offer``: their SDP."""
         answered = 1  # connect
         while True:
             sent = commands_in(self.sent)
             for command in sent[answered:]:
                 if command.startswith(b"api sched_api"):
                     self.writer.write(answer("+OK Added: 4\n"))
+                elif command.startswith(b"api uuid_getvar") and command.endswith(b" switch_r_sdp\n\n"):
+                    self.writer.write(answer(offer))
                 elif command.startswith(b"api "):
                     self.writer.write(answer("+OK\n"))
                 else:
@@ -182,6 +185,16 @@ class Running:
 
     def skip(self, seconds: float) -> None:
         self._bridge.skipped_s += seconds
+
+    async def has_read_the_answer_to(self, what: str) -> None:
+        conversation = self._bridge._by_call[UUID]._conversation
+        async with asyncio.timeout(5):
+            while any(tag.what == what for _command, tag in conversation._pending):
+                await asyncio.sleep(0.001)
+
+    @property
+    def is_held(self) -> bool:
+        return self._bridge._by_call[UUID].call._held
 
     async def has_read_every_answer(self) -> None:
         conversation = self._bridge._by_call[UUID]._conversation
@@ -556,6 +569,25 @@ async def test_a_voice_over_the_greeting_breaks_it_off_on_the_wire_and_the_turn_
     assert decode_request(entries[0][1][FIELD]).turn == turn
     await peer.leave()
     await client.aclose()
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_who_is_back_from_a_hold_before_the_heir_could_be_told_is_not_left_in_silence(bridge: Running, is_back: bool) -> None:
+    peer = await bridge.connect()
+    await peer.until(b"connect\n\n")
+    held = "v=0\r\nm=audio 6000 RTP/AVP 8\r\na=sendonly\r\n"
+    kept = b"variable_sip_req_user: 9200\nvariable_ll_owner: bridge-2%3A1\nvariable_ll_holder: chain\nvariable_ll_step: listening"
+    kept += b"\nvariable_switch_r_sdp: " + quote(held).encode()
+    peer.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", kept))
+    await peer.until(b"switch_r_sdp\n\n")
+    assert b"execute-app-name: playback" not in peer.sent, "as far as is known they hear nothing"
+    await peer.answer_everything(held.replace("sendonly", "sendrecv") if is_back else held)
+    if not is_back:
+        await bridge.has_read_the_answer_to("offer")
+        assert bridge.is_held
+        peer.writer.write(event("CHANNEL_UNHOLD", "bridge-1:2", ""))
+    await peer.until(b"execute-app-name: playback")
+    await peer.leave()
 
 
 async def test_what_was_said_before_is_kept_on_the_switch_and_the_next_owner_goes_on_with_it(

@@ -57,6 +57,7 @@ def test_a_hold_and_its_end_are_asked_for_and_told() -> None:
         ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=video 0 RTP/AVP 96\r\na=inactive\r\nm=audio 6000 RTP/AVP 8\r\na=sendrecv\r\n", False),
         ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=video 0 RTP/AVP 96\r\nm=audio 6000 RTP/AVP 8\r\na=sendonly\r\n", True),
         ("v=0\r\nc=IN IP4 10.0.0.1\r\na=sendonly\r\nm=audio 6000 RTP/AVP 8\r\n", True),
+        ("v=0\r\nc=IN IP4 0.0.0.0\r\na=sendonly\r\nm=audio 6 RTP/AVP 8\r\nc=IN IP4 10.0.0.1\r\na=sendrecv\r\n", False),
         ("", False),
     ],
 )
