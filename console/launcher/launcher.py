@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -24,6 +24,7 @@ from console.launcher.errors import StartError
 from console.launcher.output import Output
 from console.launcher.parts import Part, StartPhase, StopOrder
 from console.launcher.remote import RemoteServer
+from console.launcher.scaling import LOOK_S, Limits, Load, Scale
 from console.launcher.supervisor import Supervised, command
 
 POLL_S = 0.1
@@ -50,6 +51,16 @@ class Stack:
     cwd: Path
     ready_line: str
     prepare: Part | None = None
+    scaling: Scaling | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """The spare ones of ``parts`` are called in and sent home by the rule; ``look`` is asked in a thread."""
+
+    parts: Sequence[str]
+    limits: Limits
+    look: Callable[[], Load | None]
 
 
 class Launcher:
@@ -68,6 +79,7 @@ class Launcher:
         self._output = Output(stream, names, gone=self._on_output_gone)
         self._supervised = {part.name: self._supervise(part) for part in stack.parts}
         self._tasks: list[asyncio.Task[None]] = []
+        self._scaler: asyncio.Task[None] | None = None
         self._ready = False
 
     async def run(self) -> None:
@@ -152,6 +164,9 @@ class Launcher:
         await self._wait_ready(self._stack.parts, None)
         self._ready = True
         self._output.bare(self._stack.ready_line)
+        if self._stack.scaling is not None:
+            self._scaler = asyncio.create_task(self._scale(self._stack.scaling))
+            self._scaler.add_done_callback(self._on_scaler_end)
 
     async def _start_phase(self, phase: StartPhase, limit_s: float) -> list[str]:
         parts = [part for part in self._stack.parts if part.phase is phase]
@@ -195,7 +210,7 @@ class Launcher:
     async def _wait_ready(self, parts: Sequence[Part], limit_s: float | None) -> list[str]:
         """Until all of them are ready, or the limit. Returns the names of those that are not."""
         began_s = said_s = time.monotonic()
-        waiting = list(parts)
+        waiting = [part for part in parts if not self._supervised[part.name].is_spare]
         while waiting:
             answers = await asyncio.gather(*(self._supervised[part.name].is_ready() for part in waiting))
             waiting = [part for part, ready in zip(waiting, answers, strict=True) if not ready]
@@ -208,9 +223,35 @@ class Launcher:
             await asyncio.sleep(POLL_S)
         return [part.name for part in waiting]
 
+    def _on_scaler_end(self, task: asyncio.Task[None]) -> None:
+        """Calls go on without it."""
+        if not task.cancelled() and task.exception() is not None:
+            self._output.say(f"workers are no longer called in or sent home ({task.exception()!r})")
+
+    async def _scale(self, wanted: Scaling) -> None:
+        scale = Scale(wanted.limits)
+        parts = [self._supervised[name] for name in wanted.parts]
+        while True:
+            await asyncio.sleep(LOOK_S)
+            load = await asyncio.to_thread(wanted.look)
+            needed = [part for part in parts if not part.is_spare]
+            step = scale.step(load, sum(1 for part in needed if not part.is_held), time.monotonic())
+            spare = [part for part in parts if part.is_spare and not part.is_held]
+            may_go = [part for part in needed if part.part.spare]
+            if step > 0 and spare and load is not None:
+                why = f"{load.waiting} turns wait, {load.turns} of {load.places} places are taken"
+                self._output.say(f"{spare[0].part.name} is called in: {why}")
+                spare[0].call_in()
+                await self._wait_ready([spare[0].part], SERVICES_READY_LIMIT_S)
+            elif step < 0 and may_go:
+                self._output.say(f"{may_go[-1].part.name} is not needed any more")
+                await may_go[-1].send_home()
+
     async def _stop_all(self) -> None:
         """Simulator first, Redis last; within one number all at once. A second signal kills what is left."""
         self._output.say("stopping")
+        if self._scaler is not None:
+            self._scaler.cancel()
         hurry = asyncio.create_task(self._kill_on_hurry())
         for order in StopOrder:
             stopping = [s.stop() for s in self._supervised.values() if s.part.stop_order is order]

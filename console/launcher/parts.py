@@ -32,6 +32,7 @@ class PartState(StrEnum):
     WAITING = "waiting"  # to be started, for the first time or again after its back-off
     RUNNING = "running"
     HELD = "held"  # killed by hand, and kept down until released
+    SPARE = "spare"  # not needed at the moment
     STOPPED = "stopped"
 
 
@@ -40,7 +41,8 @@ class Part:
     """``ready`` is asked in a thread and may block for a second; without one a part is ready once it runs.
 
     ``grace_s`` is how long it may take to end after SIGTERM before it is killed. ``nice`` is how far it gives way to the
-    others when the processor is full, from 0 (an equal) to 19: above 0 only where no caller waits for it.
+    others when the processor is full, from 0 (an equal) to 19: above 0 only where no caller waits for it. A ``spare`` one is
+    started when it is needed.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Part:
     nice: int = 0
     ready: Callable[[], bool] | None = None
     phase: StartPhase = StartPhase.SERVICES
+    spare: bool = False
 
 
 def choose(parts: Sequence[Part], only: Sequence[str], without: Sequence[str]) -> list[Part]:

@@ -50,7 +50,7 @@ def _is_rolled(process: dict[str, Any], say: Callable[[str], None]) -> bool:
     if process["state"] == PartState.HELD:
         say(f"{process['name']}: held down, and stays so")
         return False
-    return True
+    return bool(process["state"] != PartState.SPARE)
 
 
 def _restarted(path: str, name: str, say: Callable[[str], None]) -> int:

@@ -19,7 +19,6 @@ from console.launcher.errors import StartError
 from console.launcher.parts import Part, StartPhase, StopOrder
 from console.launcher.ports import Listener, listening_ports
 
-WORKERS = ("worker-1", "worker-2")
 # Audio of 1,000 calls listening at once is 16 MB a second and lives for seconds; what is beyond this is a leak.
 VOLATILE_MEMORY = "256mb"
 HTTP_LIMIT_S = 2.0
@@ -97,8 +96,15 @@ def redis_binary() -> Path:
     return binary
 
 
-def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: Path, *, drain_s: float) -> list[Part]:
-    """Everything but Redis, in the order in which it is started. ``drain_s``: how long a bridge lets its calls finish."""
+def workers(number: int) -> tuple[str, ...]:
+    return tuple(f"worker-{one}" for one in range(1, number + 1))
+
+
+def lifeline_parts(
+    listeners: Iterable[Listener], volatile_url: str, data_dir: Path, *, drain_s: float, least: int = 2, most: int = 2
+) -> list[Part]:
+    """Everything but Redis, in the order in which it is started. ``drain_s``: how long a bridge lets its calls finish.
+    ``least`` AI workers are started; as many more as make ``most`` are spare."""
     listeners = list(listeners)
     bridge_stop_s = drain_s + AFTER_DRAIN_S
     by_setting = {listener.setting: listener for listener in listeners}
@@ -145,8 +151,9 @@ def lifeline_parts(listeners: Iterable[Listener], volatile_url: str, data_dir: P
                 env={"LIFELINE_WORKER_ID": name},
                 grace_s=WORKER_STOP_S,
                 ready=redis_holds(volatile_url, f"worker:{name}"),
+                spare=name not in workers(least),
             )
-            for name in WORKERS
+            for name in workers(most)
         ),
         Part(
             "celery",

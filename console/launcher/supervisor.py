@@ -58,6 +58,7 @@ class Supervised:
         self._started_s = 0.0
         self._wake = asyncio.Event()  # ends a back-off or a hold
         self._held = self._stopping = self._start_at_once = False
+        self._spare = part.spare
         self._starts = 0
         self._last_exit: int | None = None
 
@@ -72,6 +73,8 @@ class Supervised:
             state, pid, up_s = PartState.RUNNING, self._process.pid, round(time.monotonic() - self._started_s, 1)
         elif self._held:
             state = PartState.HELD
+        elif self._spare and not self._stopping:
+            state = PartState.SPARE
         else:
             state = PartState.STOPPED if self._stopping else PartState.WAITING
         restarts = max(0, self._starts - 1)
@@ -91,8 +94,11 @@ class Supervised:
                 self._output.say(f"{self.part.name} is held down")
                 await self._sleep(None)
                 continue
+            if self._spare:
+                await self._sleep(None)
+                continue
             exit_code = await self._run_once()
-            if self._stopping or self._held or self._start_at_once:
+            if self._stopping or self._held or self._spare or self._start_at_once:
                 self._start_at_once = False
                 failures = 0
                 continue
@@ -124,6 +130,25 @@ class Supervised:
             self._start_at_once = True
             await self._end(self._process)
         self._wake.set()
+
+    @property
+    def is_held(self) -> bool:
+        return self._held
+
+    @property
+    def is_spare(self) -> bool:
+        return self._spare
+
+    def call_in(self) -> None:
+        """A spare one is needed now: it is started, unless it is held."""
+        self._spare = False
+        self._wake.set()
+
+    async def send_home(self) -> None:
+        """It is needed no more: stopped in good order, and spare again."""
+        self._spare = True
+        if self._process is not None:
+            await self._end(self._process)
 
     async def stop(self) -> None:
         """SIGTERM, the part's grace, SIGKILL. It is not started again."""

@@ -95,6 +95,7 @@ class World:
         settings = {
             "LIFELINE_RUN_BRIDGES": str(len(self.bridges)),
             "LIFELINE_RUN_WITHOUT": "simulator",
+            "LIFELINE_RUN_WORKERS_MOST": "2",  # What is broken stays broken.
             "LIFELINE_SWITCHES": ",".join(f"keys-{n}=127.0.0.1:{port}" for n, port in enumerate(self._keys_ports, 1)),
             "LIFELINE_CIRCUIT_OPEN_S": "5",
             "LIFELINE_DRAIN_S": str(DRAIN_S),

@@ -17,9 +17,10 @@ from console.environment import Environment
 from console.launcher import ports
 from console.launcher.data_folder import ADMIN_PASSWORD, DataFolder
 from console.launcher.errors import StartError
-from console.launcher.launcher import SOCKET_NAME, Launcher, Stack
+from console.launcher.launcher import SOCKET_NAME, Launcher, Scaling, Stack
 from console.launcher.parts import Part, choose
-from console.launcher.stack_plan import bridge_list, lifeline_parts, manage, redis_parts, state_of
+from console.launcher.scaling import Limits, load_by
+from console.launcher.stack_plan import bridge_list, lifeline_parts, manage, redis_parts, state_of, workers
 
 
 class Command(BaseCommand):
@@ -61,15 +62,20 @@ def plan(folder: DataFolder) -> Stack:
     fixed = {**ports.as_settings(listeners), **FIXED, "LIFELINE_DATA_DIR": str(folder.path)}
     env = {**SMALL, **made_here, **given, **fixed}
     volatile_url = env["LIFELINE_REDIS_VOLATILE_URL"]
+    least = settings.LIFELINE_RUN_WORKERS
+    most = max(least, settings.LIFELINE_RUN_WORKERS_MOST)
+    ours = lifeline_parts(listeners, volatile_url, folder.path, drain_s=settings.LIFELINE_DRAIN_S, least=least, most=most)
     try:
         parts = choose(
-            [*servers, *lifeline_parts(listeners, volatile_url, folder.path, drain_s=settings.LIFELINE_DRAIN_S)],
+            [*servers, *ours],
             settings.LIFELINE_RUN_ONLY,
             settings.LIFELINE_RUN_WITHOUT,
         )
     except ValueError as error:
         raise StartError(f"LIFELINE_RUN_ONLY or LIFELINE_RUN_WITHOUT: {error}") from error
     names = {part.name for part in parts}
+    scaled = [name for name in workers(most) if name in names]
+    limits = Limits(settings.LIFELINE_RUN_TURNS_WAITING, min(least, len(scaled)), len(scaled))
     ports.check([listener for listener in listeners if listener.part in names])
     console = next(listener for listener in listeners if listener.part == "console")
     return Stack(
@@ -78,6 +84,7 @@ def plan(folder: DataFolder) -> Stack:
         state=state_of(env, made_here),
         cwd=settings.BASE_DIR,
         ready_line=f"Lifeline is ready: http://{console.host}:{console.port} user admin password {admin_password}",
+        scaling=Scaling(scaled, limits, load_by(volatile_url)) if limits.most > limits.least else None,
         prepare=Part("prepare", manage("prepare_data"), env={"LIFELINE_RUN_ADMIN_PASSWORD": admin_password}),
     )
 

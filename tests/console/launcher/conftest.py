@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +41,29 @@ class FakeStack:
         self.mark = leftovers.stack_name(data_dir)
         self.lines: list[str] = []
 
-    def start(self, *parts: tuple[str, int, str] | tuple[str, int, str, str], prepare: str | None = None) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.console.launcher.fake_stack", str(self.data_dir)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+    def start(
+        self,
+        *parts: tuple[str, int, str] | tuple[str, int, str, str],
+        prepare: str | None = None,
+        spare: Sequence[str] = (),
+        load: Path | None = None,
+    ) -> None:
+        # Whoever runs the tests under nohup ignores it, and a launcher then does.
+        ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.console.launcher.fake_stack", str(self.data_dir)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGHUP, ignored)
         assert self.process.stdin is not None
         with self.process.stdin as stdin:
-            stdin.write(json.dumps({"parts": parts, "prepare": prepare}))
+            stdin.write(json.dumps({"parts": parts, "prepare": prepare, "spare": list(spare), "load": str(load)}))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
