@@ -344,11 +344,12 @@ class Call:
         return []
 
     def _playback_started(self, event: told.PlaybackStarted, now: float) -> list[Order]:
+        again = self._speaker.begins_after_all(event.file, now)
         heard = self._speaker.on_started(event.file, now)
         if heard is not Heard.NOTHING:
             self._incidents.sound(now)
         proof = f"PLAYBACK_START {event.file}"
-        return self._incidents.on_heard(heard, proof, in_menu=self._mode is Mode.FALLBACK) + self._let_speak_over()
+        return [*again, *self._incidents.on_heard(heard, proof, in_menu=self._mode is Mode.FALLBACK), *self._let_speak_over()]
 
     def _after_sound(self, said: Said, now: float) -> list[Order]:
         if said is Said.ALL and self._turns.is_running:

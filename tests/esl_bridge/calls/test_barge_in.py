@@ -353,3 +353,30 @@ def test_what_answers_a_sensitive_question_is_shown_to_nobody() -> None:
     line.understood(transcript="four two")
     line.hear_out()
     assert Exchange("caller", "four two") not in history(line), "and no model either"
+
+
+def test_a_prompt_that_begins_although_it_was_to_stop_is_stopped_once_more_and_the_next_waits_for_its_end() -> None:
+    """A break that reaches the switch in the moment of the beginning is lost: measured on a real one."""
+    line = Line()
+    line.connect(use=told.AiUse.NO_ENGINE)
+    old = line.playing()
+    assert old is not None
+    line.tell(told.KeyPressed("1"))
+    assert line.all(order.StopPlayback) == [order.StopPlayback()]
+    line.tell(told.PlaybackStarted(f"/prompts/{old.file}"))
+    line.tell(told.PlaybackStarted(f"/prompts/{old.file}"))
+    assert line.all(order.StopPlayback) == [order.StopPlayback()] * 2, "once, however often it is told"
+    line.wait(1.0)
+    assert line.playing() == old, "what is said next would be flushed, or wait behind it"
+    line.tell(told.PlaybackEnded(old.play_id, "FILE PLAYED"))
+    assert line.playing() not in (None, old)
+
+
+def test_a_prompt_that_was_flushed_before_it_began_holds_nothing_up() -> None:
+    line = Line()
+    line.connect(use=told.AiUse.NO_ENGINE)
+    old = line.playing()
+    line.tell(told.KeyPressed("1"))
+    line.wait(0.2)
+    assert line.playing() not in (None, old)
+    assert line.all(order.StopPlayback) == [order.StopPlayback()]
