@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 from urllib.parse import quote
 
+from simulator.events import Block, Headers
 from simulator.expand import would_expand
 
 
@@ -92,8 +95,10 @@ class Channel:
     other_leg_uuid: str = ""
     bytes_heard: int = 0
     variables: dict[str, str] = field(default_factory=dict)
-    _told: tuple[tuple[str, str], ...] = ()
-    _told_headers: tuple[tuple[str, str], ...] = ()
+    _told: Headers = ()
+    _told_headers: Block = field(default_factory=Block)
+    _basics: tuple[object, Block] = ((), Block())
+    _profiles: dict[str, tuple[object, Block]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.profile_created_s = self.created_s
@@ -147,7 +152,14 @@ class Channel:
         }
         return profile.get(name, "")
 
-    def basic_headers(self) -> Iterator[tuple[str, str]]:
+    def basic_headers(self) -> Block:
+        """The same object as before while nothing of it has changed, like all three: most events repeat them."""
+        key = _basics_of(self)
+        if self._basics[0] != key:
+            self._basics = (key, Block(self._basic_headers()))
+        return self._basics[1]
+
+    def _basic_headers(self) -> Iterator[tuple[str, str]]:
         yield "Channel-State", self.running_state.value
         yield "Channel-Call-State", self.call_state
         yield "Channel-State-Number", str(STATE_NUMBERS[self.state])
@@ -165,8 +177,15 @@ class Channel:
             yield f"Channel-{side}-Codec-Rate", "8000"
             yield f"Channel-{side}-Codec-Bit-Rate", "64000"
 
-    def profile_headers(self, prefix: str) -> Iterator[tuple[str, str]]:
+    def profile_headers(self, prefix: str) -> Block:
         """``Caller-…``, ``Channel-…`` (in the reply to ``connect``) or ``Other-Leg-…``."""
+        key = (_IDENTITY(self.identity), _MOMENTS(self))
+        known = self._profiles.get(prefix)
+        if known is None or known[0] != key:
+            known = self._profiles[prefix] = (key, Block(self._profile_headers(prefix)))
+        return known[1]
+
+    def _profile_headers(self, prefix: str) -> Iterator[tuple[str, str]]:
         who = self.identity
         yield f"{prefix}-Direction", who.direction
         yield f"{prefix}-Logical-Direction", who.direction
@@ -213,13 +232,33 @@ class Channel:
         yield f"{prefix}-Channel-Last-Hold", "0"
         yield f"{prefix}-Channel-Hold-Accum", "0"
 
-    def variable_headers(self) -> tuple[tuple[str, str], ...]:
-        """The same object as before while no variable has changed: most events are told of a call that has not."""
+    def variable_headers(self) -> Block:
         found = tuple(self.variables.items())
         if found != self._told:
             self._told = found
-            self._told_headers = tuple((f"variable_{name}", value) for name, value in found)
+            self._told_headers = Block(map(_variable_header, found))
         return self._told_headers
+
+
+@lru_cache(maxsize=65_536)
+def _variable_header(variable: tuple[str, str]) -> tuple[str, str]:
+    """One of a call's variables is new from event to event, and a hundred are as before."""
+    return f"variable_{variable[0]}", variable[1]
+
+
+# All that the headers are made of.
+_IDENTITY: Final = attrgetter(*(one.name for one in fields(Identity)))
+_MOMENTS: Final = attrgetter(
+    "uuid", "profile_created_s", "created_s", "answered_s", "progress_s", "hangup_s", "bridged_s"
+)
+_CALL: Final = attrgetter(
+    "running_state", "call_state", "state", "uuid", "hangup_cause", "answer_state", "identity.direction", "identity.source",
+    "identity.caller_number", "identity.destination", "identity.address", "identity.port",
+)  # fmt: skip
+
+
+def _basics_of(channel: Channel) -> object:
+    return _CALL(channel), channel.variables.get("call_uuid")
 
 
 _SDP: Final = (

@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING
 
 from simulator.channel import Channel, microseconds, stamp
 from simulator.clock import Clock
-from simulator.events import ORIGINS, WITHOUT_VARIABLES, Event, Origin
+from simulator.events import ORIGINS, WITHOUT_VARIABLES, Event, Headers, Origin
 
 if TYPE_CHECKING:
     from simulator.listener import Listener
-
-Headers = tuple[tuple[str, str], ...]
-
 
 @lru_cache(maxsize=4)
 def _dates(unix_s: int) -> Headers:
@@ -73,12 +70,12 @@ class Dispatcher:
         variables = () if name in WITHOUT_VARIABLES else channel.variable_headers()
         if name == "PRIVATE_COMMAND":
             head, lead = (*lead, *head), ()
-        headers = (*head, *lead, *channel.basic_headers(), *channel.profile_headers("Caller"), *variables, *extra)
-        self._deliver(Event(name, headers, body, subclass), channel.uuid)
+        blocks = (head, lead, channel.basic_headers(), channel.profile_headers("Caller"), variables, extra)
+        self._deliver(Event(name, blocks, body, subclass), channel.uuid)
 
     def fire_job(self, headers: Headers, answer: str, owner_uuid: str) -> None:
         """BACKGROUND_JOB: of no call, but its owner's connections are asked too."""
-        self._deliver(Event("BACKGROUND_JOB", (*self._head("BACKGROUND_JOB"), *headers), answer), owner_uuid)
+        self._deliver(Event("BACKGROUND_JOB", (self._head("BACKGROUND_JOB"), headers), answer), owner_uuid)
 
     def _deliver(self, event: Event, call_uuid: str) -> None:
         own = self._by_call.get(call_uuid, set())
@@ -88,10 +85,9 @@ class Dispatcher:
     def channel_data(self, channel: Channel, *, place: Origin | None = None) -> Event:
         """The reply to ``connect``; for ``uuid_dump``, which has no ``Channel-…`` profile, ``place`` says whence."""
         head = self._head("CHANNEL_DATA", origin=place)
-        profile = () if place else tuple(channel.profile_headers("Channel"))
-        headers = (*head, *profile, *channel.basic_headers(), *channel.profile_headers("Caller"),
-                   *channel.variable_headers())  # fmt: skip
-        return Event("CHANNEL_DATA", headers)
+        profile = () if place else channel.profile_headers("Channel")
+        blocks = (head, profile, channel.basic_headers(), channel.profile_headers("Caller"), channel.variable_headers())
+        return Event("CHANNEL_DATA", blocks)
 
     def _head(self, name: str, subclass: str = "", origin: Origin | None = None) -> Headers:
         self._sequence += 1

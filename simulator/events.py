@@ -54,18 +54,32 @@ EVENT_NAMES: Final = frozenset(ORIGINS) | frozenset(
 )  # fmt: skip
 
 
+Headers = tuple[tuple[str, str], ...]
+
+
+class Block(tuple[tuple[str, str], ...]):
+    """Headers that most events of a call repeat: whoever encodes them keeps their ``text`` here."""
+
+    text: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``headers`` in the order FreeSWITCH would send them, values decoded; ``subclass`` only for CUSTOM."""
+    """``blocks`` of headers in the order FreeSWITCH would send them, values decoded; ``subclass`` only for CUSTOM."""
 
     name: str
-    headers: tuple[tuple[str, str], ...]
+    blocks: tuple[Headers, ...]
     body: str = ""
     subclass: str = ""
 
+    @property
+    def headers(self) -> Headers:
+        return tuple(header for block in self.blocks for header in block)
+
     def get(self, header: str) -> str | None:
         wanted = header.lower()
-        for name, value in self.headers:
-            if name.lower() == wanted:
-                return value
+        for block in self.blocks:
+            for name, value in block:
+                if name.lower() == wanted:
+                    return value
         return None

@@ -22,8 +22,9 @@ from simulator.channel import Channel, Identity
 from simulator.clock import Clock
 from simulator.config import SwitchConfig
 from simulator.dialplan import Action, Dialplan, included_files, load_dialplan
-from simulator.dispatch import Dispatcher, Headers
+from simulator.dispatch import Dispatcher
 from simulator.errors import SimulatorError
+from simulator.events import Headers
 from simulator.expand import defuse, expand
 from simulator.line import FarEnd, Microphone
 from simulator.listener import Listener

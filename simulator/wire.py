@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from simulator.errors import WireError
-from simulator.events import Event
+from simulator.events import Block, Event, Headers
 
 # A command line and its headers; the longest real one is a `bridge` with a few variables.
 MAX_HEADER_BYTES: Final = 65_536
@@ -92,7 +92,15 @@ _encode_cached = lru_cache(maxsize=16_384)(_encode)
 
 
 def _header_block(event: Event) -> str:
-    return "".join(map(_header_line, event.headers))
+    return "".join(map(_text, event.blocks))
+
+
+def _text(block: Headers) -> str:
+    if not isinstance(block, Block):
+        return "".join(map(_header_line, block))
+    if block.text is None:
+        block.text = "".join(map(_header_line, block))
+    return block.text
 
 
 @lru_cache(maxsize=65_536)

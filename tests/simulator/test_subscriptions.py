@@ -9,7 +9,7 @@ from simulator.subscriptions import Subscriptions
 def event(name: str, uuid: str = "me", subclass: str = "", **headers: str) -> Event:
     pairs = [("Event-Name", name), *((("Unique-ID", uuid),) if uuid else ())]
     pairs += [(header.replace("_", "-"), value) for header, value in headers.items()]
-    return Event(name, tuple(pairs), "", subclass)
+    return Event(name, (tuple(pairs),), "", subclass)
 
 
 def test_my_events_brings_the_own_calls_events_but_no_playback_and_no_custom() -> None:

@@ -71,19 +71,19 @@ def test_values_are_encoded_as_recorded(value: str, encoded: str) -> None:
 
 
 def test_a_plain_event_counts_its_inner_block_and_keeps_its_body_raw() -> None:
-    data = wire.encode_plain(Event("CUSTOM", (("Event-Name", "CUSTOM"), ("a", "b c")), '{"é":1}'))
+    data = wire.encode_plain(Event("CUSTOM", ((("Event-Name", "CUSTOM"), ("a", "b c")),), '{"é":1}'))
     head, _, inner = data.partition(b"\n\n")
     assert head == b"Content-Length: %d\nContent-Type: text/event-plain" % len(inner)
     assert inner == 'Event-Name: CUSTOM\na: b%20c\nContent-Length: 8\n\n{"é":1}'.encode()
 
 
 def test_an_event_without_a_body_ends_in_a_blank_line() -> None:
-    data = wire.encode_plain(Event("DTMF", (("Event-Name", "DTMF"),)))
+    data = wire.encode_plain(Event("DTMF", ((("Event-Name", "DTMF"),),)))
     assert data.endswith(b"\n\nEvent-Name: DTMF\n\n")
 
 
 def test_a_json_event_is_one_flat_object() -> None:
-    data = wire.encode_json(Event("X", (("Event-Name", "X"), ("v", "a:b")), "body"))
+    data = wire.encode_json(Event("X", ((("Event-Name", "X"), ("v", "a:b")),), "body"))
     assert json.loads(data.partition(b"\n\n")[2]) == {
         "Event-Name": "X", "v": "a:b", "Content-Length": "4", "_body": "body",
     }  # fmt: skip

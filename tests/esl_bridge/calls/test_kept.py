@@ -99,7 +99,7 @@ class KeptBySwitch:
         headers += [(f"variable_{name}", value) for name, value in self.channel.variables.items() if value]
         conversation: Conversation[str] = Conversation()
         conversation.send(commands.connect(), "connect")
-        (reply,) = conversation.receive(encode_connect_reply(Told("CHANNEL_DATA", tuple(headers)), mode="async", control="full"))
+        (reply,) = conversation.receive(encode_connect_reply(Told("CHANNEL_DATA", (tuple(headers),)), mode="async", control="full"))
         assert isinstance(reply, Replied)
         return reply.message.event()
 
