@@ -38,8 +38,7 @@ class _PlayedFile(msgspec.Struct):
 
 def kept_variables(channel: Event) -> dict[str, str]:
     """The ``ll_…`` variables that an earlier owner left, without the prefix."""
-    prefix = "variable_" + PREFIX
-    return {name[len(prefix) :]: value for name, value in channel.headers.items() if name.startswith(prefix)}
+    return dict(channel.headers.beginning_with("variable_" + PREFIX))
 
 
 def connected(
@@ -52,19 +51,20 @@ def connected(
     at: datetime,
 ) -> told.Connected:
     """From the reply to ``connect``; ``at`` is this moment."""
+    kept = kept_variables(channel)
     return told.Connected(
         call_uuid=channel.get("Unique-ID"),
         caller=channel.get("Caller-Caller-ID-Number") or channel.get("Channel-Caller-ID-Number"),
         destination=dialled_number(channel),
         answered=channel.get("Answer-State") == "answered",
-        kept=kept_variables(channel),
+        kept=kept,
         agent_disposition=channel.variable("originate_disposition") or "",
         flow=flow,
         ai_use=use,
         drill=drill,
         history=history,
         # Who begins a call like that is no telephone on hold: the switch tells of no end of it.
-        held="owner" in kept_variables(channel) and is_held(channel.variable(OFFER) or ""),
+        held="owner" in kept and is_held(channel.variable(OFFER) or ""),
         at=at,
     )
 

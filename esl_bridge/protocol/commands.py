@@ -53,6 +53,7 @@ _URL = re.compile(r"wss?://[A-Za-z0-9_.:@+/%=?&-]{1,500}")
 _PATH = re.compile(r"[A-Za-z0-9_.:@+/ -]{1,1024}")
 _TEXT = re.compile(r"[A-Za-z0-9_.:@+/%={}\"\[\],-]{1,1024}")
 _EVENT = re.compile(r"[A-Z_]{2,64}|[a-z_]+::[a-z_]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def _checked(pattern: re.Pattern[str], what: str, text: str) -> str:
@@ -73,7 +74,7 @@ def safe_value(text: str) -> bool:
 
 
 def _line(text: str, reply: ReplyKind = ReplyKind.COMMAND) -> Command:
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+    if _CONTROL.search(text):
         raise UnsafeArgument("a command holds a control character")
     return Command(text.encode() + b"\n\n", reply)
 

@@ -105,6 +105,19 @@ class Headers(msgspec.Struct, eq=False, gc=False):
     def __contains__(self, name: str) -> bool:
         return self.get(name) is not None
 
+    def beginning_with(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Those whose name begins like that, as it is written; the rest of the name, and the value. A few of a hundred or two."""
+        needle = b"\n" + prefix.encode()
+        block = b"\n" + self.block
+        start = block.find(needle)
+        while start >= 0:
+            end = block.find(NEWLINE, start + 1)
+            line = block[start + len(needle) : end if end >= 0 else None]
+            name, colon, value = line.partition(b": ")
+            if colon:
+                yield _text(name), _decoded(value) if self.encoded else _text(value)
+            start = -1 if end < 0 else block.find(needle, end)
+
     def items(self) -> Iterator[tuple[str, str]]:
         """Every header in order, names as sent."""
         if self.encoded and (pairs := _decoded_together(self.block)) is not None:

@@ -46,6 +46,12 @@ def test_no_block_is_too_strange_to_list(block: bytes) -> None:
     assert all(isinstance(value, str) for _, value in Headers(block, encoded=True).items())
 
 
+@given(st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(LINES)).map(b"\n".join)), st.sampled_from(["a", "b", "i", "%"]))
+def test_those_that_begin_alike_are_those_of_the_list(block: bytes, prefix: str) -> None:
+    found = [(prefix + name, value) for name, value in Headers(block, encoded=True).beginning_with(prefix)]
+    assert found == [one for one in Headers(block, encoded=True)._one_by_one() if one[0].startswith(prefix)]
+
+
 @pytest.mark.parametrize("filler", [0, TAIL, 4 * TAIL])
 def test_a_header_is_found_wherever_it_stands(filler: int) -> None:
     headers = Headers(b"First: 1\nsecond: 2\nfiller: %b\nLast: %%33" % (b"x" * filler), encoded=True)
