@@ -24,6 +24,7 @@ from ivr_fallback.steps import (
     MenuStep,
     Say,
     Served,
+    ToLastResort,
     ToPerson,
 )
 
@@ -65,6 +66,7 @@ class Menu:
         self._digits = ""
         self._tries = 0
         self._refused_accounts = 0
+        self._nobody_is_free = False
         self.state = State.CHOOSING
 
     def begin(self, opening: tuple[Phrase, ...]) -> list[MenuStep]:
@@ -85,8 +87,9 @@ class Menu:
         return self.begin(())
 
     def begin_after_agent(self, opening: tuple[Phrase, ...]) -> list[MenuStep]:
-        """A caller comes back from a person, or no person was free: offer the menu again."""
+        """A caller comes back from a person, or no person was free, as ``opening`` says: offer the menu again."""
         self._intent = None
+        self._nobody_is_free = bool(opening)
         return self._offer_more(opening)
 
     def on_said(self) -> list[MenuStep]:
@@ -167,8 +170,10 @@ class Menu:
 
     def on_prompt_missing(self) -> list[MenuStep]:
         """A prompt that the menu needs could not be played: the next thing down is a person, at any hour, since the words
-        that would say it is closed may be missing as well."""
+        that would say it is closed may be missing as well. Where none was free a moment ago it would go round for ever."""
         self.state = State.TO_PERSON
+        if self._nobody_is_free:
+            return [ToLastResort()]
         return [EnterStep("person"), ToPerson(self._destination())]
 
     # --- Offering and choosing ---

@@ -80,8 +80,15 @@ class ToPerson:
 
 
 @dataclass(frozen=True, slots=True)
+class ToLastResort:
+    """There are neither words nor a person: the switch's own menu is the next thing down."""
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Say nothing more and hang up."""
 
 
-MenuStep = Say | AwaitKey | EnterStep | ChooseIntent | KeepSlot | ForgetSlots | Act | Served | DropIntent | ToPerson | End
+MenuStep = (
+    Say | AwaitKey | EnterStep | ChooseIntent | KeepSlot | ForgetSlots | Act | Served | DropIntent | ToPerson | ToLastResort | End
+)

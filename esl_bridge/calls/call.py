@@ -156,16 +156,9 @@ class Call:
         """After an error of ours: the dialplan's own menu takes the caller, unless an agent has them. Only the end matters then."""
         if self.ended or self._released or not self.owner:
             return []
-        self._released = True
-        self._in_last_resort = True
         failure = TurnFailure(Cause.BRIDGE, "bridge", "fault")
-        return [
-            *self._ownership.disarm(),
-            TransferToLastResort(),
-            *self._turns.forget(),
-            *self._incidents.open(failure, attempts=1, turn=self._turns.turn),
-            Record(StepEntered("last_resort", Mode.LAST_RESORT)),
-        ]
+        turn = self._turns.turn
+        return [*self._to_last_resort(), *self._turns.forget(), *self._incidents.open(failure, attempts=1, turn=turn)]
 
     def owner_confirmed(self, now: float) -> list[Order]:
         """The switch still names us: first of all, the timer."""
@@ -522,6 +515,8 @@ class Call:
                 return [SetVariables({"intent": ""})]
             case menu_steps.ToPerson():
                 return self._to_person(step.destination)
+            case menu_steps.ToLastResort():
+                return self._to_last_resort()
             case menu_steps.End():
                 self._hanging_up = True
                 return [*self._ownership.disarm(), HangUp()]
@@ -589,6 +584,10 @@ class Call:
             *self._ownership.disarm(),
             TransferToAgent(destination),
         ]
+
+    def _to_last_resort(self) -> list[Order]:
+        self._released = self._in_last_resort = True
+        return [*self._ownership.disarm(), TransferToLastResort(), Record(StepEntered("last_resort", Mode.LAST_RESORT))]
 
     def _agent_joined(self) -> list[Order]:
         return [Record(AgentJoined()), *self._incidents.close(Outcome.FAILED_OVER, "CHANNEL_BRIDGE")]

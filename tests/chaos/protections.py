@@ -117,8 +117,7 @@ THE_CALL_STAYS = (
     ),
     Mutation(
         "last resort after a fault of ours", CALL,
-        "            *self._ownership.disarm(),\n            TransferToLastResort(),\n            *self._turns.forget(),",
-        "            *self._ownership.disarm(),\n            *self._turns.forget(),",
+        "return [*self._ownership.disarm(), TransferToLastResort(), ", "return [*self._ownership.disarm(), ",
         (OF_CALL + "a_fault_of_ours_gives_the_caller_to_the_last_resort_and_is_in_the_records",),
     ),
     Mutation(

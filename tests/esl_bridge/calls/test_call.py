@@ -468,6 +468,17 @@ def test_after_an_agent_the_caller_is_offered_the_menu(disposition: str, first: 
     assert line.journal(IncidentOpened) == []
 
 
+def test_without_words_and_without_a_person_the_switchs_own_menu_is_next_and_nobody_goes_round() -> None:
+    line = Line()
+    line.connect(kept={"owner": "b:1", "step": "after_agent"}, disposition="USER_BUSY")
+    line.end_play("FILE NOT FOUND", started=False)
+    assert line.all(order.TransferToAgent) == []
+    assert line.all(order.TransferToLastResort) == [order.TransferToLastResort()]
+    assert order.DeleteTimer("own") in line.orders, "or it would be pulled out of there"
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert line.journal(CallEnded)
+
+
 def test_without_a_flow_the_call_goes_to_the_last_resort() -> None:
     line = Line()
     line.connect(flow=False)
