@@ -36,6 +36,8 @@ STRAIGHT = (
 )  # fmt: skip
 WITH_RESULT = (TurnOutcome.UNDERSTOOD.value, TurnOutcome.NOT_UNDERSTOOD.value)
 LATENCY_MINUTES = 15
+# Over a long weekend somebody looks again. What is recorded later still is in the metric that never begins anew.
+DAYS_BEFORE = 7
 # An answer takes milliseconds to seconds; three digits keep a percent's precision over a minute's range.
 HISTOGRAM_RANGE_MS = (1, 60_000)
 HISTOGRAM_DIGITS = 3
@@ -58,6 +60,8 @@ class Percentiles:
 class Figures:
     """Calls that began, or failures that happened, since ``since`` (today, local midnight); live ones whenever they began.
 
+    ``ai_failures_dropped_before``: calls lost in the seven days before today, since a caller lost before midnight may be recorded
+    after it. ``ai_failures_dropped_ever``: all that are recorded; it does not begin anew at midnight.
     ``bridges``: those that reported within three seconds. ``live_unwatched``: live calls that were last with another one, so that
     what is known of them is old; 0 while the bridges are not known.
     ``disabled_engines``: name and stage, in order. ``engine_problems``: workers that do not use the newest engines, and why.
@@ -72,6 +76,8 @@ class Figures:
     live_unwatched: int
     ai_failures_failed_over: int
     ai_failures_dropped: int
+    ai_failures_dropped_before: int
+    ai_failures_dropped_ever: int
     ai_failures_recovered: int
     ai_failures_open: int
     sent_straight_to_menu: int
@@ -94,7 +100,7 @@ class Figures:
 
 
 def figures(now: datetime | None = None) -> Figures:
-    """Six queries and five questions to Redis. Raises what the database raises."""
+    """Seven queries and five questions to Redis. Raises what the database raises."""
     now = now or timezone.now()
     since = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
     engines = shown_engines()
@@ -153,7 +159,7 @@ def _calls(since: datetime, bridges: list[str] | None) -> dict[str, int]:
         served_by_menu=Sum("served_by_menu", filter=today),
         not_understood=Count("pk", filter=today & Q(fell_back_reason=FallbackReason.NOT_UNDERSTOOD.value)),
     )
-    return {name: int(value or 0) for name, value in {**found, **_failed_calls(since)}.items()}
+    return {name: int(value or 0) for name, value in {**found, **_failed_calls(since), **_lost_before(since)}.items()}
 
 
 def _failed_calls(since: datetime) -> dict[str, int]:
@@ -174,6 +180,17 @@ def _failed_calls(since: datetime) -> dict[str, int]:
         ai_failures_dropped=Count("call_id", filter=Q(dropped__gt=0)),
         ai_failures_recovered=Count("call_id", filter=Q(recovered__gt=0, failed_over=0, dropped=0)),
         ai_failures_open=Count("call_id", filter=Q(unsettled__gt=0)),
+    )
+
+
+def _lost_before(since: datetime) -> dict[str, int]:
+    """Also what is not of today. Of callers who were lost, so this reads few rows."""
+    first = since - timedelta(days=DAYS_BEFORE)
+    before = Q(opened_at__gte=first) | Q(closed_at__gte=first)
+    of_today = Q(opened_at__gte=since) | Q(closed_at__gte=since, closed_at__isnull=False)
+    return Incident.objects.filter(outcome=Outcome.DROPPED.value).order_by().aggregate(
+        ai_failures_dropped_before=Count("call_id", distinct=True, filter=before & ~of_today),
+        ai_failures_dropped_ever=Count("call_id", distinct=True),
     )
 
 

@@ -28,6 +28,8 @@ COUNTS = {
     "live_unwatched": "Calls on the line now as far as known, whose bridge is gone: they are looked up on the switch.",
     "ai_failures_failed_over": "Calls today in which the AI side failed and the caller was kept.",
     "ai_failures_dropped": "Calls today in which the AI side failed and the caller was lost.",
+    "ai_failures_dropped_before": "The same in the seven days before today.",
+    "ai_failures_dropped_ever": "The same whenever it was: an alert sees a caller lost before midnight and recorded after it.",
     "ai_failures_recovered": "Calls today in which the AI side failed and the same turn succeeded after all.",
     "ai_failures_open": "Calls whose failure is not settled yet.",
     "sent_straight_to_menu": "Calls today that began in the menu because no AI was usable.",

@@ -181,6 +181,8 @@ def fingerprint() -> object:
     return (
         figures_now.live_calls,
         figures_now.calls_total,
+        figures_now.ai_failures_dropped,
+        figures_now.ai_failures_dropped_before,
         None if circuits is None else [(c.name, c.state, c.failures, c.threshold, c.by, c.why, c.until) for c in circuits],
         figures_now.workers,
         figures_now.disabled_engines,

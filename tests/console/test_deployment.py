@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from django.contrib.auth.models import User
 from django.test import Client
 
 ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / "deploy/prometheus/lifeline.rules.yml"
 PRODUCTION = {
     "LIFELINE_SECRET_KEY": "k3y-" + "abcdefghij0123456789" * 3, "LIFELINE_HTTPS": "1", "LIFELINE_TRUSTED_PROXY": "1",
     "LIFELINE_ALLOWED_HOSTS": "console.example.org", "DATABASE_URL": "sqlite://:memory:",
@@ -73,3 +77,19 @@ def test_every_page_has_the_headers_by_which_a_browser_guards_it(url: str, statu
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert "unsafe-inline" not in policy["script-src"]
     assert ("unsafe-eval" in policy["script-src"]) == url.startswith("/admin/")
+
+
+def test_no_alert_takes_a_fall_for_a_rise_and_a_lost_caller_pages_whatever_the_date() -> None:
+    """All that is exported are gauges, and several begin anew at midnight."""
+    rules = {rule["alert"]: rule["expr"] for rule in yaml.safe_load(RULES.read_text())["groups"][0]["rules"]}
+    assert [name for name, expr in rules.items() if re.search(r"\b(increase|i?rate|resets)\(", expr)] == []
+    assert set(re.findall(r"lifeline_\w+", rules["LifelineCallerLost"])) == {"lifeline_ai_failures_dropped_ever"}
+
+
+def test_prometheus_own_tool_finds_that_each_loss_pages_and_nothing_else_does() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("there is no promtool (Debian's package prometheus has it)")
+    command = [promtool, "test", "rules", "lifeline.test.yml"]
+    done = subprocess.run(command, cwd=RULES.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -89,6 +89,20 @@ def test_who_rang_before_midnight_and_was_lost_after_it_is_lost_today(records: N
     assert found.calls_total == 6
 
 
+def test_who_was_lost_before_midnight_and_recorded_after_it_is_said_for_a_week_and_counted_for_good(records: None) -> None:
+    midnight = figures().since
+    lost, before = Incident.objects.filter(call__call_uuid="lost"), []
+    for ago in (timedelta(minutes=5), timedelta(days=7), timedelta(days=7, minutes=5)):
+        lost.update(opened_at=midnight - ago, closed_at=midnight - ago)
+        found = figures()
+        before.append(found.ai_failures_dropped_before)
+        assert (found.ai_failures_dropped, found.ai_failures_dropped_ever) == (0, 1)
+    assert before == [1, 1, 0]
+    lost.update(closed_at=midnight)
+    found = figures()
+    assert (found.ai_failures_dropped, found.ai_failures_dropped_before, found.ai_failures_dropped_ever) == (1, 0, 1)
+
+
 def test_what_waits_to_be_recorded_is_said_until_it_is_stored(durable_redis: str, settings) -> None:
     settings.LIFELINE_REDIS_DURABLE_URL = durable_redis
     assert figures().recording_lag_s == 0
@@ -103,7 +117,7 @@ def test_what_waits_to_be_recorded_is_said_until_it_is_stored(durable_redis: str
 def test_the_number_of_queries_does_not_grow(records: None) -> None:
     with CaptureQueriesContext(connection) as seen:
         figures()
-    assert len(seen) <= 6
+    assert len(seen) <= 7
 
 
 def test_page_command_and_metrics_agree(records: None) -> None:

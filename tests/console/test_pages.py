@@ -138,6 +138,12 @@ def test_the_two_figures_stand_side_by_side_and_zero_lost_is_calm() -> None:
     page = text(browser_of("view_call"), "/")
     assert "figure lost alarm" in page
     assert "1 caller lost" in page
+    assert "lost-before" not in page
+    yesterday = timezone.localtime().replace(hour=0, minute=0) - timedelta(minutes=5)
+    Incident.objects.filter(outcome="dropped").update(opened_at=yesterday, closed_at=yesterday)
+    page = text(browser_of("view_call"), "/")
+    assert 'id="lost">0<' in page
+    assert "1 caller lost in the seven days before" in page
 
 
 @pytest.mark.django_db
