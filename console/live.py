@@ -25,6 +25,9 @@ GROUP = "live"
 COALESCE_S = 0.25
 # Circuits, workers and faults change in Redis and in files without a nudge; nudges may be lost in an outage.
 CHECK_S = 1.0
+# So long after the last message, with nothing to show, a page is told that its figures are of now. live.js calls them old after
+# three times that without a word: then the console, the network or a question to the database stands still.
+IDLE_S = 5.0
 LAYER_RETRY_S = 1.0
 # Whoever logged out, or lost a permission, sees no more calls after this long; two small queries for each viewer.
 SIGHT_CHECK_S = 20.0
@@ -45,6 +48,8 @@ class Coalescer:
     def __init__(self) -> None:
         self._viewers: dict[Viewer, Sight] = {}
         self._dirty = asyncio.Event()
+        self._is_pushing = False
+        self._pushed_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -56,6 +61,7 @@ class Coalescer:
         self._viewers[viewer] = sight
         if self._task is None:
             self._dirty = asyncio.Event()
+            self._is_pushing = False
             self._task = asyncio.create_task(self._run())
         self._dirty.set()
 
@@ -78,9 +84,11 @@ class Coalescer:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
+            self._is_pushing = True
             viewers = dict(self._viewers)
             texts = await self._texts(set(viewers.values()))
             await asyncio.gather(*(self._show(viewer, texts[sight]) for viewer, sight in viewers.items()))
+            self._is_pushing, self._pushed_at = False, time.monotonic()
             await asyncio.sleep(COALESCE_S)
 
     async def _texts(self, sights: set[Sight]) -> dict[Sight, str]:
@@ -92,6 +100,14 @@ class Coalescer:
             problem = json.dumps({"problem": "The figures cannot be read just now", "now_ms": now_ms})
             return dict.fromkeys(sights, problem)
         return {sight: json.dumps({"regions": regions, "now_ms": now_ms}) for sight, regions in rendered.items()}
+
+    async def _say_current(self) -> None:
+        """That nothing has changed: for whoever has just looked. Not while a render is due, for that will tell, or hang."""
+        if self._dirty.is_set() or self._is_pushing or time.monotonic() - self._pushed_at < IDLE_S:
+            return
+        text = json.dumps({"now_ms": int(time.time() * 1000)})
+        await asyncio.gather(*(self._show(viewer, text) for viewer in list(self._viewers)))
+        self._pushed_at = time.monotonic()
 
     async def _show(self, viewer: Viewer, text: str) -> None:
         try:
@@ -128,6 +144,8 @@ class Coalescer:
                 now = None
             if now is None or now != before:
                 self._dirty.set()
+            else:
+                await self._say_current()
             before = now
 
     async def _check_sights(self) -> None:

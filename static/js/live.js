@@ -1,12 +1,15 @@
-// The live page: takes what the console pushes, keeps clocks running between pushes, says whether it is connected.
+// The live page: takes what the console pushes, keeps clocks running between pushes, says whether what it shows is of now.
 (function () {
   "use strict";
   const LOGIN_AGAIN = 4403;
   const FIRST_WAIT_MS = 500, LONGEST_WAIT_MS = 10000;
+  // The console says something every 5 s at least (IDLE_S in console/live.py).
+  const SILENT_MS = 15000;
   const state = document.getElementById("connection");
   let clockAheadMs = Number(state.dataset.now) - Date.now();
   let waitMs = FIRST_WAIT_MS;
   let lastMs = Number(state.dataset.now);
+  let socket = null, heardMs = 0;
 
   const now = () => Date.now() + clockAheadMs;
   const pad = (number) => String(number).padStart(2, "0");
@@ -60,7 +63,7 @@
     }
     lastMs = message.now_ms;
     say("live", "Live");
-    for (const [id, html] of Object.entries(message.regions)) {
+    for (const [id, html] of Object.entries(message.regions || {})) {
       const region = document.getElementById(id);
       if (!region) continue;
       const template = document.createElement("template");
@@ -95,22 +98,41 @@
     }
   }
 
+  // A connection may end without a word: the console stands still, the network is gone, a question to the database hangs.
+  function watch() {
+    if (!socket || performance.now() - heardMs < SILENT_MS) return;
+    const silent = socket;
+    socket = null;
+    silent.close();
+    comeBack("Stale: ");
+  }
+
+  function comeBack(why) {
+    say("stale", why + figuresFrom());
+    // Half of it by chance: the browsers of a whole floor must not come back in the same instant.
+    setTimeout(connect, waitMs * (0.5 + Math.random() / 2));
+    waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2);
+  }
+
   function connect() {
     const scheme = location.protocol === "https:" ? "wss://" : "ws://";
-    const socket = new WebSocket(scheme + location.host + state.dataset.socket);
-    socket.onmessage = (event) => {
+    const mine = new WebSocket(scheme + location.host + state.dataset.socket);
+    socket = mine;
+    heardMs = performance.now();
+    mine.onmessage = (event) => {
+      if (mine !== socket) return;
       waitMs = FIRST_WAIT_MS;
+      heardMs = performance.now();
       show(JSON.parse(event.data));
     };
-    socket.onclose = (event) => {
+    mine.onclose = (event) => {
+      if (mine !== socket) return;
+      socket = null;
       if (event.code === LOGIN_AGAIN) {
         location.assign(state.dataset.login + "?next=" + encodeURIComponent(location.pathname));
         return;
       }
-      say("stale", "Reconnecting… " + figuresFrom());
-      // Half of it by chance: the browsers of a whole floor must not come back in the same instant.
-      setTimeout(connect, waitMs * (0.5 + Math.random() / 2));
-      waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2);
+      comeBack("Reconnecting… ");
     };
   }
 
@@ -126,5 +148,6 @@
 
   say("waiting", "Connecting… " + figuresFrom());
   setInterval(tick, 1000);
+  setInterval(watch, 1000);
   connect();
 })();

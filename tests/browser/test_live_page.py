@@ -163,6 +163,23 @@ def test_what_a_bridge_writes_reaches_the_page_and_a_recorder_that_stands_still_
         recorder.wait(10)
 
 
+def test_a_console_that_stands_still_is_not_live_and_the_page_comes_back_with_it(page: Page, console: Console) -> None:
+    assert console.process is not None
+    page.clock.install()
+    page.goto(console.url)
+    expect(page.locator("#connection")).to_have_text("Live")
+    page.evaluate("window.neverReloaded = true")
+    console.process.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(2):  # What was on its way counts as heard.
+            page.clock.run_for(16_000)
+        expect(page.locator("#connection")).to_contain_text("Stale: figures from")
+    finally:
+        console.process.send_signal(signal.SIGCONT)
+    expect(page.locator("#connection")).to_have_text("Live", timeout=40_000)
+    assert page.evaluate("window.neverReloaded")
+
+
 def test_the_page_says_that_it_is_not_connected_and_comes_back_by_itself(page: Page, console: Console) -> None:
     console.stop()
     expect(page.locator("#connection")).to_contain_text("Reconnecting… figures from")
