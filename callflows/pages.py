@@ -14,7 +14,6 @@ from django.urls import reverse
 from callflows import jobs, publishing
 from callflows.differences import differences, keypad_menu
 from callflows.models import Flow, Prompt, PublishJob
-from ivr_fallback import parity
 
 MAY_VIEW = "callflows.view_flow"
 MAY_PUBLISH = "callflows.publish_flow"
@@ -36,7 +35,7 @@ def check_flow(request: HttpRequest, flow_id: int) -> HttpResponse:
         "callflows/check_flow.html",
         f"Check and publish: {flow.name}",
         flow=flow,
-        problems=parity.problems(draft),
+        problems=publishing.check(flow),
         latest=latest,
         next_number=draft.number,
         differs=publishing.differs_from_published(flow),

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from django.utils import timezone
 
 from callflows import claims, last_resort, rendering, store
 from callflows.definition.codec import encode_version
+from callflows.definition.errors import BadSnapshot
 from callflows.definition.flow import FlowVersion, Phrase
 from callflows.drafts import AudioIndex, Draft
 from callflows.errors import DraftChangedError, PublishRefusedError, SilentSpeechError
@@ -55,7 +57,12 @@ def needed_phrases(flow: Flow) -> list[str]:
 def check(flow: Flow) -> list[Problem]:
     """What stands against publishing the draft, in plain words. Audio that is yet to be rendered is no problem."""
     draft = Draft.read(flow)
-    return [*_hours_problems(draft.flow), *parity.problems(_built(draft))]
+    return _problems(draft.flow, _built(draft))
+
+
+def _problems(flow: Flow, draft: FlowVersion, known_files: frozenset[str] | None = None) -> list[Problem]:
+    """``flow`` as it is in the database now."""
+    return [*_hours_problems(flow), *_number_problems(flow, draft), *parity.problems(draft, known_files)]
 
 
 def _hours_problems(flow: Flow) -> list[Problem]:
@@ -65,6 +72,20 @@ def _hours_problems(flow: Flow) -> list[Problem]:
     except HoursTextError as error:
         return [Problem(parity.HOURS, error.text)]
     return []
+
+
+def _number_problems(flow: Flow, draft: FlowVersion) -> Iterator[Problem]:
+    """Two published flows of one number: its calls would go to whichever has been published more often."""
+    for other in Flow.objects.exclude(pk=flow.pk):
+        latest = latest_version(other)
+        with suppress(BadSnapshot):  # What cannot be read takes no calls.
+            if latest is not None and latest.definition.destination_number == draft.destination_number:
+                yield Problem(
+                    "Flow",
+                    f"the dialled number {draft.destination_number} is still that of {other.name} as it is published (version "
+                    f"{latest.number}), and its calls would go on going there. The draft of {other.name} has another number: "
+                    "publish it first (with a third number, where two flows change places)",
+                )
 
 
 def differs_from_published(flow: Flow) -> bool:
@@ -150,7 +171,7 @@ def _store(flow: Flow, user: User | None, checked: FlowVersion, note: str) -> Ve
         draft = build(flow)
         if _content(draft) != _content(checked):
             raise DraftChangedError("The draft was changed while it was being published. Publish again.")
-        problems = [*_hours_problems(Flow.objects.get(pk=flow.pk)), *parity.problems(draft, known_files=_existing(draft))]
+        problems = _problems(Flow.objects.get(pk=flow.pk), draft, _existing(draft))
         if problems:
             raise PublishRefusedError(problems)
         latest = latest_version(flow)

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 
 from callflows import publishing, rendering, store
 from callflows.definition.files import missing_files
-from callflows.definition.flow import CLOSED, READ_BACK, UNSPOKEN, YES_OR_NO, SlotKind, decode_snapshot
+from callflows.definition.flow import CLOSED, READ_BACK, UNSPOKEN, YES_OR_NO, SlotKind, SystemPhrases, decode_snapshot
 from callflows.differences import differences
 from callflows.errors import DraftChangedError, PublishRefusedError, VersionIsFinalError
 from callflows.models import Flow, FlowVersion, Intent, KeypadMapping, Outcome, Prompt, Slot, SlotChoice
@@ -163,6 +163,57 @@ def test_a_version_is_final(published: FlowVersion) -> None:
         published.save()
     with pytest.raises(VersionIsFinalError):
         published.delete()
+
+
+def own_flow(number: str) -> Flow:
+    """As small as a flow may be: it leads to a person."""
+    texts = dict.fromkeys(SystemPhrases.__struct_fields__, "Words.") | {"yes_or_no": ""}
+    flow = Flow.objects.create(
+        slug="own", name="Our own", destination_number=number, human_destination="agent", opening_week="", **texts
+    )
+    intent = Intent.objects.create(flow=flow, name="person", label="Person", policy="human", utterances="a person please")
+    KeypadMapping.objects.create(intent=intent, digit="9", menu_prompt="For a person, press 9.")
+    return flow
+
+
+def test_a_number_is_published_once_its_former_flow_has_left_it(published: FlowVersion, settings: Any) -> None:
+    former = published.flow
+    Flow.objects.update(destination_number="9999")
+    flow = own_flow("*")
+    (problem,) = publishing.check(flow)
+    assert "the dialled number * is still that of Demonstration as it is published (version 1)" in problem.text
+    assert "publish it first" in problem.text
+    with pytest.raises(PublishRefusedError, match="publish it first"):
+        publishing.publish(flow, render=beep)
+    publishing.publish(former, render=beep)
+    assert publishing.check(flow) == []
+    publishing.publish(flow, render=beep)
+    snapshot = decode_snapshot(Path(settings.LIFELINE_FLOW_SNAPSHOT).read_bytes())
+    chosen = [snapshot.for_number(number) for number in ("9200", "9999")]
+    assert [one and one.slug for one in chosen] == ["own", "demonstration"]
+
+
+def test_a_number_that_another_flow_takes_while_this_one_is_rendered_is_not_published_twice(
+    published: FlowVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Flow.objects.update(destination_number="9999")
+    publishing.publish(published.flow, render=beep)
+    flow, original = own_flow("*"), store.sync_prompts
+
+    def meddle_and_sync(folder: Path) -> int:
+        """The demonstration is published with the number, and its draft then loses it again."""
+        Flow.objects.filter(pk=flow.pk).update(destination_number="1")
+        Flow.objects.filter(pk=published.flow_id).update(destination_number="*")
+        monkeypatch.setattr(store, "sync_prompts", original)
+        publishing.publish(published.flow, render=beep)
+        Flow.objects.filter(pk=published.flow_id).update(destination_number="9999")
+        Flow.objects.filter(pk=flow.pk).update(destination_number="*")
+        return original(folder)
+
+    monkeypatch.setattr(store, "sync_prompts", meddle_and_sync)
+    with pytest.raises(PublishRefusedError, match="publish it first"):
+        publishing.publish(flow, render=beep)
+    assert not FlowVersion.objects.filter(flow=flow).exists()
 
 
 def test_who_published_and_why_is_kept(draft: Flow) -> None:
