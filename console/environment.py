@@ -15,10 +15,13 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from ivr_fallback.last_resort import FOLDER
+
 STATE_FILE = "state.json"
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off", ""}
+PLAYABLE_WORDS = "the whole path of a folder, of letters (a to z), digits and . _ : @ + - only"
 
 
 class Environment:
@@ -83,6 +86,16 @@ class Environment:
             raise ImproperlyConfigured(f"{name} is {value!r}: use letters, digits and . _ - only, 64 at most.")
         return value
 
+    def sound_folder(self, name: str, default: Path) -> Path:
+        """What a switch plays from: it is told every file by its whole path, in which nothing may have a meaning to it. Its
+        ``default`` is in the data folder, whose name is to blame then."""
+        value = self.text(name, "")
+        if value and not is_playable(value):
+            raise ImproperlyConfigured(f"{name} is {value!r}: give {PLAYABLE_WORDS}. A switch plays nothing from another.")
+        if not value and not is_playable(default):
+            raise ImproperlyConfigured(not_playable(default.parent))
+        return Path(value) if value else default
+
     def networks(self, name: str, default: str) -> list[str]:
         """A list of addresses and networks, checked here so that a typo stops the start."""
         networks = self.names(name, default)
@@ -108,6 +121,18 @@ class Environment:
             raise ImproperlyConfigured(
                 f"{name} is not a setting of Lifeline: correct its name or take it out (docs/settings.md)."
             )
+
+
+def is_playable(folder: Path | str) -> bool:
+    """Whether a switch may be told files in this folder (the narrower of what a command and its dialplan may hold)."""
+    return FOLDER.fullmatch(str(folder)) is not None
+
+
+def not_playable(data_dir: Path) -> str:
+    return (
+        f"LIFELINE_DATA_DIR is {str(data_dir)!r} (without the setting it is in the source folder), and from there a switch plays "
+        f"nothing: set it to {PLAYABLE_WORDS}, for example LIFELINE_DATA_DIR=/var/tmp/lifeline"
+    )
 
 
 def _read_state(path: Path) -> dict[str, str]:

@@ -200,7 +200,7 @@ LIFELINE_MEDIA_SECRET = env.text("LIFELINE_MEDIA_SECRET", SECRET_KEY)
 LIFELINE_BRIDGE_ID = env.name("LIFELINE_BRIDGE_ID", "bridge-1")
 LIFELINE_CHAIN_EXTENSION = env.text("LIFELINE_CHAIN_EXTENSION", "9200")
 LIFELINE_CHAIN_CONTEXT = env.text("LIFELINE_CHAIN_CONTEXT", "lifeline")
-LIFELINE_PROMPT_DIR = Path(env.text("LIFELINE_PROMPT_DIR", str(LIFELINE_DATA_DIR / "prompts")))
+LIFELINE_PROMPT_DIR = env.sound_folder("LIFELINE_PROMPT_DIR", LIFELINE_DATA_DIR / "prompts")
 # A call lasts minutes; a deployment does not wait that long. What is left goes back through the dialplan to another bridge.
 LIFELINE_DRAIN_S = env.number("LIFELINE_DRAIN_S", 20, most=3600)
 LIFELINE_MAX_CALLS = env.number("LIFELINE_MAX_CALLS", 1000, least=1, most=100_000)

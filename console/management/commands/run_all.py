@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from console.environment import Environment
+from console.environment import Environment, is_playable, not_playable
 from console.launcher import ports
 from console.launcher.data_folder import ADMIN_PASSWORD, DataFolder
 from console.launcher.errors import StartError
@@ -40,6 +40,8 @@ class Command(BaseCommand):
 
 def plan(folder: DataFolder) -> Stack:
     """Everything that can be refused is refused here, before the first process starts."""
+    if not is_playable(folder.path):  # Also with prompts elsewhere: the simulator writes there what it has to play.
+        raise StartError(not_playable(folder.path))
     listeners = ports.assign(_listeners(), settings.LIFELINE_RUN_PORTS_FROM)
     runtime = folder.make_runtime()
     own_secrets = folder.secrets()

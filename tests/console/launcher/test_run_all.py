@@ -103,6 +103,12 @@ def test_a_setting_that_does_not_exist_is_refused() -> None:
     assert len(said.splitlines()) == 1
 
 
+def test_a_data_folder_that_no_switch_plays_from_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    said = refused(LIFELINE_DATA_DIR=str(tmp_path / "jörg (old)"), LIFELINE_PROMPT_DIR=str(tmp_path))
+    assert said.count("LIFELINE_DATA_DIR is ") == len(said.splitlines()) == 1
+    assert not list(tmp_path.glob("*/*.json"))
+
+
 @pytest.mark.django_db
 def test_a_password_that_was_changed_stays_changed(capsys: pytest.CaptureFixture[str]) -> None:
     from django.contrib.auth import get_user_model
