@@ -24,6 +24,7 @@ from callflows import pages, publishing, rendering
 from callflows.definition.flow import SystemPhrases
 from callflows.differences import differences, keypad_menu
 from callflows.errors import UploadRefusedError
+from callflows.flow_form import SEEN, FlowForm
 from callflows.hours_text import people_now
 from callflows.models import Flow, FlowVersion, Intent, KeypadMapping, Outcome, Prompt, Slot, SlotChoice
 
@@ -93,6 +94,7 @@ def _slots_of_page(request: HttpRequest) -> models.QuerySet[Slot]:
 
 @admin.register(Flow)
 class FlowAdmin(ShortTexts, ModelAdmin):
+    form = FlowForm
     many_lines = ("extra_phrases", "opening_week", "special_days")
     list_display = ["name", "destination_number", "state", "people", "updated_at"]
     search_fields = ["name", "slug", "destination_number"]
@@ -111,6 +113,19 @@ class FlowAdmin(ShortTexts, ModelAdmin):
         }),
         ("Voice and time limits", {"fields": ["language", "voice", "turn_budget_ms", "listen_limit_ms"]}),
     ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Flow | None = None) -> Any:
+        if obj is None or not self.has_change_permission(request, obj):
+            return self.fieldsets
+        first: Any
+        first, *others = self.fieldsets
+        return [(None, {"fields": [*first[1]["fields"], SEEN]}), *others]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Flow | None:
+        """Locked while it is saved: of two who save at once, the second is compared with what the first has saved."""
+        if request.method == "POST" and object_id.isdecimal():
+            Flow.objects.select_for_update().filter(pk=object_id).first()
+        return super().get_object(request, object_id, from_field)
 
     def get_urls(self) -> list[URLPattern]:
         mine = [
