@@ -18,12 +18,14 @@ from callflows import hours_text
 from callflows.definition import flow as definition
 from callflows.definition.codec import decode_version
 from callflows.definition.hours import Part
+from callflows.definition.kept import CHOICE_VALUE, CHOICE_VALUE_WORDS
 from callflows.errors import VersionIsFinalError
 
 NAME_VALIDATOR = RegexValidator(
     r"^[a-z][a-z0-9_]{0,39}$", "Begin with a small letter; use small letters, digits and _ only, 40 at most."
 )
 KEY_VALIDATOR = RegexValidator(r"^[1-9]$", "Use one of the keys 1 to 9: 0 leads to a person, * to the menu.")
+VALUE_VALIDATOR = RegexValidator(rf"^{CHOICE_VALUE.pattern}$", f"It {CHOICE_VALUE_WORDS}.")
 VOICE_VALIDATOR = RegexValidator(r"^[A-Za-z0-9_+-]{1,64}$", "Use the name of an espeak-ng voice, such as en-us.")
 
 HOURS_FIELDS = {Part.ZONE: "opening_zone", Part.WEEK: "opening_week", Part.DAYS: "special_days"}
@@ -150,7 +152,7 @@ class SlotChoice(models.Model):
     """One value of a slot of kind choice, and the key that picks it."""
 
     slot = models.ForeignKey(Slot, models.CASCADE, related_name="choices")
-    value = models.CharField(max_length=40)
+    value = models.CharField(max_length=40, validators=[VALUE_VALIDATOR])
     digit = models.CharField("key", max_length=1, validators=[KEY_VALIDATOR])
     words = models.CharField(max_length=100, help_text="How it is spoken.")
 

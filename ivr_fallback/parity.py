@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from callflows.definition import hours as opening
 from callflows.definition.flow import UNSPOKEN, FlowVersion, Intent, Phrase, Policy, Slot, SlotKind, SystemPhrases
-from callflows.definition.kept import SLOT_BYTES, slots_fit
+from callflows.definition.kept import CHOICE_VALUE, CHOICE_VALUE_WORDS, SLOT_BYTES, slots_fit
 from ivr_fallback.english import SMALL
 from ivr_fallback.spoken import Kind, SpokenError, fragments, literal_pieces, places
 
@@ -224,6 +224,8 @@ def _slot_problems(flow: FlowVersion, slot: Slot) -> Iterator[str]:
             if count > 1:
                 yield f"{what} {value!r} is used {count} times; give each choice its own"
     for choice in slot.choices:
+        if not CHOICE_VALUE.fullmatch(choice.value):
+            yield f"choice {choice.value!r}: its value {CHOICE_VALUE_WORDS}"
         if choice.digit in RESERVED_KEYS:
             yield f"choice {choice.value!r}: key {choice.digit} cannot be used: {RESERVED_KEYS[choice.digit]}"
         elif len(choice.digit) != 1 or choice.digit not in MENU_DIGITS:

@@ -6,6 +6,8 @@ The shares add up to the whole, so no share can push out another: a slot is neve
 
 from __future__ import annotations
 
+import re
+
 from callflows.definition.flow import FlowVersion, Slot
 
 PREFIX = "ll_"
@@ -16,6 +18,9 @@ ALL_BYTES = 2048
 STATE_BYTES = 640
 SLOT_BYTES = 896
 HISTORY_BYTES = 512
+# What a choice's value may hold, as a variable may (``esl_bridge.protocol.commands``): it is kept there as it is.
+CHOICE_VALUE = re.compile(r"[A-Za-z0-9_.:@+,#*/-]{1,40}")
+CHOICE_VALUE_WORDS = "may hold letters (a to z), digits and . _ : @ + , # * / - only, 40 at most; what is heard are its words"
 
 
 def slot_bytes(slot: Slot) -> int:

@@ -49,6 +49,7 @@ from esl_bridge.journal.events import (
     SlotCollected,
     StepEntered,
 )
+from esl_bridge.protocol.commands import safe_value
 from ivr_fallback import steps as menu_steps
 from ivr_fallback.menu import Menu
 
@@ -539,7 +540,7 @@ class Call:
         """Its value, as the switch may keep it. A published flow's slots all fit; what does not is unset, never an old value."""
         self._kept_slots.pop(step.name, None)
         needs = kept_bytes(SLOT_PREFIX + step.name, step.value)
-        if sum(self._kept_slots.values()) + needs > SLOT_BYTES:
+        if not safe_value(step.value) or sum(self._kept_slots.values()) + needs > SLOT_BYTES:
             return ""
         self._kept_slots[step.name] = needs
         return step.value

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from callflows.definition.flow import UNSPOKEN, Choice, FlowVersion, Intent, Phrase, Policy, Slot
 from callflows.definition.hours import Hours, Span
+from esl_bridge.protocol.commands import safe_value
 from ivr_fallback.parity import Problem, problems
 from tests.ivr_fallback.flows import phrase, whole_flow
 
@@ -52,6 +53,16 @@ def test_a_flow_with_hours_must_have_words_for_closed_and_one_without_need_not()
     assert problems(replace(whole_flow(), hours=replace(open_always, zone=""))) == [
         Problem("Opening hours", "the opening hours need a time zone, such as Europe/Berlin")
     ]  # fmt: skip
+
+
+def test_a_choice_may_hold_just_what_a_switch_keeps_of_it() -> None:
+    flow = whole_flow()
+    (index,) = (index for index, slot in enumerate(flow.slots) if slot.choices)
+    first, *others = flow.slots[index].choices
+    for sign in map(chr, range(32, 256)):
+        for value in (sign, f"a{sign}b"):
+            found = texts(slot_with(index, choices=(replace(first, value=value), *others))(flow))
+            assert any("its value may hold letters" in text for text in found) is not safe_value(value), value
 
 
 def test_a_whole_flow_has_no_problems() -> None:

@@ -26,6 +26,7 @@ from esl_bridge.calls.call import Call, epoch_of
 from esl_bridge.calls.from_switch import connected, kept_variables
 from esl_bridge.calls.history import HISTORY_LENGTH, PACKED_MOST, pack, unpack
 from esl_bridge.calls.to_switch import SwitchSettings, to_switch
+from esl_bridge.journal.events import SlotCollected
 from esl_bridge.protocol import commands
 from esl_bridge.protocol.conversation import Conversation, Replied
 from esl_bridge.protocol.messages import Event
@@ -263,6 +264,25 @@ def test_a_flow_whose_slots_cannot_be_kept_is_not_published_and_a_sensitive_one_
     secret = replace_struct(flow, slots=tuple(msgspec.structs.replace(slot, sensitive=True) for slot in LONGEST_SLOTS))
     assert slots_fit(secret)
     assert slots_fit(long_flow())
+
+
+def test_a_choice_that_no_switch_keeps_is_unset_rather_than_left_with_the_one_before() -> None:
+    """Of a flow that was published before there was the rule."""
+    slot = Slot("city", SlotKind.CHOICE, "City", phrase("say it"), phrase("key it"),
+                choices=(Choice("graz", "1", "Graz"), Choice("köln am rhein", "2", "Cologne")))  # fmt: skip
+    flow = demonstration()
+    intent = replace_struct(flow.intents[0], slots=("city",))
+    line, switch = Line(replace_struct(flow, slots=(*flow.slots, slot), intents=(intent, *flow.intents[1:]))), KeptBySwitch()
+    switch.channel.variables["ll_slot_city"] = "graz"
+    line.to_listening()
+    line.turn_fails()
+    line.hear_out()
+    line.key(intent.digit)
+    line.hear_out()
+    line.key("2")
+    switch.take(line)
+    assert [one.name for one in line.journal(SlotCollected)] == ["city"]
+    assert not switch.channel.variables.get("ll_slot_city")
 
 
 def test_a_slot_beyond_the_bound_is_unset_rather_than_left_with_an_old_value() -> None:
