@@ -121,7 +121,7 @@ def lifeline_parts(
         Part(
             "console",
             (sys.executable, *daphne),
-            ready=http_answers(f"http://{console.host}:{console.port}/"),
+            ready=http_answers(f"http://{console.host}:{console.port}/healthz"),
             nice=PAGES_GIVE_WAY,
         ),
         Part(

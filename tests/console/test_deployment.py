@@ -27,8 +27,8 @@ import json, django
 django.setup()
 from django.test import Client
 answers = []
-for more in ({}, {"HTTP_X_FORWARDED_PROTO": "https"}):
-    answer = Client(HTTP_HOST="console.example.org").get("/healthz", **more)
+for url, more in (("/login/", {}), ("/healthz", {"HTTP_X_FORWARDED_PROTO": "https"}), ("/healthz", {}), ("/metrics", {})):
+    answer = Client(HTTP_HOST="console.example.org").get(url, **more)
     answers.append([answer.status_code, dict(answer.headers)])
 print(json.dumps(answers))
 """
@@ -49,11 +49,11 @@ def test_the_deployment_check_finds_nothing(tmp_path: Path) -> None:
     assert "no issues (0 silenced)" in done.stdout
 
 
-def test_behind_a_proxy_https_is_known_and_plain_http_is_sent_there(tmp_path: Path) -> None:
+def test_behind_a_proxy_https_is_known_and_plain_http_is_sent_there_but_for_who_watches_the_console(tmp_path: Path) -> None:
     done = production("-c", ASK, tmp_path=tmp_path)
     assert done.returncode == 0, done.stderr
-    (plain, _), (secure, headers) = json.loads(done.stdout)
-    assert (plain, secure) == (301, 200)
+    (plain, _), (secure, headers), (health, _), (metrics, _) = json.loads(done.stdout.splitlines()[-1])
+    assert (plain, secure, health, metrics) == (301, 200, 200, 200)
     assert headers["Strict-Transport-Security"].startswith("max-age=31536000")
 
 

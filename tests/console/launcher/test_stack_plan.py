@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,33 @@ def servers(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     made = Servers(tmp_path_factory.mktemp("r"), data)
     yield made
     made.stop()
+
+
+def test_the_console_is_ready_although_its_pages_are_reached_by_https_only(tmp_path: Path) -> None:
+    class OnlyHttps(BaseHTTPRequestHandler):
+        """As the console answers with LIFELINE_HTTPS; nothing listens where it sends us."""
+
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/healthz" else 301)
+            self.send_header("Location", "https://127.0.0.1:1/")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), OnlyHttps)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    listeners = [Listener("any", setting, "127.0.0.1", 1) for setting in SETTINGS[1:]]
+    listeners.append(Listener("console", SETTINGS[0], "127.0.0.1", server.server_port))
+    try:
+        (console,) = [part for part in lifeline_parts(listeners, "", tmp_path, drain_s=1) if part.name == "console"]
+        assert console.ready is not None
+        assert console.ready()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_the_durable_one_keeps_what_it_was_given_through_kill_9(servers: Servers) -> None:
