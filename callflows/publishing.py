@@ -19,7 +19,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from callflows import claims, last_resort, rendering, store
+from callflows import actions, claims, last_resort, rendering, store
 from callflows.definition.codec import encode_version
 from callflows.definition.errors import BadSnapshot
 from callflows.definition.flow import FlowVersion, Phrase
@@ -62,7 +62,7 @@ def check(flow: Flow) -> list[Problem]:
 
 def _problems(flow: Flow, draft: FlowVersion, known_files: frozenset[str] | None = None) -> list[Problem]:
     """``flow`` as it is in the database now."""
-    return [*_hours_problems(flow), *_number_problems(flow, draft), *parity.problems(draft, known_files)]
+    return [*_hours_problems(flow), *_number_problems(flow, draft), *parity.problems(draft, known_files, actions.declared())]
 
 
 def _hours_problems(flow: Flow) -> list[Problem]:

@@ -205,6 +205,8 @@ LIFELINE_CHAIN_CONTEXT = env.text("LIFELINE_CHAIN_CONTEXT", "lifeline")
 LIFELINE_PROMPT_DIR = env.sound_folder("LIFELINE_PROMPT_DIR", LIFELINE_DATA_DIR / "prompts")
 # A call lasts minutes; a deployment does not wait that long. What is left goes back through the dialplan to another bridge.
 LIFELINE_DRAIN_S = env.number("LIFELINE_DRAIN_S", 20, most=3600)
+# Whose actions flows may name: a class like the demonstration's, with its table of them.
+LIFELINE_BUSINESS = env.text("LIFELINE_BUSINESS", "esl_bridge.actions.demonstration.DemonstrationBusiness")
 LIFELINE_MAX_CALLS = env.number("LIFELINE_MAX_CALLS", 1000, least=1, most=100_000)
 
 # --- The switch (control port) and the simulator ---------------------------------------------------------------------

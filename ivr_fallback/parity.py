@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from callflows.definition import hours as opening
 from callflows.definition.flow import UNSPOKEN, FlowVersion, Intent, Phrase, Policy, Slot, SlotKind, SystemPhrases
 from callflows.definition.kept import CHOICE_VALUE, CHOICE_VALUE_WORDS, SLOT_BYTES, slots_fit
+from ivr_fallback.actions import Actions, action_problems
 from ivr_fallback.english import SMALL
 from ivr_fallback.spoken import Kind, SpokenError, fragments, literal_pieces, places
 
@@ -52,13 +53,16 @@ class Problem:
         return f"{self.where}: {self.text}"
 
 
-def problems(flow: FlowVersion, known_files: frozenset[str] | None = None) -> list[Problem]:
-    """All of them, in the order of the flow. ``known_files``: the prompt files that exist, when that is known."""
+def problems(
+    flow: FlowVersion, known_files: frozenset[str] | None = None, actions: Actions | None = None
+) -> list[Problem]:
+    """All of them, in the order of the flow. ``known_files``: the prompt files that exist, and ``actions``: what the business can
+    do, when that is known."""
     found = [*_flow_problems(flow), *_phrase_problems(flow, known_files)]
     if flow.hours is not None:
         found += [Problem(HOURS, text) for _part, text in opening.problems(flow.hours)]
     for intent in flow.intents:
-        found += [Problem(f"Intent {intent.label or intent.name}", text) for text in _intent_problems(flow, intent)]
+        found += [Problem(f"Intent {intent.label or intent.name}", text) for text in _intent_problems(flow, intent, actions)]
     for slot in flow.slots:
         found += [Problem(f"Slot {slot.label or slot.name}", text) for text in _slot_problems(flow, slot)]
     return list(dict.fromkeys(found))
@@ -150,7 +154,7 @@ def _audible(phrase: Phrase, known_files: frozenset[str] | None) -> Iterator[str
         yield f"its audio file {phrase.file} does not exist"
 
 
-def _intent_problems(flow: FlowVersion, intent: Intent) -> Iterator[str]:
+def _intent_problems(flow: FlowVersion, intent: Intent, actions: Actions | None) -> Iterator[str]:
     if not NAME.fullmatch(intent.name):
         yield "its name must begin with a small letter and hold small letters, digits and _ only"
     yield from _digit_problems(flow, intent)
@@ -172,6 +176,8 @@ def _intent_problems(flow: FlowVersion, intent: Intent) -> Iterator[str]:
     for outcome, template in intent.outcomes.items():
         for text in _template_problems(flow, template):
             yield f"outcome {outcome!r}: {text}"
+    if actions is not None:
+        yield from action_problems(intent, actions)
 
 
 def _digit_problems(flow: FlowVersion, intent: Intent) -> Iterator[str]:

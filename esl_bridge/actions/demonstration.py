@@ -10,7 +10,10 @@ import zlib
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from typing import ClassVar
 
+from ivr_fallback.actions import Action, Actions
+from ivr_fallback.spoken import Kind
 from ivr_fallback.steps import ActionValues
 
 Answer = tuple[str, ActionValues]
@@ -19,12 +22,20 @@ OPENS, CLOSES = time(8, 0), time(18, 0)
 FIRST_SLOT_HOUR, SLOTS_A_DAY, DAYS = 9, 8, 20
 UNKNOWN: Answer = ("unknown_account", {})
 ORDER_STATES = ("shipped", "processing", "delivered")
+ACCOUNT = ("account_number",)
 # Accounts that begin with a zero do not exist, so that a wrong number can be shown.
 NO_ACCOUNT = "0"
 
 
 class DemonstrationBusiness:
     """``now`` is the business's local time. Unknown actions raise KeyError: the flow names something that does not exist."""
+
+    ACTIONS: ClassVar[Actions] = {
+        "balance": Action({"ok": {"balance": Kind.AMOUNT}, UNKNOWN[0]: {}}, ACCOUNT),
+        "order_status": Action({**{state: {"date": Kind.DATE} for state in ORDER_STATES}, UNKNOWN[0]: {}}, ACCOUNT),
+        "opening_hours": Action({"open": {"closes": Kind.TIME}, "closed": {"opens": Kind.TIME}}),
+        "appointment": Action({"booked": {"date": Kind.DATE, "time": Kind.TIME}, UNKNOWN[0]: {}}, ACCOUNT),
+    }
 
     async def perform(self, action: str, slots: Mapping[str, str], key: str, now: datetime) -> Answer:
         account = slots.get("account_number", "")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import structlog
 
 from esl_bridge.actions.demonstration import Answer, DemonstrationBusiness
 from esl_bridge.calls.inputs import ActionDone, ActionFailed
+from ivr_fallback.actions import Actions
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +20,13 @@ TIMEOUT_S = 3.0
 
 
 class Business(Protocol):
-    """Acts once for each ``key``: asked again with it, the answer is the first one. Raises KeyError for an unknown action."""
+    """Acts once for each ``key``: asked again with it, the answer is the first one. Raises KeyError for an unknown action.
+
+    ``ACTIONS`` declares them all. Flows are held to it before they are published: an outcome or a value that is not in it has no
+    words, and the caller hears that it could not be done. The setting LIFELINE_BUSINESS names the class.
+    """
+
+    ACTIONS: ClassVar[Actions]
 
     async def perform(self, action: str, slots: Mapping[str, str], key: str, now: datetime) -> Answer: ...
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
 
 from callflows import publishing, rendering, store
 from callflows.definition.files import missing_files
@@ -214,6 +215,20 @@ def test_a_number_that_another_flow_takes_while_this_one_is_rendered_is_not_publ
     with pytest.raises(PublishRefusedError, match="publish it first"):
         publishing.publish(flow, render=beep)
     assert not FlowVersion.objects.filter(flow=flow).exists()
+
+
+def test_a_flow_that_names_what_the_business_cannot_do_is_not_published(draft: Flow, settings: Any) -> None:
+    Intent.objects.filter(name="balance").update(action="balanse")
+    Outcome.objects.filter(intent__name="appointment", name="booked").update(template="Your appointment is at {tim:time}.")
+    Outcome.objects.filter(intent__name="order_status", name="shipped").delete()
+    assert [problem.where for problem in publishing.check(draft)] == [
+        "Intent Balance", "Intent Order status", "Intent Appointment"
+    ]  # fmt: skip
+    with pytest.raises(PublishRefusedError, match="there is no action 'balanse'; there are appointment, balance,"):
+        publishing.publish(draft, render=beep)
+    settings.LIFELINE_BUSINESS = "nothing"
+    with pytest.raises(ImproperlyConfigured, match="LIFELINE_BUSINESS is 'nothing'"):
+        publishing.check(draft)
 
 
 def test_who_published_and_why_is_kept(draft: Flow) -> None:

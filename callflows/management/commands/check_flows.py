@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from callflows import store
+from callflows import actions, store
 from callflows.definition.files import missing_files
 from callflows.definition.flow import FlowVersion
 from ivr_fallback import parity
@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
     def _is_whole(self, flow: FlowVersion, prompt_dir: Path) -> bool:
         missing = missing_files(flow, prompt_dir)
-        problems = [str(problem) for problem in parity.problems(flow)]
+        problems = [str(problem) for problem in parity.problems(flow, actions=actions.declared())]
         title = f"{flow.name}, version {flow.number}"
         if not missing and not problems:
             self.stdout.write(f"{title}: all {len(flow.files())} files are there.")

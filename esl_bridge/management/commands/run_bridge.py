@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import structlog
 import uvloop
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from ai_engine.circuits.board import CircuitBoard
@@ -19,6 +20,7 @@ from ai_engine.engine_store import EngineStore, engine_settings
 from ai_engine.engines.config import EngineConfig
 from ai_engine.errors import BadEngineConfigError
 from ai_engine.redis_clients import connect_async
+from callflows.actions import business
 from callflows.definition.errors import BadSnapshot
 from callflows.definition.files import missing_files
 from callflows.store import FlowStore
@@ -41,7 +43,7 @@ class Command(BaseCommand):
         configure_logging(settings.LIFELINE_LOG_LEVEL, show_pii=settings.LIFELINE_PII_IN_LOGS)
         try:
             uvloop.run(_serve(float(settings.LIFELINE_DRAIN_S)))
-        except BadEngineConfigError as error:
+        except (BadEngineConfigError, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
         except OSError as error:
             raise CommandError(
@@ -109,7 +111,7 @@ async def _serve(drain_s: float) -> None:
         threshold=settings.LIFELINE_CIRCUIT_FAILURES,
         open_s=settings.LIFELINE_CIRCUIT_OPEN_S,
     )
-    bridge = Bridge(config, flows.current, board, journal, ActionRunner(), drills)
+    bridge = Bridge(config, flows.current, board, journal, ActionRunner(business()()), drills)
 
     def use_engines(engines: Sequence[EngineConfig]) -> None:
         board.set_engines(engines)

@@ -9,6 +9,7 @@ import pytest
 from esl_bridge.actions.demonstration import DemonstrationBusiness
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.calls.inputs import ActionDone, ActionFailed
+from ivr_fallback.spoken import compose
 
 NOON = datetime(2026, 11, 24, 12, 0).astimezone()
 
@@ -30,6 +31,20 @@ async def test_a_booking_with_the_same_key_is_the_same_booking() -> None:
 @pytest.mark.parametrize(("hour", "outcome"), [(12, "open"), (20, "closed")])
 async def test_opening_hours_depend_on_the_clock(hour: int, outcome: str) -> None:
     assert (await DemonstrationBusiness().perform("opening_hours", {}, "k", NOON.replace(hour=hour)))[0] == outcome
+
+
+async def test_every_answer_is_declared_and_every_declared_one_is_given_with_values_that_can_be_spoken() -> None:
+    given: dict[str, set[str]] = {}
+    for action, declared in DemonstrationBusiness.ACTIONS.items():
+        for account in range(0, 10_000, 97):
+            slots = dict.fromkeys(declared.slots, f"{account:04}")
+            for hour in (7, 12):
+                outcome, values = await DemonstrationBusiness().perform(action, slots, f"key-{account}", NOON.replace(hour=hour))
+                assert values.keys() == declared.outcomes[outcome].keys()
+                template = " ".join(f"{{{name}:{kind}}}" for name, kind in declared.outcomes[outcome].items())
+                assert bool(compose(template, values, "en")) is bool(values)
+                given.setdefault(action, set()).add(outcome)
+    assert given == {action: set(declared.outcomes) for action, declared in DemonstrationBusiness.ACTIONS.items()}
 
 
 async def test_an_action_that_does_not_exist_fails_and_hurts_nobody() -> None:

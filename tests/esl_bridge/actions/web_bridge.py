@@ -7,16 +7,20 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import ClassVar
 
 import django
 import httpx
 
-from esl_bridge.actions.demonstration import Answer
+from esl_bridge.actions.demonstration import Answer, DemonstrationBusiness
+from ivr_fallback.actions import Actions
 
 IDEMPOTENCY = "Idempotency-Key"
 
 
 class WebBusiness:
+    ACTIONS: ClassVar[Actions] = DemonstrationBusiness.ACTIONS
+
     def __init__(self, url: str) -> None:
         self._url = url
 
@@ -37,7 +41,7 @@ def main() -> None:
     from esl_bridge.management.commands import run_bridge
 
     url = sys.argv[1]
-    run_bridge.ActionRunner = lambda: ActionRunner(WebBusiness(url))  # type: ignore[assignment,misc,attr-defined]
+    run_bridge.ActionRunner = lambda _business: ActionRunner(WebBusiness(url))  # type: ignore[assignment,misc,attr-defined]
     call_command("run_bridge")
 
 
