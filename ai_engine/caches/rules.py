@@ -53,9 +53,12 @@ def question(request: TurnRequest, transcript: str, engines: Iterable[EngineConf
 
 
 def may_keep(request: TurnRequest, understood: Understanding) -> bool:
-    """Only a sure answer to a caller's first words: a later one may mean what it means because of what came before."""
+    """Only a sure and whole answer to a caller's first words: a later one may mean what it means because of what came
+    before, and one without its reply is what a model that broke off has left for this turn alone.
+    """
     first_words = all(exchange.who != "caller" for exchange in request.history)
-    return bool(understood.intent) and understood.confidence >= KEPT_FROM and not understood.slots and first_words
+    whole = bool(understood.intent and understood.reply)
+    return whole and understood.confidence >= KEPT_FROM and not understood.slots and first_words
 
 
 def rendering(text: str, voice: str, engines: Iterable[EngineConfig]) -> str:

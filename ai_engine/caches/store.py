@@ -65,10 +65,11 @@ class Caches:
         if value is None:
             return None
         try:
-            return msgspec.msgpack.decode(value, type=Understanding)
+            kept = msgspec.msgpack.decode(value, type=Understanding)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             log.warning("kept_answer_unreadable", error=str(error))  # Another version of this program wrote it.
             return None
+        return kept if kept.reply else None  # Half an answer, as an earlier version kept it.
 
     async def keep_answer(self, question: str, understood: Understanding) -> None:
         await self._set(Cache.INTENTS, question, msgspec.msgpack.encode(understood), INTENT_EXPIRY_S)

@@ -58,6 +58,7 @@ def test_only_a_sure_answer_without_slots_to_first_words_is_kept() -> None:
     assert not may_keep(request(), msgspec.structs.replace(SURE, confidence=0.8))
     assert not may_keep(request(), msgspec.structs.replace(SURE, intent=""))
     assert not may_keep(request(), msgspec.structs.replace(SURE, slots={"account_number": "12345"}))
+    assert not may_keep(request(), msgspec.structs.replace(SURE, reply="")), "what a model left that broke off"
     greeted = msgspec.structs.replace(request(), history=(Exchange("lifeline", "Welcome. How can I help you?"),))
     assert may_keep(greeted, SURE), "what we said first, everybody hears"
     later = msgspec.structs.replace(request(), history=(Exchange("caller", "my balance"),))

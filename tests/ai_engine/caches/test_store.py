@@ -111,3 +111,20 @@ async def test_an_answer_that_fills_a_slot_is_asked_anew(rig: Rig) -> None:
             await rig.outcome(f"call-{n}")
         await eventually(rig.queue_is_empty)
     assert len(rig.nlu.requests) == 2
+
+
+async def test_half_an_answer_is_not_kept_nor_taken_for_a_whole_one(rig: Rig) -> None:
+    rig.nlu.answer["reply"] = "Yes, we are open. Come whenever you like."
+    rig.nlu.fault, rig.nlu.faults_left, rig.nlu.breaks_at = "stall", 1, 16
+    async with running(rig.worker(caches=(Cache.INTENTS,))):
+        said = []
+        for call in ("broken off", "whole"):
+            await rig.say(call)
+            said.append(await rig.outcome(call))
+    assert [one.reply for one in said if isinstance(one, TurnDone)] == ["Yes, we are open.", rig.nlu.answer["reply"]]
+
+
+async def test_an_answer_without_its_reply_is_asked_anew(volatile_server: RedisServer) -> None:
+    async with caches(volatile_server, *Cache) as kept:
+        await kept.keep_answer("q", Understanding("opening_hours", 0.9, {}, ""))
+        assert await kept.answer("q") is None
