@@ -11,12 +11,12 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import cast
 
-import msgspec
 import structlog
 
 from ai_engine.circuits.sharing import UNREACHABLE
 from ai_engine.messages import FIELD, AudioChunk, audio_stream, decode_chunk
 from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
+from callflows.definition.errors import UNREADABLE
 
 # Of one stream at once: more than a listening limit holds, so that one reply catches a taken-over turn up.
 READ_COUNT = 200
@@ -109,7 +109,7 @@ class AudioHub:
     def _hand_out(self, stream: str, entry_id: bytes, fields: dict[bytes, bytes]) -> None:
         try:
             chunk = decode_chunk(fields[FIELD])
-        except (msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
+        except (*UNREADABLE, KeyError) as error:
             log.warning("audio_unreadable", stream=stream, entry=entry_id.decode(), error=str(error))
             return
         for feed in self._feeds.get(stream, ()):

@@ -253,7 +253,7 @@ def encode(message: TurnRequest | AudioChunk | SpeakReply | BridgeMessage) -> by
 
 
 def decode_request(data: bytes) -> TurnRequest:
-    """Raises ``msgspec.DecodeError`` or ``msgspec.ValidationError``, as do the others of this family."""
+    """Raises one of :data:`callflows.definition.errors.UNREADABLE`, as do the others of this family."""
     return _request.decode(data)
 
 

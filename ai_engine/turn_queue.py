@@ -223,8 +223,8 @@ class TurnQueue:
             age_ms = max(0.0, now_ms - int(entry_id.partition("-")[0]))
             try:
                 request = decode_request(fields[FIELD])
-            except (msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
-                log.warning("turn_unreadable", error=str(error))
+            except Exception:  # Whatever it is, it is that entry's: left in the queue, it would meet every worker.
+                log.exception("turn_unreadable", entry=entry_id)
                 await self.finish(entry_id)
                 continue
             left_ms = request.remaining_ms - age_ms

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-import msgspec
 import redis.exceptions
 import structlog
 from django.conf import settings
 
 from ai_engine.redis_clients import connect_async, uninterrupted
+from callflows.definition.errors import UNREADABLE
 from esl_bridge.partials import FIELD, PARTIALS_STREAM, decode_partials
 
 log = structlog.get_logger(__name__)
@@ -84,5 +84,5 @@ async def follow(on_news: Callable[[], None]) -> None:
 def _take(fields: dict[bytes, bytes]) -> None:
     try:
         hearing.take(decode_partials(fields[FIELD]).words, time.monotonic())
-    except (msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
+    except (*UNREADABLE, KeyError) as error:
         log.warning("partials_unreadable", error=str(error))

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 import redis
 import structlog
 from django.db import DataError, IntegrityError, close_old_connections
 from django.db import Error as DatabaseError
 
 from ai_engine.redis_clients import BLOCK_MS, connect
+from callflows.definition.errors import UNREADABLE
 from console.circuit_moves import MoveRecorder
 from console.intake import Stored, store
 from console.models import RecorderPosition
@@ -173,7 +173,7 @@ class Recorder:
     def _decoded(self, row: Row) -> tuple[Entry, ...]:
         try:
             return decode_batch(row[1][FIELD])
-        except (KeyError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (KeyError, *UNREADABLE) as error:
             self._put_aside(row, error)
             return ()
 

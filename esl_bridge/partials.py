@@ -40,7 +40,7 @@ _decoder = msgspec.msgpack.Decoder(Partials)
 
 
 def decode_partials(data: bytes) -> Partials:
-    """Raises ``msgspec.DecodeError`` or ``msgspec.ValidationError``."""
+    """Raises one of :data:`callflows.definition.errors.UNREADABLE`."""
     return _decoder.decode(data)
 
 

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-import msgspec
 import redis.asyncio
 import redis.exceptions
 import structlog
@@ -17,6 +16,7 @@ import structlog
 from ai_engine.messages import FIELD, BridgeMessage, TurnRequest, decode_bridge_message, results_stream
 from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
 from ai_engine.turn_queue import publish_turn
+from callflows.definition.errors import UNREADABLE
 
 # redis-py types its answers for every protocol version at once.
 Reading = Coroutine[Any, Any, Any]
@@ -93,7 +93,7 @@ class TurnLink:
                 position = _text(entry_id)
                 try:
                     message = decode_bridge_message(fields[FIELD])
-                except (msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
+                except (*UNREADABLE, KeyError) as error:
                     log.error("a message to this bridge cannot be read", entry=position, error=str(error))
                     continue
                 self._on_message(message)

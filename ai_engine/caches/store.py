@@ -18,6 +18,7 @@ from ai_engine.circuits.sharing import UNREACHABLE
 from ai_engine.engines.roles import Understanding
 from ai_engine.errors import BadEngineConfigError
 from ai_engine.redis_clients import connect_async, uninterrupted
+from callflows.definition.errors import UNREADABLE
 
 # A look must be cheaper than what it saves: an answer takes some hundred milliseconds to make.
 LIMIT_S = 0.1
@@ -66,7 +67,7 @@ class Caches:
             return None
         try:
             kept = msgspec.msgpack.decode(value, type=Understanding)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except UNREADABLE as error:
             log.warning("kept_answer_unreadable", error=str(error))  # Another version of this program wrote it.
             return None
         return kept if kept.reply else None  # Half an answer, as an earlier version kept it.

@@ -20,6 +20,7 @@ from ai_engine.circuits.sharing import UNREACHABLE, Known, decode_holds
 from ai_engine.circuits.states import FORCED, TURNS, CircuitState, CircuitView, Hold
 from ai_engine.engines.config import EngineConfig
 from ai_engine.redis_clients import connect
+from callflows.definition.errors import UNREADABLE
 
 # A circuit that nobody refreshed for this long while others were refreshed is no longer configured anywhere.
 FORGOTTEN_S = 60.0
@@ -140,7 +141,7 @@ def _known(client: redis.Redis, engines: Sequence[EngineConfig]) -> dict[str, Kn
     for value in client.hgetall(keys.ENGINES).values():
         try:
             registered.append(msgspec.json.decode(value, type=Known))
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except UNREADABLE:
             continue  # An entry of another version of Lifeline: its processes show it, we cannot.
     registered = [one for one in registered if not one.name.startswith(DRILL_PREFIX)]  # Those are the drill's, no operator's.
     newest = max((one.seen for one in registered), default=0.0)

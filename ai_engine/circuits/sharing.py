@@ -14,6 +14,7 @@ import structlog
 from ai_engine.circuits import keys, scripts
 from ai_engine.circuits.states import CircuitState, CircuitView, Hold, Verdict
 from ai_engine.redis_clients import connect_async
+from callflows.definition.errors import UNREADABLE
 
 UNREACHABLE = (redis.exceptions.RedisError, OSError, TimeoutError)
 
@@ -148,7 +149,7 @@ def decode_holds(names: Sequence[str], values: Sequence[bytes | None]) -> dict[s
             continue
         try:
             holds[name] = msgspec.json.decode(value, type=Hold)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except UNREADABLE as error:
             log.warning("circuit_hold_unreadable", circuit=name, error=str(error))
     return holds
 

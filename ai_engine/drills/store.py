@@ -17,6 +17,7 @@ from ai_engine.circuits.sharing import UNREACHABLE
 from ai_engine.drills.drill import KEY, Drill, Running, check, decode
 from ai_engine.drills.errors import DrillRunningError, DrillsUnreachableError
 from ai_engine.redis_clients import connect
+from callflows.definition.errors import UNREADABLE
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +61,7 @@ def running_of(answers: Any) -> Running | None:
         return None
     try:
         return Running(decode(value), left_ms / 1000)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         log.warning("drill_unreadable", error=str(error))
         return None
 

@@ -24,6 +24,7 @@ from ai_engine.engines.silence import Silence
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import EmptyAnswerError, Kind, TransientEngineError, http_error
 from ai_engine.messages import Usage
+from callflows.definition.errors import UNREADABLE
 
 # An answer is a short JSON object; more would be too late anyway.
 MAX_ANSWER_TOKENS = 1000
@@ -203,7 +204,14 @@ async def _read_whole(
     trace.used(message.usage.usage())
     for block in message.content:
         if block.type == "tool_use":
-            answer.feed(bytes(block.input).decode())
+            answer.feed(_text(block.input))
+
+
+def _text(raw: msgspec.Raw) -> str:
+    try:
+        return bytes(raw).decode()
+    except UnicodeError as error:
+        raise TransientEngineError(Kind.GARBAGE, "no UTF-8") from error
 
 
 def _decode(data: str | bytes, shape: type[T]) -> T:
@@ -211,5 +219,5 @@ def _decode(data: str | bytes, shape: type[T]) -> T:
         return msgspec.json.decode(data, type=shape)
     except msgspec.ValidationError as error:
         raise TransientEngineError(Kind.WRONG_SCHEMA, str(error)) from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise TransientEngineError(Kind.GARBAGE, "not JSON") from error

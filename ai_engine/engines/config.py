@@ -18,6 +18,7 @@ import msgspec
 from ai_engine.engines.addresses import address_problem
 from ai_engine.engines.trace import Price
 from ai_engine.errors import BadEngineConfigError
+from callflows.definition.errors import UNREADABLE
 
 SECRET_PREFIX = "LIFELINE_SECRET_"
 SECRET_NAME = re.compile(rf"{SECRET_PREFIX}[A-Z0-9_]+")
@@ -104,7 +105,7 @@ def setting_engines(settings_json: str) -> tuple[EngineConfig, ...]:
     """The engines of LIFELINE_ENGINES. Raises like :func:`configured_engines`."""
     try:
         engines = msgspec.json.decode(settings_json, type=tuple[EngineConfig, ...])
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         raise BadEngineConfigError(f"LIFELINE_ENGINES: {error}") from error
     check(engines, "LIFELINE_ENGINES")
     return engines

@@ -21,6 +21,7 @@ from ai_engine.engines.trace import Trace
 from ai_engine.engines.transcripts import plain_words
 from ai_engine.errors import Kind, TransientEngineError
 from ai_engine.messages import AUDIO_RATE_HZ, INTENT
+from callflows.definition.errors import UNREADABLE
 
 PATH = "/v1/listen"
 # The pause after which Deepgram says that the caller has stopped. Its own default of 10 ms cuts a number in two; our own
@@ -141,5 +142,5 @@ def _decode(raw: str | bytes, shape: type[T]) -> T:
         return msgspec.json.decode(raw, type=shape)
     except msgspec.ValidationError as error:
         raise TransientEngineError(Kind.WRONG_SCHEMA, str(error)) from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise TransientEngineError(Kind.GARBAGE, "not JSON") from error

@@ -12,6 +12,7 @@ import msgspec
 from ai_engine.engines.transcripts import plain_words
 from ai_engine.errors import EmptyAnswerError, Kind, TransientEngineError
 from ai_engine.messages import Usage
+from callflows.definition.errors import UNREADABLE
 
 T = TypeVar("T")
 
@@ -115,5 +116,5 @@ def _decode(data: str | bytes, shape: type[T]) -> T:
         return msgspec.json.decode(data, type=shape)
     except msgspec.ValidationError as error:
         raise TransientEngineError(Kind.WRONG_SCHEMA, str(error)) from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise TransientEngineError(Kind.GARBAGE, "not JSON") from error

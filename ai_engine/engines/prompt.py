@@ -13,6 +13,7 @@ import msgspec
 from ai_engine.engines.answer_stream import ReplyReader, sentences
 from ai_engine.engines.roles import Context, OnSentence, Understanding
 from ai_engine.errors import EmptyAnswerError, Kind, TransientEngineError
+from callflows.definition.errors import UNREADABLE
 from callflows.definition.flow import FlowVersion, Slot, SlotKind
 
 INSTRUCTIONS = (
@@ -150,7 +151,7 @@ def read_answer(content: str, flow: FlowVersion) -> Understanding:
         answer = msgspec.json.decode(content, type=_Answer)
     except msgspec.ValidationError as error:
         raise TransientEngineError(Kind.WRONG_SCHEMA, str(error)) from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise TransientEngineError(Kind.GARBAGE, str(error)) from error
     if answer.intent and flow.intent(answer.intent) is None:
         raise TransientEngineError(Kind.WRONG_SCHEMA, "an intent that the flow does not have")
@@ -164,7 +165,7 @@ def _read_head(head: str, flow: FlowVersion) -> Understanding | None:
     """What is understood when only the reply is still to come; None when the whole answer will not be valid."""
     try:
         answer = msgspec.json.decode(head, type=_Head)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     return None if answer.intent and flow.intent(answer.intent) is None else _understood(answer, flow, "")
 

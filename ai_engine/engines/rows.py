@@ -13,6 +13,7 @@ import msgspec
 from ai_engine.engines.addresses import host_problem
 from ai_engine.engines.config import EngineConfig, Stage, check
 from ai_engine.errors import BadEngineConfigError
+from callflows.definition.errors import UNREADABLE
 
 
 class EngineRows(msgspec.Struct, frozen=True):
@@ -37,7 +38,7 @@ def decode_rows(data: bytes) -> EngineRows:
     """Raises :class:`BadEngineConfigError` for a file that is none, or that another version of Lifeline wrote."""
     try:
         return msgspec.json.decode(data, type=EngineRows)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         raise BadEngineConfigError(f"the engines' file cannot be read: {error}") from error
 
 

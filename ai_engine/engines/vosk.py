@@ -18,6 +18,7 @@ from ai_engine.engines.speech_socket import Closing, SocketStream, open_socket
 from ai_engine.engines.trace import Trace
 from ai_engine.errors import Kind, TransientEngineError
 from ai_engine.messages import AUDIO_RATE_HZ, INTENT
+from callflows.definition.errors import UNREADABLE
 
 # What a grammar's recogniser says for speech outside its grammar: heard, but no words.
 UNKNOWN_WORDS = frozenset({"[unk]", "<unk>"})
@@ -120,7 +121,7 @@ def _decode(raw: str | bytes) -> _Message:
         message = msgspec.json.decode(raw, type=_Message)
     except msgspec.ValidationError as error:
         raise TransientEngineError(Kind.WRONG_SCHEMA, str(error)) from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise TransientEngineError(Kind.GARBAGE, "not JSON") from error
     if message.partial is None and message.text is None:
         raise TransientEngineError(Kind.WRONG_SCHEMA, "neither partial nor text")

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from ai_engine.engines.config import Stage
+from callflows.definition.errors import UNREADABLE
 
 FILE_NAME = "engine_fault.json"
 # Short beside the shortest limit that a client has (1.2 s for a first byte), so that a fault is felt at once.
@@ -74,7 +75,7 @@ def current_fault(folder: Path) -> Fault:
     """No file, an unreadable one and a fault whose time is over are all no fault."""
     try:
         fault = msgspec.json.decode((folder / FILE_NAME).read_bytes(), type=Fault)
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
+    except (OSError, *UNREADABLE):
         return NO_FAULT
     return NO_FAULT if fault.over(time.time()) else fault
 

@@ -33,6 +33,7 @@ from ai_engine.local.sounds import the_sounds
 from ai_engine.local.transcription import NoDecoderError, NotSpeechError, read_wav, transcribe
 from ai_engine.local.understanding import SILENT, understand
 from ai_engine.messages import AUDIO_RATE_HZ
+from callflows.definition.errors import UNREADABLE
 from espeak.errors import SpeechError, UnknownVoiceError
 
 log = structlog.get_logger(__name__)
@@ -67,7 +68,7 @@ class BusyError(Exception):
     """More work waits already than can be done in time."""
 
 
-BAD_REQUEST = (BadRequestError, NotSpeechError, HTTPException, msgspec.DecodeError, msgspec.ValidationError, SpeechError)
+BAD_REQUEST = (BadRequestError, NotSpeechError, HTTPException, SpeechError, *UNREADABLE)
 
 
 class HttpApp:

@@ -17,6 +17,7 @@ from ai_engine.engines.config import Stage
 from ai_engine.local.faults import DELAY_S, FaultWatch, Mode
 from ai_engine.local.recogniser_pool import RecogniserDiedError, RecogniserPool, Stream
 from ai_engine.messages import AUDIO_RATE_HZ, INTENT
+from callflows.definition.errors import UNREADABLE
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +125,6 @@ class VoskServer:
 
 
 def _control(message: str) -> _Control | None:
-    with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
+    with contextlib.suppress(*UNREADABLE):
         return msgspec.json.decode(message, type=_Control)
     return None

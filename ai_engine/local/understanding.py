@@ -15,6 +15,7 @@ from ai_engine.local.likeness import words_of
 from ai_engine.local.meaning import the_meaning
 from ai_engine.local.sounds import the_sounds
 from ai_engine.messages import INTENT
+from callflows.definition.errors import UNREADABLE
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -105,7 +106,7 @@ def understand(messages: Sequence[Message]) -> Understood:
 def _decoded(text: str, shape: type[S]) -> S | None:
     try:
         return msgspec.json.decode(text, type=shape)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except UNREADABLE:
         return None
 
 

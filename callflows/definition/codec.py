@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from callflows.definition.errors import BadSnapshot
+from callflows.definition.errors import UNREADABLE, BadSnapshot
 from callflows.definition.flow import FlowVersion
 
 
@@ -16,5 +16,5 @@ def decode_version(text: str) -> FlowVersion:
     """Raises :class:`BadSnapshot` with the place of the first fault."""
     try:
         return msgspec.json.decode(text, type=FlowVersion)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         raise BadSnapshot(str(error)) from error

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from callflows.definition.errors import BadSnapshot
+from callflows.definition.errors import UNREADABLE, BadSnapshot
 from callflows.definition.hours import Hours
 
 SNAPSHOT_FORMAT = 1
@@ -195,7 +195,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
     """Bytes of a snapshot file. Raises :class:`BadSnapshot` with the place of the first fault."""
     try:
         snapshot = msgspec.json.decode(data, type=Snapshot)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         raise BadSnapshot(str(error)) from error
     if snapshot.format != SNAPSHOT_FORMAT:
         raise BadSnapshot(f"snapshot format {snapshot.format}, this program reads {SNAPSHOT_FORMAT}")

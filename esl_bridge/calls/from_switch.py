@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from ai_engine.messages import Exchange
+from callflows.definition.errors import UNREADABLE
 from callflows.definition.flow import FlowVersion
 from callflows.definition.kept import PREFIX
 from esl_bridge.calls import inputs as told
@@ -144,7 +145,7 @@ def _audio_stream(event: Event) -> told.Input | None:
         case "mod_audio_stream::play":
             try:
                 return told.ReplyFileReady(msgspec.json.decode(event.body, type=_PlayedFile).file)
-            except (msgspec.DecodeError, msgspec.ValidationError):
+            except UNREADABLE:
                 return told.AudioFailed("garbage")
         case "mod_audio_stream::error":
             return told.AudioFailed("refused")

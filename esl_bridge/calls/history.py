@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ai_engine.messages import Exchange
+from callflows.definition.errors import UNREADABLE
 from callflows.definition.kept import HISTORY_BYTES, PREFIX
 
 CALLER, LIFELINE = "caller", "lifeline"
@@ -48,7 +49,7 @@ def unpack(packed: bytes) -> tuple[Exchange, ...]:
     """What :func:`pack` kept. Anything else gives nothing: a call without its history goes on all the same."""
     try:
         said = _decoder.decode(zlib.decompressobj(WINDOW).decompress(packed, UNPACKED_MOST))
-    except (zlib.error, msgspec.DecodeError, ValueError):
+    except (zlib.error, ValueError, *UNREADABLE):
         return ()
     return tuple(Exchange(CALLER if is_caller else LIFELINE, words) for is_caller, words in said[-HISTORY_LENGTH:])
 

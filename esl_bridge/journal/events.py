@@ -252,7 +252,7 @@ def encode_entry(entry: Entry) -> bytes:
 
 
 def decode_entry(data: bytes) -> Entry:
-    """Raises ``msgspec.DecodeError`` or ``msgspec.ValidationError``."""
+    """Raises one of :data:`callflows.definition.errors.UNREADABLE`."""
     return _entry.decode(data)
 
 

@@ -14,9 +14,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import structlog
 
+from callflows.definition.errors import UNREADABLE
 from esl_bridge.journal.events import Entry, decode_entry, encode_entry
 
 log = structlog.get_logger(__name__)
@@ -225,5 +225,5 @@ def _record_end(data: bytes, position: int) -> int | None:
 def _decoded(body: bytes, path: Path) -> Entry:
     try:
         return decode_entry(body)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         raise SpoolUnreadable(f"{path}: {error}") from error

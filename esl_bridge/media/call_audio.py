@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ai_engine.messages import AudioChunk, BridgeMessage, MediaReport, SpeechEnded, SpeechStarted
+from callflows.definition.errors import UNREADABLE
 from esl_bridge.media.voice import FRAME_BYTES, OVER_WINDOW_FRAMES, Change, VoiceActivity, VoiceOverPrompt
 
 FRAMES_A_CHUNK = 5
@@ -60,7 +61,7 @@ class CallAudio:
         """Raises BadAudio for text that is not the bridge's."""
         try:
             wanted = msgspec.json.decode(text, type=Order)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except UNREADABLE as error:
             raise BadAudio("a text message is not an order of the bridge") from error
         if wanted.hush:
             if wanted.hush == self._watched:

@@ -33,6 +33,7 @@ from ai_engine.messages import (
 )
 from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
 from ai_engine.turn_queue import publish_chunks, publish_result
+from callflows.definition.errors import UNREADABLE
 from esl_bridge.door import Door, Guest, Limits
 from esl_bridge.media.call_audio import BadAudio, CallAudio, Output
 from esl_bridge.media.loudness import no_louder_than_prompts
@@ -160,7 +161,7 @@ class Gateway:
                     position = entry_id
                     try:
                         await self._speak(decode_media_message(fields[FIELD]))
-                    except (msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
+                    except (*UNREADABLE, KeyError) as error:
                         log.error("a reply cannot be read", error=str(error))
 
     async def _speak(self, reply: SpeakReply) -> None:

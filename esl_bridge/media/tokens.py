@@ -11,6 +11,8 @@ from hashlib import sha256
 
 import msgspec
 
+from callflows.definition.errors import UNREADABLE
+
 LIFETIME_S = 10
 
 
@@ -39,7 +41,7 @@ def check_metadata(secret: str, text: str, wall_s: float) -> tuple[Metadata, str
     """The metadata and its nonce (which the caller must refuse a second time). Raises TokenRefused."""
     try:
         metadata = msgspec.json.decode(text, type=Metadata)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         raise TokenRefused("the first message is not our metadata") from error
     expires, _, rest = metadata.token.partition(".")
     nonce, _, signature = rest.partition(".")

@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from callflows.definition.errors import UNREADABLE
 from esl_bridge.protocol.errors import MalformedStream
 
 # FreeSWITCH writes what a call's decisions need last: the variables set most recently, then the application's headers.
@@ -225,7 +226,7 @@ def parse_plain_event(body: bytes) -> Event:
 def parse_json_event(body: bytes) -> Event:
     try:
         fields = msgspec.json.decode(body, type=dict[str, str])
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNREADABLE as error:
         raise MalformedStream(f"a JSON event cannot be read: {error}") from error
     inner = fields.pop("_body", "")
     lines = (f"{name}: {_quoted(value)}" for name, value in fields.items() if "\n" not in name)

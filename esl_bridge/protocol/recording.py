@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from callflows.definition.errors import UNREADABLE
 from esl_bridge.protocol.messages import ContentType, Headers, Message
 from esl_bridge.protocol.reader import Reader
 
@@ -60,7 +61,7 @@ def read_sockets(lines: Iterable[bytes]) -> dict[int, bytes]:
         try:
             row = decoder.decode(line)
             data = row.data.encode("latin-1")
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except UNREADABLE as error:
             raise NoRecording(f"line {number} is not of a recording: {error}") from error
         pieces = sent.setdefault(row.socket, [])
         if row.source == "freeswitch":

@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio
 
 from ai_engine.audio_hub import AudioHub
-from ai_engine.messages import FIELD, TURNS_STREAM, AudioChunk, TurnRequest, audio_stream
+from ai_engine.messages import FIELD, TURNS_STREAM, AudioChunk, TurnRequest, audio_stream, encode
 from ai_engine.redis_clients import connect_async
 from ai_engine.turn_queue import Claim, TurnQueue, publish_chunks, publish_turn
 from tests.ai_engine.waiting import until
@@ -68,6 +68,8 @@ async def test_a_burst_never_gives_a_worker_more_than_it_asks_for(client: redis.
 async def test_a_turn_past_its_deadline_is_dropped_not_computed(client: redis.asyncio.Redis, queues: Queues) -> None:
     await publish_turn(client, request(remaining_ms=1))
     await client.xadd(TURNS_STREAM, {FIELD: b"\x00garbage"})
+    await client.xadd(TURNS_STREAM, {FIELD: encode(request("no-utf-8")).replace(b"no-utf-8", b"\xff\xfeutf-8")})
+    await client.xadd(TURNS_STREAM, {FIELD: b"\x91" * 100_000})
     await publish_turn(client, request("call-2"))
     await asyncio.sleep(0.01)
     assert [claim.request.call_uuid for claim in await queues[0].claim(10)] == ["call-2"]

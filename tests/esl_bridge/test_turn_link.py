@@ -56,6 +56,15 @@ async def test_a_read_that_fails_once_loses_no_result_and_fails_no_call(listenin
     assert listening.lost == []
 
 
+async def test_a_message_that_cannot_be_read_is_passed_over(listening: Listening) -> None:
+    taken = encode(TurnTaken("call-1", 1, "worker-1", 1.0))
+    for unreadable in (b"\x00", taken.replace(b"worker-1", b"\xff\xferker-1")):
+        await listening.redis.xadd(results_stream("bridge-1"), {FIELD: unreadable})
+    await listening.tell(2)
+    await listening.until(2)
+    assert listening.lost == []
+
+
 async def test_a_redis_that_is_gone_is_told_and_its_return_is_heard(volatile_server: RedisServer) -> None:
     listening = Listening(volatile_server.url)
     async with asyncio.timeout(5):

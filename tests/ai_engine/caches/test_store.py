@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from ai_engine.caches.store import LIMIT_S, Cache, Caches, configured_caches
@@ -124,7 +125,9 @@ async def test_half_an_answer_is_not_kept_nor_taken_for_a_whole_one(rig: Rig) ->
     assert [one.reply for one in said if isinstance(one, TurnDone)] == ["Yes, we are open.", rig.nlu.answer["reply"]]
 
 
-async def test_an_answer_without_its_reply_is_asked_anew(volatile_server: RedisServer) -> None:
+async def test_an_answer_without_its_reply_or_in_no_encoding_is_asked_anew(volatile_server: RedisServer) -> None:
     async with caches(volatile_server, *Cache) as kept:
         await kept.keep_answer("q", Understanding("opening_hours", 0.9, {}, ""))
+        assert await kept.answer("q") is None
+        await kept._set(Cache.INTENTS, "q", msgspec.msgpack.encode(SURE).replace(b"We are", b"\xff\xfe are"), 60)
         assert await kept.answer("q") is None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 
+import msgspec
 import pytest
 
 from ai_engine.circuits import operators
 from ai_engine.circuits.errors import BadHoldError, CircuitsUnreachableError, UnknownCircuitError
-from ai_engine.circuits.sharing import Push, SharedCircuits
-from ai_engine.circuits.states import CircuitState, Permit, Verdict
+from ai_engine.circuits.sharing import Push, SharedCircuits, decode_holds
+from ai_engine.circuits.states import CircuitState, Hold, Permit, Verdict
 from ai_engine.redis_clients import REPLY_TIMEOUT_S
 from tests.ai_engine.circuits.boards import ENGINES, board, claimed, running, spend, state
 from tests.ai_engine.waiting import until
@@ -201,6 +202,12 @@ async def test_a_bridges_own_circuit_counts_alone_but_is_held_with_all(durable_r
         operators.release("turns:two", redis_url=durable_redis)
         await until(lambda: two.usable("turns").usable)
     await until(lambda: not shown(), within_s=5, what="dead bridges' circuits vanish")
+
+
+def test_a_hold_that_cannot_be_read_is_left_out_and_the_others_hold() -> None:
+    hold = Hold(CircuitState.OPEN, "ops", "a test", 1.0)
+    values = [msgspec.json.encode(hold), None, b"{", msgspec.json.encode(hold).replace(b"ops", b"\xff\xfes")]
+    assert decode_holds(["kept", "none", "broken", "no-utf-8"], values) == {"kept": hold}
 
 
 def test_orders_that_make_no_sense_are_refused(durable_redis: str) -> None:

@@ -26,6 +26,8 @@ from ai_engine.messages import (
     audio_stream,
     decode_bridge_message,
     decode_chunk,
+    encode,
+    media_stream,
     results_stream,
 )
 from ai_engine.redis_clients import connect_async
@@ -145,6 +147,8 @@ async def test_a_reply_goes_out_as_mod_audio_stream_wants_it_and_an_old_turns_do
         await stream.send(metadata())
         await stream.send('{"listen":7}')
         await gateway.wait_for(MediaReport)
+        unreadable = encode(SpeakReply("no-utf-8", 7, b"")).replace(b"no-utf-8", b"\xff\xfeutf-8")
+        await gateway.client.xadd(media_stream("gateway-1"), {FIELD: unreadable})
         await publish_reply(gateway.client, "gateway-1", SpeakReply(CALL, 6, b"old"))
         await publish_reply(gateway.client, "gateway-1", SpeakReply(CALL, 7, b"\x01\x02"))
         async with asyncio.timeout(5):
