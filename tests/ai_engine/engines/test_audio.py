@@ -26,6 +26,8 @@ def test_speech_is_voiced_and_silence_and_line_noise_are_not() -> None:
         (bytes(8000), Kind.SILENT),
         (b"\x01\x00\x02", Kind.GARBAGE),
         (b'{"error": "no"}.', Kind.GARBAGE),
+        (b'\n{"error": {"message": "Der Schl\xfcssel ist ung\xfcltig", "type": "auth" }}', Kind.GARBAGE),
+        (b"<html><body>Bad gateway</body></html>.", Kind.GARBAGE),
         (np.random.default_rng(2).bytes(8000), Kind.GARBAGE),
     ],
 )
@@ -33,6 +35,13 @@ def test_what_is_no_speech_has_a_kind(pcm: bytes, kind: Kind) -> None:
     with pytest.raises(EngineError) as caught:
         rendered(pcm, 8000)
     assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize("first", b"{<")
+def test_speech_may_begin_with_any_byte(first: int) -> None:
+    samples = np.frombuffer(espeak.voice.render("We are open."), dtype="<i2").copy()
+    samples[0] = first
+    assert rendered(samples.tobytes(), 8000) == samples.tobytes()
 
 
 def test_loud_speech_passes_unchanged() -> None:
