@@ -167,25 +167,28 @@ def messages(transcript: str, context: Context) -> list[MessageParam]:
 async def _read_stream(
     lines: AsyncIterator[str], answer: prompt.StreamedAnswer, silence: Silence, trace: Trace
 ) -> None:
-    events = EventReader()
-    async for line in lines:
-        data = events.feed(line)
-        if data is None:
-            continue
-        event = _decode(data, _Event)
-        if event.type == "error":
-            raise http_error(_STATUS_OF.get(event.error.type if event.error else "", 500))
-        if event.message is not None:
-            # What was written so far is a first figure; the last one, at the end, counts from the beginning.
-            trace.used(msgspec.structs.replace(event.message.usage.usage(), tokens_written=0))
-        if event.type == "message_delta" and event.usage is not None:
-            trace.used(Usage(tokens_written=event.usage.output_tokens))
-        if event.delta is not None and (event.delta.partial_json or event.delta.text or event.delta.thinking):
-            silence.piece()
-            answer.feed(event.delta.partial_json or "")
-        if event.type == "message_stop":
-            await drain(lines)
-            return
+    """What was written is told at the beginning and again later, each time of all so far: the last counts."""
+    events, used = EventReader(), Usage()
+    try:
+        async for line in lines:
+            data = events.feed(line)
+            if data is None:
+                continue
+            event = _decode(data, _Event)
+            if event.type == "error":
+                raise http_error(_STATUS_OF.get(event.error.type if event.error else "", 500))
+            if event.message is not None:
+                used = event.message.usage.usage()
+            if event.type == "message_delta" and event.usage is not None:
+                used = msgspec.structs.replace(used, tokens_written=event.usage.output_tokens)
+            if event.delta is not None and (event.delta.partial_json or event.delta.text or event.delta.thinking):
+                silence.piece()
+                answer.feed(event.delta.partial_json or "")
+            if event.type == "message_stop":
+                await drain(lines)
+                return
+    finally:
+        trace.used(used)
 
 
 async def _read_whole(

@@ -178,20 +178,24 @@ class Upload:
 async def _read_stream(
     lines: AsyncIterator[str], answer: prompt.StreamedAnswer, silence: Silence, trace: Trace
 ) -> None:
-    events = EventReader()
-    async for line in lines:
-        data = events.feed(line)
-        if data is None:
-            continue
-        if data == "[DONE]":
-            await drain(lines)
-            return
-        delta = openai_answers.read_chunk(data)
-        if delta.alive:
-            silence.piece()
-        trace.used(delta.usage)
-        if delta.content:
-            answer.feed(delta.content)
+    """Some servers tell what was used once at the end, some with every chunk, each time of all so far: the last counts."""
+    events, used = EventReader(), Usage()
+    try:
+        async for line in lines:
+            data = events.feed(line)
+            if data is None:
+                continue
+            if data == "[DONE]":
+                await drain(lines)
+                return
+            delta = openai_answers.read_chunk(data)
+            if delta.alive:
+                silence.piece()
+            used = used if delta.usage == Usage() else delta.usage
+            if delta.content:
+                answer.feed(delta.content)
+    finally:
+        trace.used(used)
 
 
 async def _read_body(pieces: AsyncIterator[bytes], silence: Silence) -> bytes:

@@ -110,6 +110,7 @@ class FakeAnthropic(FakeHttpServer):
             if self.fault == "drip":
                 await asyncio.sleep(DRIP_S)
         yield _event("content_block_stop", {"index": 0})
+        yield _event("message_delta", {"delta": {}, "usage": {"output_tokens": 20}})
         yield _event("message_delta", {"delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 42}})
         yield _event("message_stop", {})
 

@@ -81,7 +81,8 @@ class FakeOpenAI(FakeHttpServer):
     """``fault``: one of FAULTS, foreign_intent, mute or mute_audio (headers and no more) or stall (the beginning and no more).
 
     ``streams`` False: a server that answers in one piece whatever it was asked for. ``faults_left`` requests fail.
-    ``breaks_at``: the piece of the answer at which ``reset`` and ``stall`` do.
+    ``breaks_at``: the piece of the answer at which ``reset`` and ``stall`` do. ``counts_always``: what was used so far comes
+    with every chunk, as from Google's compatible endpoint.
     """
 
     def __init__(self) -> None:
@@ -89,6 +90,7 @@ class FakeOpenAI(FakeHttpServer):
         self.faults_left = -1
         self.breaks_at = 3
         self.streams = True
+        self.counts_always = False
         self.answer: dict[str, object] = {
             "intent": "opening_hours", "confidence": 0.9, "slots": {}, "reply": "We are open from nine to five.",
         }  # fmt: skip
@@ -151,7 +153,8 @@ class FakeOpenAI(FakeHttpServer):
             "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
         }  # fmt: skip
         if self.streams and self.requests[-1].get("stream"):
-            return StreamingResponse(self._pieces(_chunks(content, usage), fault), media_type="text/event-stream")
+            chunks = _chunks(content, usage, self.counts_always)
+            return StreamingResponse(self._pieces(chunks, fault), media_type="text/event-stream")
         choice = {"index": 0, "message": {"content": content}, "finish_reason": "stop"}
         body = {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}
         if fault == "drip":
@@ -208,10 +211,12 @@ class FakeOpenAI(FakeHttpServer):
                 await asyncio.sleep(DRIP_S)
 
 
-def _chunks(content: str, usage: dict[str, object]) -> list[bytes]:
+def _chunks(content: str, usage: dict[str, object], counts_always: bool) -> list[bytes]:
     deltas: list[dict[str, object]] = [{"role": "assistant", "content": ""}]
     deltas += [{"content": content[at : at + 7]} for at in range(0, len(content), 7)]
     chunks: list[dict[str, object]] = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
     chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    if counts_always:
+        chunks = [{**chunk, "usage": {**usage, "completion_tokens": written}} for written, chunk in enumerate(chunks)]
     chunks.append({"choices": [], "usage": usage})
     return [*(f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks), b"data: [DONE]\n\n"]

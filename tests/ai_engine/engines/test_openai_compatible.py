@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import socket
@@ -146,6 +147,17 @@ async def test_a_server_that_streams_and_one_that_does_not_say_the_same(
     again = Trace()
     await nlu.understand("x", CONTEXT, again)
     assert again.connect_ms is None  # the connection was there
+
+
+@pytest.mark.parametrize(("fault", "written"), [("none", 20), ("stall", 9)])
+async def test_what_was_used_so_far_may_come_with_every_chunk_and_counts_once(
+    server: FakeOpenAI, nlu: OpenAIUnderstanding, fault: str, written: int
+) -> None:
+    server.counts_always, server.fault, server.breaks_at = True, fault, 10
+    trace = Trace()
+    with contextlib.suppress(EngineError):
+        await nlu.understand("x", CONTEXT, trace)
+    assert trace.usage == Usage(300, 0, written)
 
 
 async def test_no_sentence_is_told_before_what_it_belongs_to_is_valid(
