@@ -17,11 +17,11 @@ from ai_engine.engines.answer_stream import sentences
 from ai_engine.engines.config import Stage
 from ai_engine.engines.roles import StageEngines, TextToSpeech, Understanding
 from ai_engine.engines.trace import Trace
-from ai_engine.errors import EngineError
+from ai_engine.errors import EngineError, Kind, SlowEngineError
 from ai_engine.limits import Limits
 from ai_engine.messages import AUDIO_RATE_HZ, SpeakReply, StageTiming, TurnReplying, TurnRequest
 from ai_engine.recording import Outlet, TurnClock
-from ai_engine.retries import run_stage
+from ai_engine.retries import LEAST_ATTEMPT_S, another_after, attempt_limit_s, run_stage
 from callflows.definition.flow import FlowVersion
 
 
@@ -45,7 +45,7 @@ class Reply:
         self._clock = clock
         self._transcript = ""
         self._waiting: asyncio.Queue[Understanding | None] = asyncio.Queue()
-        self._current: Understanding | None = None
+        self._pending: Understanding | None = None
         self._given = ""
         self._task: asyncio.Task[None] | None = None
         self._began_at = 0.0
@@ -90,17 +90,16 @@ class Reply:
 
     # --- inside -------------------------------------------------------------------------------------------------------
     async def _render(self) -> None:
-        while True:
-            self._current = await self._waiting.get()
-            if self._current is None:
-                total_ms = round((time.perf_counter() - self._began_at) * 1000, 1)
-                kept = StageTiming(Stage.TTS.value, "", 0, total_ms, first_byte_ms=total_ms, cache=Cache.SPEECH.value)
-                self.timings.append(kept)
-                return
-            pcm = await self._caches.speech(self._name(self._current))
+        while (part := await self._next()) is not None:
+            pcm = await self._caches.speech(self._name(part))
             if pcm is None:
                 break
-            await self._hand_out(self._current, pcm)
+            await self._hand_out(part, pcm)
+        else:
+            total_ms = round((time.perf_counter() - self._began_at) * 1000, 1)
+            kept = StageTiming(Stage.TTS.value, "", 0, total_ms, first_byte_ms=total_ms, cache=Cache.SPEECH.value)
+            self.timings.append(kept)
+            return
         spoken = await run_stage(
             Stage.TTS, self._engines.tts, self._guard_of, self._clock.left_s, self._speak_the_rest, self._limits,
             open_ended=True,
@@ -108,21 +107,38 @@ class Reply:
         self.timings += spoken.timings
         self.error = spoken.error
 
+    async def _next(self) -> Understanding | None:
+        """The sentence that stands to be said, once the model has written it; None after the last."""
+        if self._pending is None:
+            self._pending = await self._waiting.get()
+        return self._pending
+
     async def _speak_the_rest(self, engine: TextToSpeech, trace: Trace) -> bool:
         """From the sentence that stands to be said; another attempt goes on where this one ends."""
-        while self._current is not None:
-            part, name = self._current, self._name(self._current)
+        while (part := await self._next()) is not None:
+            name = self._name(part)
             pcm = await self._caches.speech(name)
             if pcm is None:
-                async with asyncio.timeout(engine.config.total_s):
-                    pcm = await engine.speak(part.reply, self._request.language, self._flow.voice, trace)
+                if self.words and self._clock.left_s() < LEAST_ATTEMPT_S:
+                    return True  # The model was too late for more; what was said stands.
+                pcm = await self._speak(engine, part.reply, trace)
                 if rules.may_keep(self._request, part):
                     await self._caches.keep_speech(name, pcm)
             await self._hand_out(part, pcm)
-            self._current = await self._waiting.get()
         return True
 
+    async def _speak(self, engine: TextToSpeech, words: str, trace: Trace) -> bytes:
+        """Each sentence has an attempt's time: how long the model takes to write the next is not the engine's doing."""
+        another = another_after(engine, self._engines.tts, self._guard_of)
+        limit_s = attempt_limit_s(self._clock.left_s(), engine.config.total_s, another=another)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await engine.speak(words, self._request.language, self._flow.voice, trace)
+        except TimeoutError:
+            raise SlowEngineError(Kind.TIMEOUT, f"not within {limit_s:.1f} s") from None
+
     async def _hand_out(self, part: Understanding, pcm: bytes) -> None:
+        self._pending = None
         call_uuid, turn = self._request.call_uuid, self._request.turn
         length_ms = len(pcm) * 500 // AUDIO_RATE_HZ
         self.words.append(part.reply)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -70,6 +69,12 @@ def attempt_limit_s(left_s: float, total_s: float, *, another: bool) -> float:
     return min(left_s, total_s)
 
 
+def another_after(engine: Engine, engines: Sequence[Engine], guard_of: Callable[[str], Guard]) -> bool:
+    """Whether the stage has a further engine that can be used now."""
+    names = [one.config.name for one in engines]
+    return any(guard_of(name).usable for name in names[names.index(engine.config.name) + 1 :])
+
+
 class StageResult(msgspec.Struct, Generic[T]):
     """What a stage came to: a value, or the last engine's error; and one timing for each engine that was tried."""
 
@@ -96,7 +101,7 @@ async def run_stage(
 ) -> StageResult[T]:
     """Tries the engines in order. ``left_s`` says how much of the turn is left, at any moment.
 
-    ``open_ended``: an attempt lasts as long as the caller speaks and keeps its own limits; only the turn bounds it.
+    ``open_ended``: an attempt waits for the caller, or for the model, and keeps its own limits; only the turn bounds it.
     ``chance`` gives numbers from 0 to 1 for the pauses' jitter. ``enough``: what a failed attempt has brought already, if
     the turn can go on with that; the engine has failed all the same, but nobody is asked again. Cancelling records the
     engine under way as abandoned.
@@ -135,7 +140,7 @@ class _Trial(Generic[E]):
         self._watch = limits.watch
         self._attempted_at = 0.0
         self._another = another
-        self._total_s = math.inf if open_ended else engine.config.total_s
+        self._open_ended = open_ended
         self._attempts = 0
         self._started_at = time.perf_counter()
         self._queued_s = 0.0
@@ -197,12 +202,14 @@ class _Trial(Generic[E]):
                 await held.enter_async_context(self._limit.place(wait_s))
             finally:
                 self._queued_s += time.perf_counter() - asked_at
-            limit_s = attempt_limit_s(left_s(), self._total_s, another=self._another)
+            limit_s = attempt_limit_s(left_s(), self._engine.config.total_s, another=self._another)
             if limit_s < LEAST_ATTEMPT_S and not self._attempts:
                 return None, SlowEngineError(Kind.TIMEOUT, "no time left in the turn")
-            return await self._attempt(limit_s, attempt)
+            return await self._attempt(None if self._open_ended else limit_s, attempt)
 
-    async def _attempt(self, limit_s: float, attempt: Callable[[E, Trace], Awaitable[T]]) -> tuple[T | None, EngineError | None]:
+    async def _attempt(
+        self, limit_s: float | None, attempt: Callable[[E, Trace], Awaitable[T]]
+    ) -> tuple[T | None, EngineError | None]:
         self._attempts += 1
         self._attempted_at = time.monotonic()
         self._trace.restart()
@@ -210,7 +217,7 @@ class _Trial(Generic[E]):
             async with asyncio.timeout(limit_s):
                 return await attempt(self._engine, self._trace), None
         except TimeoutError:
-            return None, SlowEngineError(Kind.TIMEOUT, f"not within {limit_s:.1f} s")
+            return None, SlowEngineError(Kind.TIMEOUT, f"not within {limit_s or 0:.1f} s")
         except EngineError as error:
             if error.retry_after_s:
                 self._limit.back_off(error.retry_after_s)

@@ -40,7 +40,7 @@ from ai_engine.messages import (
 )
 from ai_engine.recording import Outlet, Partials, Recording, TurnClock
 from ai_engine.replies import Reply
-from ai_engine.retries import StageResult, attempt_limit_s, run_stage
+from ai_engine.retries import StageResult, another_after, attempt_limit_s, run_stage
 from callflows.definition.certainty import acts_at_once
 from callflows.definition.flow import FlowVersion
 
@@ -153,12 +153,10 @@ class Turn:
 
         One that begins later has to catch up within that: all of the recording, as fast as it takes it.
         """
-        names = [later.config.name for later in self._engines.stt]
-        position = names.index(engine.config.name)
         loop = asyncio.get_running_loop()
 
         def begin() -> None:
-            another = any(self._guard_of(name).usable for name in names[position + 1 :])
+            another = another_after(engine, self._engines.stt, self._guard_of)
             within_s = attempt_limit_s(self._clock.left_s(), engine.config.total_s, another=another)
             limit.reschedule(loop.time() + within_s)
 
