@@ -97,9 +97,11 @@ class Usage(msgspec.Struct, frozen=True):
 class StageTiming(msgspec.Struct, frozen=True):
     """What one engine did for one stage of one turn. Times in milliseconds; ``kind`` is empty when it succeeded.
 
-    ``queue_ms``: waited for a place at the engine (its limits), before ``total_ms`` begins. ``connect_ms``: None on a
-    connection that was there. ``cache``: what answered instead of an engine (``engine`` is empty then). ``cost`` is in the
-    operator's currency.
+    ``total_ms`` is the engine's own: for ``stt`` it begins with the end of speech, for ``tts`` it is without the waits for
+    what the model had still to write. ``first_byte_ms``: of the last attempt, for ``stt`` from the first voice it was sent,
+    or else from the end of speech. ``queue_ms``: waited for a place at the engine (its limits), no part of ``total_ms``.
+    ``connect_ms``: None on a connection that was there. ``cache``: what answered instead of an engine (``engine`` is empty
+    then). ``cost`` is in the operator's currency.
     """
 
     stage: str

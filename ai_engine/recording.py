@@ -40,12 +40,15 @@ class TurnClock:
         self._clock = clock
         self._budget_s = budget_s
         self._deadline = clock() + left_s
-        self._ended = False
+        self.ended_at: float | None = None
+        """When the caller had stopped speaking, as it was first told; None while they may still speak."""
         self._at_end: list[Callable[[], None]] = []
 
     def speech_ended(self) -> None:
-        self._deadline = min(self._deadline, self._clock() + self._budget_s - MARGIN_S)
-        self._ended = True
+        now = self._clock()
+        self._deadline = min(self._deadline, now + self._budget_s - MARGIN_S)
+        if self.ended_at is None:
+            self.ended_at = now
         told, self._at_end = self._at_end, []
         for tell in told:
             tell()
@@ -53,7 +56,7 @@ class TurnClock:
     @contextlib.contextmanager
     def when_ended(self, tell: Callable[[], None]) -> Iterator[None]:
         """Calls ``tell`` once when the caller has stopped speaking, at once if that is so already, never after the block."""
-        if self._ended:
+        if self.ended_at is not None:
             tell()
         else:
             self._at_end.append(tell)

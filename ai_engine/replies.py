@@ -7,7 +7,6 @@ it is one outcome for its circuit, however many sentences; an engine that fails 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from ai_engine.caches import rules
@@ -48,7 +47,6 @@ class Reply:
         self._pending: Understanding | None = None
         self._given = ""
         self._task: asyncio.Task[None] | None = None
-        self._began_at = 0.0
         self.so_far: Understanding | None = None
         """What was understood when the first sentence was there; nothing before that."""
         self.words: list[str] = []
@@ -73,7 +71,6 @@ class Reply:
         """One more sentence, as ``part.reply``."""
         if self._task is None:
             self.so_far = Understanding(part.intent, part.confidence, part.slots, "")
-            self._began_at = time.perf_counter()
             self._task = asyncio.create_task(self._render())
         self._given = f"{self._given} {part.reply}".strip()
         self._waiting.put_nowait(part)
@@ -90,15 +87,15 @@ class Reply:
 
     # --- inside -------------------------------------------------------------------------------------------------------
     async def _render(self) -> None:
-        while (part := await self._next()) is not None:
+        looking = Trace()
+        while (part := await self._next(looking)) is not None:
             pcm = await self._caches.speech(self._name(part))
             if pcm is None:
                 break
             await self._hand_out(part, pcm)
         else:
-            total_ms = round((time.perf_counter() - self._began_at) * 1000, 1)
-            kept = StageTiming(Stage.TTS.value, "", 0, total_ms, first_byte_ms=total_ms, cache=Cache.SPEECH.value)
-            self.timings.append(kept)
+            took_ms = looking.total_ms
+            self.timings.append(StageTiming(Stage.TTS.value, "", 0, took_ms, first_byte_ms=took_ms, cache=Cache.SPEECH.value))
             return
         spoken = await run_stage(
             Stage.TTS, self._engines.tts, self._guard_of, self._clock.left_s, self._speak_the_rest, self._limits,
@@ -107,15 +104,16 @@ class Reply:
         self.timings += spoken.timings
         self.error = spoken.error
 
-    async def _next(self) -> Understanding | None:
+    async def _next(self, trace: Trace) -> Understanding | None:
         """The sentence that stands to be said, once the model has written it; None after the last."""
         if self._pending is None:
-            self._pending = await self._waiting.get()
+            with trace.idle():
+                self._pending = await self._waiting.get()
         return self._pending
 
     async def _speak_the_rest(self, engine: TextToSpeech, trace: Trace) -> bool:
         """From the sentence that stands to be said; another attempt goes on where this one ends."""
-        while (part := await self._next()) is not None:
+        while (part := await self._next(trace)) is not None:
             name = self._name(part)
             pcm = await self._caches.speech(name)
             if pcm is None:

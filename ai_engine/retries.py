@@ -142,7 +142,6 @@ class _Trial(Generic[E]):
         self._another = another
         self._open_ended = open_ended
         self._attempts = 0
-        self._started_at = time.perf_counter()
         self._queued_s = 0.0
         self._trace = Trace()
 
@@ -199,7 +198,8 @@ class _Trial(Generic[E]):
         wait_s = min(self._engine.config.first_byte_s, left_s() - self._kept_s - LEAST_ATTEMPT_S)
         async with contextlib.AsyncExitStack() as held:
             try:
-                await held.enter_async_context(self._limit.place(wait_s))
+                with self._trace.idle():
+                    await held.enter_async_context(self._limit.place(wait_s))
             finally:
                 self._queued_s += time.perf_counter() - asked_at
             limit_s = attempt_limit_s(left_s(), self._engine.config.total_s, another=self._another)
@@ -228,7 +228,7 @@ class _Trial(Generic[E]):
             stage=self._stage.value,
             engine=self._engine.config.name,
             attempts=self._attempts,
-            total_ms=round((time.perf_counter() - self._started_at - self._queued_s) * 1000, 1),
+            total_ms=self._trace.total_ms,
             first_byte_ms=self._trace.first_byte_ms,
             kind="" if error is None else error.kind.value,
             queue_ms=round(self._queued_s * 1000, 1),

@@ -136,7 +136,8 @@ class Turn:
             self._partials.hear(transcript)
 
         opening = engine.open(self._request.language, on_partial, trace, expect=self._request.expect)
-        async with self._limited_from_end(engine), opening as stream:
+        trace.listens()
+        async with self._limited_from_end(engine, trace), opening as stream:
             if await self._stream_to(stream):
                 self._clock.speech_ended()
                 await self._outlet.tell(SpeechEnded(self._request.call_uuid, self._request.turn, "engine"))
@@ -148,14 +149,17 @@ class Turn:
         return heard
 
     @contextlib.asynccontextmanager
-    async def _limited_from_end(self, engine: SpeechToText) -> AsyncIterator[None]:
-        """From the end of speech an engine has its total time, and leaves the next one what is kept for it.
+    async def _limited_from_end(self, engine: SpeechToText, trace: Trace) -> AsyncIterator[None]:
+        """From the end of speech an engine has its total time, and leaves the next one what is kept for it; from there on
+        it counts as being waited for.
 
         One that begins later has to catch up within that: all of the recording, as fast as it takes it.
         """
         loop = asyncio.get_running_loop()
 
         def begin() -> None:
+            if self._clock.ended_at is not None:
+                trace.awaited_since(self._clock.ended_at)
             another = another_after(engine, self._engines.stt, self._guard_of)
             within_s = attempt_limit_s(self._clock.left_s(), engine.config.total_s, another=another)
             limit.reschedule(loop.time() + within_s)

@@ -1,7 +1,8 @@
 """One turn's stages as bars and numbers: where its time went, who answered, what that used. Pure.
 
 Each bar begins when its stage began and all of a turn have one scale; when a stage began is not recorded. Of a stage that
-was tried more than once only the last attempt's connecting and first sign are known, so its bar is not divided.
+was tried more than once only the last attempt's connecting and first sign are known, and those of hearing are mostly from
+before the end of speech, where its bar begins: these bars are not divided.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ai_engine.engines.config import Stage
 from ai_engine.messages import StageTiming
 from console import words
 from console.tally import ANSWER, QUEUE, timings
@@ -85,7 +87,7 @@ def _lengths(one: StageTiming) -> list[tuple[str, float]]:
     waited = [("waited", one.queue_ms)]
     if one.kind:
         return [*waited, ("failed", one.total_ms)]
-    if one.attempts > 1 or one.cache:
+    if one.attempts > 1 or one.cache or one.stage == Stage.STT:
         return [*waited, ("rest", one.total_ms)]
     connected = min(one.connect_ms or 0.0, one.total_ms)
     first = max(connected, min(one.first_byte_ms or connected, one.total_ms))

@@ -200,7 +200,10 @@ class SocketStream(abc.ABC):
             return
         now = asyncio.get_running_loop().time()
         if self._voiced_at is None:
-            if self._voice.hear(pcm) >= NO_PARTIAL_VOICE_MS:
+            voiced_ms = self._voice.hear(pcm)
+            if voiced_ms:
+                self._trace.asked()
+            if voiced_ms >= NO_PARTIAL_VOICE_MS:
                 self._voiced_at = now
         elif now - self._voiced_at > self.config.first_byte_s:
             raise SlowEngineError(Kind.NO_PARTIAL, "no words although the caller speaks")

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from ai_engine import retries
 from ai_engine.caches.store import Caches
 from ai_engine.circuits.guard import Guard
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
@@ -76,6 +77,13 @@ def test_a_voice_that_waits_for_the_model_is_not_blamed_and_says_each_sentence_o
     assert scene.told == [FIRST, SECOND]
     assert scene.tried() == [("tts-1", "")]
     assert [guard.failures for guard in scene.guards.values()] == [0, 0]
+
+
+def test_the_wait_for_the_model_is_no_time_of_the_voice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "Trace", lambda: Trace(asyncio.get_running_loop().time))
+    scene = Scene()
+    run(scene.reply(0.5, 1.5))
+    assert scene.timings[0].total_ms == pytest.approx(2 * SPEAKS_S * 1000, abs=1)
 
 
 def test_a_voice_that_hangs_at_the_second_sentence_leaves_the_next_one_its_time() -> None:

@@ -16,6 +16,7 @@ STAGES = [
     for stage in (
         StageTiming("stt", "deepgram", 3, 1500.0, kind="timeout"),
         StageTiming("stt", "local-stt", 1, 400.0, 120.0, connect_ms=20.0, queue_ms=100.0),
+        StageTiming("nlu", "gpt", 1, 400.0, 120.0, connect_ms=20.0, queue_ms=100.0),
         StageTiming("nlu", "claude", 2, 800.0, 200.0, usage=Usage(1840, 1600, 64), cost=0.0021),
         StageTiming("tts", "", 0, 0.3, 0.3, cache="speech"),
     )
@@ -24,13 +25,20 @@ STAGES = [
 
 def test_the_bars_have_one_scale_and_show_each_part_s_share() -> None:
     bars = waterfall(STAGES, 5.0, 2000.0)
-    assert [bar.name.split(" ")[0] for bar in bars] == ["Waiting", "Hearing", "Hearing", "Understanding", "Speaking", "The"]
-    assert [part.css for part in bars[2].parts] == ["waited", "connect", "first", "rest"]
-    first, failed, divided, whole = bars[0].parts[0], bars[1].parts[0], bars[2].parts, bars[5].parts[0]
+    names = ["Waiting", "Hearing", "Hearing", "Understanding", "Understanding", "Speaking", "The"]
+    assert [bar.name.split(" ")[0] for bar in bars] == names
+    assert [part.css for part in bars[3].parts] == ["waited", "connect", "first", "rest"]
+    first, failed, divided, whole = bars[0].parts[0], bars[1].parts[0], bars[3].parts, bars[6].parts[0]
     assert failed.width / whole.width == pytest.approx(0.75, abs=0.01)
     assert sum(part.width for part in divided) / whole.width == pytest.approx(0.25, abs=0.01)
     assert first.width >= 1
     assert all(part.x + part.width <= BAR_WIDTH for bar in bars for part in bar.parts)
+
+
+def test_of_hearing_only_what_came_after_the_end_of_speech_is_in_the_bar() -> None:
+    [hearing] = [bar for bar in waterfall(STAGES, None, None) if "local-stt" in bar.name]
+    assert [part.css for part in hearing.parts] == ["waited", "rest"]
+    assert (hearing.connect_ms, hearing.first_byte_ms) == (20.0, 120.0)
 
 
 def test_of_a_stage_that_was_tried_again_the_bar_is_not_divided() -> None:

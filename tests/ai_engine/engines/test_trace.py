@@ -21,6 +21,52 @@ def test_the_first_mark_of_each_kind_counts_and_a_new_attempt_marks_anew() -> No
     assert (trace.connect_ms, trace.first_byte_ms) == (None, None)
 
 
+class Watch:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_is_idle_and_what_was_before_the_end_of_speech_is_no_time_of_the_engine() -> None:
+    watch = Watch()
+    trace = Trace(watch)
+    with trace.idle():
+        watch.now = 2.0
+    watch.now = 3.0
+    assert trace.total_ms == 1000
+    trace.awaited_since(2.5)
+    trace.awaited_since(2.5)
+    assert trace.total_ms == 500, "the idle time was before"
+    with trace.idle():
+        watch.now = 7.0
+    assert trace.total_ms == 500
+    trace.restart()
+    watch.now = 7.5
+    assert trace.total_ms == 1000, "both attempts"
+
+
+def test_who_listens_is_asked_by_the_first_voice_or_else_by_the_end_of_speech() -> None:
+    watch = Watch()
+    trace = Trace(watch)
+    trace.listens()
+    watch.now = 4.0
+    trace.first_byte()
+    assert trace.first_byte_ms is None, "there was nothing to answer"
+    trace.asked()
+    watch.now = 4.3
+    trace.asked()
+    trace.first_byte()
+    assert trace.first_byte_ms == 300
+    trace.restart()
+    trace.listens()
+    watch.now = 6.0
+    trace.awaited_since(5.8)
+    trace.connected()
+    trace.first_byte()
+    assert (trace.connect_ms, trace.first_byte_ms) == (200, 200)
+
+
 def test_what_both_attempts_used_is_added() -> None:
     trace = Trace()
     trace.used(Usage(tokens_read=100, tokens_cached=80, tokens_written=5))

@@ -148,3 +148,16 @@ async def test_somebody_who_accepts_and_says_nothing_hangs() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(EngineError) as caught:
         await recognise(f"ws://127.0.0.1:{mute.getsockname()[1]}")
     assert caught.value.kind is Kind.HANG
+
+
+async def test_it_is_asked_by_the_first_voice_not_by_the_silence_before_it(vosk: FakeVosk) -> None:
+    now = [0.0]
+    trace = Trace(lambda: now[0])
+    trace.listens()
+    async with recogniser(vosk.url).open("en", lambda _: trace.first_byte(), trace) as stream:
+        await stream.send(bytes(1600))
+        now[0] = 5.0
+        for start in range(0, len(SPEECH), 1600):
+            await stream.send(SPEECH[start : start + 1600])
+        await stream.finish()
+    assert trace.first_byte_ms == 0.0
