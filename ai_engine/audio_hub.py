@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import cast
 
 import structlog
 
 from ai_engine.circuits.sharing import UNREACHABLE
 from ai_engine.messages import FIELD, AudioChunk, audio_stream, decode_chunk
+from ai_engine.recording import Arrival
 from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
+from ai_engine.turn_queue import entry_age_ms
 from callflows.definition.errors import UNREADABLE
 
 # Of one stream at once: more than a listening limit holds, so that one reply catches a taken-over turn up.
 READ_COUNT = 200
 AWAY_PAUSE_S = 0.25
+
+_Entry = tuple[bytes, dict[bytes, bytes]]
 
 log = structlog.get_logger(__name__)
 
@@ -31,19 +35,19 @@ class AudioFeed:
     def __init__(self, turn: int) -> None:
         self._turn = turn
         self._last_seq = -1
-        self._queue: asyncio.Queue[AudioChunk] = asyncio.Queue()
+        self._queue: asyncio.Queue[Arrival] = asyncio.Queue()
 
-    def offer(self, chunk: AudioChunk) -> None:
-        if chunk.turn == self._turn and chunk.seq > self._last_seq:
-            self._last_seq = chunk.seq
-            self._queue.put_nowait(chunk)
+    def offer(self, arrival: Arrival) -> None:
+        if arrival.chunk.turn == self._turn and arrival.chunk.seq > self._last_seq:
+            self._last_seq = arrival.chunk.seq
+            self._queue.put_nowait(arrival)
 
-    async def chunks(self) -> AsyncIterator[AudioChunk]:
+    async def chunks(self) -> AsyncIterator[Arrival]:
         """Ends after the chunk that is marked as the end."""
         while True:
-            chunk = await self._queue.get()
-            yield chunk
-            if chunk.end:
+            arrival = await self._queue.get()
+            yield arrival
+            if arrival.chunk.end:
                 return
 
 
@@ -98,19 +102,26 @@ class AudioHub:
         if not asked:
             return
         answer = await self._redis.xread(asked, count=READ_COUNT, block=BLOCK_MS)  # type: ignore[arg-type]
-        for raw_stream, entries in cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]", answer):
-            stream = raw_stream.decode()
+        entries_of = cast("list[tuple[bytes, list[_Entry]]]", answer)
+        found = [(raw.decode(), entries[-1][0].decode(), _decoded(raw, entries)) for raw, entries in entries_of]
+        # A turn's budget runs from the end of its speech, not from when a worker came to read of it.
+        ended = any(chunk.end for _, _, chunks in found for _, chunk in chunks)
+        now = await self._redis.time() if ended else (0, 0)
+        for stream, last_id, chunks in found:
             if self._positions.get(stream) != asked[stream]:
                 continue  # A new turn of this call began meanwhile: read again from the beginning.
-            self._positions[stream] = entries[-1][0].decode()
-            for entry_id, fields in entries:
-                self._hand_out(stream, entry_id, fields)
+            self._positions[stream] = last_id
+            for entry_id, chunk in chunks:
+                for feed in self._feeds.get(stream, ()):
+                    feed.offer(Arrival(chunk, entry_age_ms(entry_id, now) / 1000 if chunk.end else 0.0))
 
-    def _hand_out(self, stream: str, entry_id: bytes, fields: dict[bytes, bytes]) -> None:
+
+def _decoded(stream: bytes, entries: Sequence[_Entry]) -> list[tuple[str, AudioChunk]]:
+    """What can be read of them, each with its entry's id."""
+    found = []
+    for entry_id, fields in entries:
         try:
-            chunk = decode_chunk(fields[FIELD])
+            found.append((entry_id.decode(), decode_chunk(fields[FIELD])))
         except (*UNREADABLE, KeyError) as error:
-            log.warning("audio_unreadable", stream=stream, entry=entry_id.decode(), error=str(error))
-            return
-        for feed in self._feeds.get(stream, ()):
-            feed.offer(chunk)
+            log.warning("audio_unreadable", stream=stream.decode(), entry=entry_id.decode(), error=str(error))
+    return found

@@ -68,6 +68,13 @@ class SlowEngineError(EngineError):
     retryable = False
 
 
+class LateTurnError(SlowEngineError):
+    """The turn had too little time left for this attempt. No failure of the engine."""
+
+    def __init__(self) -> None:
+        super().__init__(Kind.TIMEOUT, "too little time left in the turn")
+
+
 class PermanentEngineError(EngineError):
     """A wrong key, a wrong address, a request it will never take: only another engine can help."""
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ai_engine.engines.audio import voiced_ms
 from ai_engine.errors import AiError
@@ -33,6 +33,13 @@ class Outlet(Protocol):
     async def speak(self, reply: SpeakReply) -> None: ...
 
 
+class Arrival(NamedTuple):
+    """``ago_s``: how long the turn's end had been there when it was read; of other chunks it is not asked."""
+
+    chunk: AudioChunk
+    ago_s: float
+
+
 class TurnClock:
     """How much of the turn is left: until it is worthless, and, once the caller has spoken, within its budget."""
 
@@ -41,14 +48,14 @@ class TurnClock:
         self._budget_s = budget_s
         self._deadline = clock() + left_s
         self.ended_at: float | None = None
-        """When the caller had stopped speaking, as it was first told; None while they may still speak."""
+        """When the caller had stopped speaking, by the clock; None while they may still speak."""
         self._at_end: list[Callable[[], None]] = []
 
-    def speech_ended(self) -> None:
-        now = self._clock()
-        self._deadline = min(self._deadline, now + self._budget_s - MARGIN_S)
-        if self.ended_at is None:
-            self.ended_at = now
+    def speech_ended(self, ago_s: float = 0.0) -> None:
+        """Whoever says the earliest is right: an engine that hears a turn again, later, notices its end later as well."""
+        ended_at = self._clock() - ago_s
+        self.ended_at = ended_at if self.ended_at is None else min(self.ended_at, ended_at)
+        self._deadline = min(self._deadline, self.ended_at + self._budget_s - MARGIN_S)
         told, self._at_end = self._at_end, []
         for tell in told:
             tell()
@@ -73,19 +80,19 @@ class TurnClock:
 class Recording:
     """The turn's audio so far, for every engine that has to hear it from the beginning."""
 
-    def __init__(self, on_end: Callable[[], None]) -> None:
+    def __init__(self, on_end: Callable[[float], None]) -> None:
         self._on_end = on_end
         self._chunks: list[bytes] = []
         self._ended = False
         self._news = asyncio.Event()
 
-    async def fill(self, chunks: AsyncIterator[AudioChunk]) -> None:
-        async for chunk in chunks:
+    async def fill(self, chunks: AsyncIterator[Arrival]) -> None:
+        async for chunk, ago_s in chunks:
             if chunk.pcm:
                 self._chunks.append(chunk.pcm)
             if chunk.end:
                 self._ended = True
-                self._on_end()
+                self._on_end(ago_s)
             self._news.set()
 
     async def play(self) -> AsyncIterator[bytes]:

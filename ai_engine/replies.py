@@ -16,11 +16,11 @@ from ai_engine.engines.answer_stream import sentences
 from ai_engine.engines.config import Stage
 from ai_engine.engines.roles import StageEngines, TextToSpeech, Understanding
 from ai_engine.engines.trace import Trace
-from ai_engine.errors import EngineError, Kind, SlowEngineError
+from ai_engine.errors import EngineError
 from ai_engine.limits import Limits
 from ai_engine.messages import AUDIO_RATE_HZ, SpeakReply, StageTiming, TurnReplying, TurnRequest
 from ai_engine.recording import Outlet, TurnClock
-from ai_engine.retries import LEAST_ATTEMPT_S, another_after, attempt_limit_s, run_stage
+from ai_engine.retries import LEAST_ATTEMPT_S, another_after, attempt_limit_s, overdue, run_stage
 from callflows.definition.flow import FlowVersion
 
 
@@ -133,7 +133,7 @@ class Reply:
             async with asyncio.timeout(limit_s):
                 return await engine.speak(words, self._request.language, self._flow.voice, trace)
         except TimeoutError:
-            raise SlowEngineError(Kind.TIMEOUT, f"not within {limit_s:.1f} s") from None
+            raise overdue(limit_s, engine.config) from None
 
     async def _hand_out(self, part: Understanding, pcm: bytes) -> None:
         self._pending = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,7 +23,7 @@ from ai_engine.circuits.guard import Guard
 from ai_engine.circuits.states import Permit, Verdict
 from ai_engine.engines.config import EngineConfig, Stage
 from ai_engine.engines.trace import Trace
-from ai_engine.errors import EngineError, Kind, SlowEngineError
+from ai_engine.errors import EngineError, Kind, LateTurnError, SlowEngineError
 from ai_engine.limits import BusyEngineError, Limits
 from ai_engine.messages import StageTiming
 
@@ -67,6 +68,15 @@ def attempt_limit_s(left_s: float, total_s: float, *, another: bool) -> float:
     if another and left_s > NEXT_ENGINE_S + LEAST_ATTEMPT_S:
         left_s -= NEXT_ENGINE_S
     return min(left_s, total_s)
+
+
+def overdue(limit_s: float, config: EngineConfig) -> SlowEngineError:
+    """The error of an attempt that ended with its limit. One that had less than the engine may take to its first byte shows
+    nothing: in a backlog, turns with little time left would take healthy engines from all others.
+    """
+    if limit_s < min(config.first_byte_s, config.total_s):
+        return LateTurnError()
+    return SlowEngineError(Kind.TIMEOUT, f"not within {limit_s:.1f} s")
 
 
 def another_after(engine: Engine, engines: Sequence[Engine], guard_of: Callable[[str], Guard]) -> bool:
@@ -163,9 +173,9 @@ class _Trial(Generic[E]):
                 if error is None:
                     verdict = Verdict.OK
                     return value, None
+                if isinstance(error, LateTurnError):
+                    return None, failure or error
                 failure = error
-                if not self._attempts:
-                    return None, error
                 verdict, kind = Verdict.FAIL, error.kind
                 if isinstance(error, SlowEngineError) and self._stood_still():
                     log.warning("engine_not_blamed", engine=self._engine.config.name, kind=error.kind)
@@ -204,7 +214,7 @@ class _Trial(Generic[E]):
                 self._queued_s += time.perf_counter() - asked_at
             limit_s = attempt_limit_s(left_s(), self._engine.config.total_s, another=self._another)
             if limit_s < LEAST_ATTEMPT_S and not self._attempts:
-                return None, SlowEngineError(Kind.TIMEOUT, "no time left in the turn")
+                return None, LateTurnError()
             return await self._attempt(None if self._open_ended else limit_s, attempt)
 
     async def _attempt(
@@ -217,7 +227,7 @@ class _Trial(Generic[E]):
             async with asyncio.timeout(limit_s):
                 return await attempt(self._engine, self._trace), None
         except TimeoutError:
-            return None, SlowEngineError(Kind.TIMEOUT, f"not within {limit_s or 0:.1f} s")
+            return None, overdue(math.inf if limit_s is None else limit_s, self._engine.config)
         except EngineError as error:
             if error.retry_after_s:
                 self._limit.back_off(error.retry_after_s)

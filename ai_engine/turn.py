@@ -27,20 +27,12 @@ from ai_engine.engines.roles import (
     Understanding,
 )
 from ai_engine.engines.trace import Trace
-from ai_engine.errors import EmptyAnswerError, Kind, SlowEngineError
+from ai_engine.errors import EmptyAnswerError, Kind
 from ai_engine.limits import Limits
-from ai_engine.messages import (
-    INTENT,
-    AudioChunk,
-    SpeechEnded,
-    StageTiming,
-    TurnDone,
-    TurnFailed,
-    TurnRequest,
-)
-from ai_engine.recording import Outlet, Partials, Recording, TurnClock
+from ai_engine.messages import INTENT, SpeechEnded, StageTiming, TurnDone, TurnFailed, TurnRequest
+from ai_engine.recording import Arrival, Outlet, Partials, Recording, TurnClock
 from ai_engine.replies import Reply
-from ai_engine.retries import StageResult, another_after, attempt_limit_s, run_stage
+from ai_engine.retries import StageResult, another_after, attempt_limit_s, overdue, run_stage
 from callflows.definition.certainty import acts_at_once
 from callflows.definition.flow import FlowVersion
 
@@ -81,7 +73,7 @@ class Turn:
         self._timings: list[StageTiming] = []
         self._heard_confidence = 1.0
 
-    async def result(self, chunks: AsyncIterator[AudioChunk]) -> TurnDone | TurnFailed:
+    async def result(self, chunks: AsyncIterator[Arrival]) -> TurnDone | TurnFailed:
         """Raises :class:`ai_engine.recording.NoAudioError` when the audio stops without an end."""
         heard = await self._hear(chunks)
         if heard.value is None:
@@ -117,7 +109,7 @@ class Turn:
         return acts_at_once(self._flow, intent, understood.confidence)
 
     # --- stt --------------------------------------------------------------------------------------------------------
-    async def _hear(self, chunks: AsyncIterator[AudioChunk]) -> StageResult[Heard]:
+    async def _hear(self, chunks: AsyncIterator[Arrival]) -> StageResult[Heard]:
         async with _running(self._recording.fill(chunks)), _running(self._partials.run()):
             heard = await run_stage(
                 Stage.STT, self._engines.stt, self._guard_of, self._clock.left_s, self._recognise, self._limits,
@@ -156,8 +148,10 @@ class Turn:
         One that begins later has to catch up within that: all of the recording, as fast as it takes it.
         """
         loop = asyncio.get_running_loop()
+        within_s = 0.0
 
         def begin() -> None:
+            nonlocal within_s
             if self._clock.ended_at is not None:
                 trace.awaited_since(self._clock.ended_at)
             another = another_after(engine, self._engines.stt, self._guard_of)
@@ -169,7 +163,7 @@ class Turn:
                 with self._clock.when_ended(begin):
                     yield
         except TimeoutError:
-            raise SlowEngineError(Kind.TIMEOUT, "no transcript in time after the end of speech") from None
+            raise overdue(within_s, engine.config) from None
 
     async def _stream_to(self, stream: SpeechStream) -> bool:
         """Until the caller has stopped speaking; True when it was the engine that noticed, before the gateway."""

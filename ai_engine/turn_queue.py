@@ -105,6 +105,11 @@ def turns_waiting(client: redis.Redis) -> int:
     return max(0, entries - pending["pending"])
 
 
+def entry_age_ms(entry_id: str, now: tuple[int, int]) -> float:
+    """How long ago an entry was added to its stream, by the server's own clock; ``now`` as Redis answers TIME."""
+    return max(0.0, now[0] * 1000 + now[1] / 1000 - int(entry_id.partition("-")[0]))
+
+
 class Claim(msgspec.Struct, frozen=True):
     """A turn that this worker holds. ``left_ms`` of its time were left when it was claimed."""
 
@@ -215,12 +220,11 @@ class TurnQueue:
                 raise
 
     async def _live(self, entries: Sequence[_Entry], *, taken_over: bool) -> list[Claim]:
-        seconds, micros = await self._redis.time()
-        now_ms = seconds * 1000 + micros / 1000
+        now = await self._redis.time()
         claims = []
         for raw_id, fields in entries:
             entry_id = _text(raw_id)
-            age_ms = max(0.0, now_ms - int(entry_id.partition("-")[0]))
+            age_ms = entry_age_ms(entry_id, now)
             try:
                 request = decode_request(fields[FIELD])
             except Exception:  # Whatever it is, it is that entry's: left in the queue, it would meet every worker.

@@ -18,7 +18,7 @@ from ai_engine.engines.trace import Trace
 from ai_engine.errors import Kind, TransientEngineError
 from ai_engine.limits import Limits
 from ai_engine.messages import INTENT, AudioChunk, BridgeMessage, SpeakReply, TurnDone, TurnFailed
-from ai_engine.recording import TurnClock
+from ai_engine.recording import Arrival, TurnClock
 from ai_engine.turn import Turn
 from tests.ai_engine.flows import demo_flow
 from tests.ai_engine.test_turn_queue import request
@@ -76,14 +76,14 @@ class Scene:
         return await turn.result(caller())
 
 
-async def caller() -> AsyncIterator[AudioChunk]:
+async def caller() -> AsyncIterator[Arrival]:
     seq = 0
     for byte, count in ((b"\0", int(THINKS_S * 10)), (b"\1", CHUNKS)):
         for _ in range(count):
             await asyncio.sleep(0.1)
-            yield AudioChunk(1, seq, byte * 1600)
+            yield Arrival(AudioChunk(1, seq, byte * 1600), 0.0)
             seq += 1
-    yield AudioChunk(1, seq, b"", end=True)
+    yield Arrival(AudioChunk(1, seq, b"", end=True), 0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -131,14 +131,14 @@ async def test_audio_is_read_from_the_beginning_of_its_turn_by_everybody(
             heard: list[bytes] = []
 
             async def collect() -> None:
-                heard.extend([chunk.pcm async for chunk in feed.chunks()])
+                heard.extend([chunk.pcm async for chunk, _ in feed.chunks()])
 
             collecting = asyncio.create_task(collect())
             await publish_chunks(client, "c", [AudioChunk(2, 2, b"c"), AudioChunk(2, 3, b"", end=True)])
             with hub.listen("c", 2) as late:
                 async with asyncio.timeout(5):
                     await collecting
-                    assert [chunk.pcm async for chunk in late.chunks()] == [b"a", b"b", b"c", b""]
+                    assert [chunk.pcm async for chunk, _ in late.chunks()] == [b"a", b"b", b"c", b""]
         assert heard == [b"a", b"b", b"c", b""]
         assert 0 < await client.ttl(audio_stream("c")) <= 60
     finally:
@@ -153,7 +153,7 @@ async def test_one_reader_serves_two_hundred_calls(client: redis.asyncio.Redis, 
 
     async def follow(name: str) -> None:
         with hub.listen(name, 1) as feed:
-            chunks = [chunk async for chunk in feed.chunks()]
+            chunks = [chunk async for chunk, _ in feed.chunks()]
             assert chunks[-1].end
             done.append(name)
 
