@@ -319,16 +319,16 @@ class Call:
 
     def _hear_reply(self, now: float) -> list[Order]:
         orders: list[Order] = []
-        for part, path in self._turns.reply():
+        for part, path in self._turns.reply.take():
             orders += self._speaker.await_reply(path, now, words=part.words, length_ms=part.length_ms)
         return orders
 
     def _reply_file(self, path: str, now: float) -> list[Order]:
-        if not self._turns.wants_reply(now):
+        if not self._turns.reply.wants_file(now):
             return []
         orders = self._speaker.on_reply_file(path, now)
         if orders is None:
-            self._turns.keep_file(path)
+            self._turns.reply.keep_file(path)
         return orders or []
 
     def _stream_refused(self, event: told.StreamRefused, now: float) -> list[Order]:

@@ -40,6 +40,7 @@ from esl_bridge.calls.orders import (
     TurnVerdict,
     WatchFor,
 )
+from esl_bridge.calls.reply_parts import ReplyParts
 from esl_bridge.calls.slots import fits
 from esl_bridge.journal.events import Cause, TurnFinished, TurnOutcome, TurnStarted
 
@@ -47,8 +48,6 @@ from esl_bridge.journal.events import Cause, TurnFinished, TurnOutcome, TurnStar
 NO_WORDS = "empty"
 # The stream connects while the greeting plays (milliseconds); a caller who skips it by key still gives it this long.
 STREAM_TIMEOUT_S = 2.0
-# A reply's file that was on its way when the caller interrupted; the next turn's own cannot come before its speech has ended.
-STALE_REPLY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +92,7 @@ class Turns:
         self._stream_failure = ""
         self._waiting: tuple[str, dict[str, str], float] | None = None
         self._history = list(history)
-        self._reply_parts: list[TurnReplying] = []
-        self._reply_files: list[str] = []
-        self._files_due = 0
-        self._stale_files = 0
-        self._stale_until = 0.0
+        self.reply = ReplyParts()
         self._failed: TurnFailed | None = None
         self.attempts = 0
         self.just_understood = False
@@ -165,10 +160,7 @@ class Turns:
         self.turn = self._watched or self._number
         barged_in, self._barged_in = self._barged_in, False
         self._watched, self._watch_wanted = 0, False
-        self._stale_files, self._stale_until = max(0, self._files_due), now + STALE_REPLY_S
-        self._files_due = 0
-        self._reply_parts.clear()
-        self._reply_files.clear()
+        self.reply.begin(now)
         self.attempts = 0
         self.just_understood = False
         self.drill, self.speech_ended_at = "", None
@@ -238,9 +230,7 @@ class Turns:
                 return [ShowPartial(event.transcript)], None
             case TurnReplying():
                 running.on_answer(now)
-                self._reply_parts.append(event)
-                self._files_due += 1
-                return [], Replying(event.intent, event.confidence)
+                return [], Replying(event.intent, event.confidence) if self.reply.add(event) else None
             case TurnDone():
                 return self._done(running, event, now)
             case TurnFailed():
@@ -360,23 +350,6 @@ class Turns:
         return [] if running is None else [SettleTurn(running.turn, TurnVerdict.ABANDONED)]
 
     # --- What a turn leaves behind ---
-
-    def wants_reply(self, now: float) -> bool:
-        """A file of a reply is on the switch: whether it is one that is still wanted. They come in the order of the parts."""
-        if self._stale_files and now < self._stale_until:
-            self._stale_files -= 1
-            return False
-        self._files_due -= 1
-        return True
-
-    def keep_file(self, path: str) -> None:
-        """Its part is not to be said yet, or has not been told of."""
-        self._reply_files.append(path)
-
-    def reply(self) -> list[tuple[TurnReplying, str]]:
-        """The sentences not yet taken, each with its file (empty: still on its way)."""
-        parts, self._reply_parts = self._reply_parts, []
-        return [(part, self._reply_files.pop(0) if self._reply_files else "") for part in parts]
 
     def salvage(self, flow: FlowVersion, known: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         """What was understood before a stage failed, and needs no confirming: the intent (or nothing) and new slots."""

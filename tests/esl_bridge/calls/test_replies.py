@@ -6,7 +6,7 @@ from datetime import time
 
 import pytest
 
-from ai_engine.messages import TurnDone, TurnFailed
+from ai_engine.messages import TurnDone, TurnFailed, TurnTaken
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.journal.events import IncidentOpened, TurnFinished
@@ -91,6 +91,62 @@ def test_sentences_that_came_too_late_for_their_turn_are_not_heard_in_the_next()
     line.tell(told.ReplyFileReady("/tmp/2.r8"))
     line.hear_out()
     assert not [file for file in played(line) if file.endswith(".r8")]
+
+
+def taken_over(line: Line, *sentences: str) -> None:
+    """After its first sentence, by a worker that says all of the reply again."""
+    line.replying("Sure.", "hours")
+    line.tell(told.ReplyFileReady("/tmp/first-1.r8"))
+    line.tell(TurnTaken(UUID, line.turn(), "worker-2", 1500.0))
+    for part, words in enumerate(sentences, 1):
+        line.replying(words, "hours", part=part)
+        line.tell(told.ReplyFileReady(f"/tmp/second-{part}.r8"))
+
+
+@pytest.mark.parametrize(
+    ("sentences", "heard"),
+    [
+        (("Sure.", "One moment."), ["/tmp/first-1.r8", "/tmp/second-2.r8"]),
+        (("Sure.",), ["/tmp/first-1.r8"]),
+        (("Of course.", "We open at nine."), ["/tmp/first-1.r8"]),
+    ],
+)
+def test_a_turn_taken_over_in_the_middle_of_its_reply_says_nothing_twice_and_goes_on(
+    sentences: tuple[str, ...], heard: list[str]
+) -> None:
+    line = speaking()
+    taken_over(line, *sentences)
+    done(line, " ".join(sentences))
+    line.hear_out()
+    assert [file for file in played(line) if file.endswith(".r8")] == heard
+    assert line.all(order.RunAction), "what the caller wanted is done"
+    assert line.journal(IncidentOpened) == []
+    assert [finished.worker_id for finished in line.journal(TurnFinished)] == ["worker-2"]
+
+
+def test_a_turn_taken_over_before_its_first_sentence_is_heard_whole() -> None:
+    line = speaking()
+    line.tell(TurnTaken(UUID, line.turn(), "worker-2", 1500.0))
+    for part, words in enumerate(("Sure.", "One moment."), 1):
+        line.replying(words, "hours", part=part)
+        line.tell(told.ReplyFileReady(f"/tmp/{part}.r8"))
+    done(line)
+    line.hear_out()
+    assert [file for file in played(line) if file.endswith(".r8")] == ["/tmp/1.r8", "/tmp/2.r8"]
+
+
+def test_what_a_second_worker_said_in_vain_is_not_heard_in_the_next_turn() -> None:
+    line = speaking()
+    taken_over(line, "Of course.")
+    line.replying("We open at nine.", "hours", part=2)
+    done(line)
+    line.tell(told.ActionDone(line.all(order.RunAction)[-1].key, "open", {"closes": time(18, 0)}))
+    line.hear_out()
+    line.tell(told.ReplyFileReady("/tmp/late.r8"))
+    line.speak()
+    line.replying("Sure.", "hours")
+    line.tell(told.ReplyFileReady("/tmp/own.r8"))
+    assert [file for file in played(line) if file.endswith(".r8")] == ["/tmp/first-1.r8", "/tmp/own.r8"]
 
 
 def test_the_history_has_the_callers_words_before_the_sentences_that_answered_them() -> None:
