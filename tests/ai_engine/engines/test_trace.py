@@ -52,7 +52,8 @@ def test_who_listens_is_asked_by_the_first_voice_or_else_by_the_end_of_speech() 
     trace.listens()
     watch.now = 4.0
     trace.first_byte()
-    assert trace.first_byte_ms is None, "there was nothing to answer"
+    nothing_to_answer = trace.first_byte_ms
+    assert nothing_to_answer is None
     trace.asked()
     watch.now = 4.3
     trace.asked()
