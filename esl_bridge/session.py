@@ -325,7 +325,8 @@ class Session(asyncio.Protocol):
             log.warning("this call stood still here, and is still ours", call=self.call_uuid)
             for wanted in self.call.owner_confirmed(now):
                 self._carry_out(wanted)
-        for event in held:
+        # What came before it in the same moment, such as the end of a cut prompt, came of it.
+        for event in sorted(held, key=lambda event: not isinstance(event, told.TakenElsewhere)):
             self._handle(event)
 
     def _handle(self, event: told.Input) -> None:

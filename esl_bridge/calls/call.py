@@ -24,6 +24,7 @@ from esl_bridge.calls.orders import (
     AnswerCall,
     HangUp,
     KeepHistory,
+    LeaveToOthers,
     Order,
     Record,
     SetVariables,
@@ -90,6 +91,7 @@ class Call:
         self._use_drill = ""
         self._key_deadline: float | None = None
         self._released = False
+        self._elsewhere = False
         self._in_last_resort = False
         self._hanging_up = False
         self._held = False
@@ -127,10 +129,14 @@ class Call:
             return self._leave(event, now)
         if isinstance(event, told.AgentBridged):
             return self._agent_joined()
+        if isinstance(event, told.TimerArmed):
+            return self._ownership.on_armed(event.task_id)
         if self._in_last_resort and isinstance(event, told.PlaybackStarted) and not self._speaker.has_sent(event.file):
             return self._incidents.close(Outcome.FAILED_OVER, f"PLAYBACK_START {event.file}")
         if self._released:
             return []
+        if isinstance(event, told.TakenElsewhere):
+            return self._taken_elsewhere(now)
         return self._live(event, now)
 
     def wake_at(self) -> float | None:
@@ -149,6 +155,8 @@ class Call:
         """Whether this is a failure, or an end that nobody ordered: in a call that is over, or another's, it is neither."""
         if self.ended or self._released or not self.owner:
             return False
+        if isinstance(event, told.TakenElsewhere):
+            return True
         if isinstance(event, told.PlaybackEnded):
             return self._speaker.surprised_by(event.play_id, event.response)
         return self._mode is Mode.AI and self._turns.fails_by(event)
@@ -264,8 +272,6 @@ class Call:
                 return orders + self._after_sound(said, now)
             case told.KeyPressed():
                 return self._key(event.key, now)
-            case told.TimerArmed():
-                return self._ownership.on_armed(event.task_id)
             case told.ReplyFileReady():
                 return self._reply_file(event.path, now)
             case told.AiUseChanged():
@@ -591,7 +597,24 @@ class Call:
         return [*self._ownership.disarm(), TransferToLastResort(), Record(StepEntered("last_resort", Mode.LAST_RESORT))]
 
     def _agent_joined(self) -> list[Order]:
-        return [Record(AgentJoined()), *self._incidents.close(Outcome.FAILED_OVER, "CHANNEL_BRIDGE")]
+        orders = [Record(AgentJoined()), *self._incidents.close(Outcome.FAILED_OVER, "CHANNEL_BRIDGE")]
+        if not self._elsewhere:
+            return orders
+        self._mode = Mode.AGENT
+        return [
+            *orders,
+            Record(StepEntered("person", Mode.AGENT)),
+            SetVariables({"step": AFTER_AGENT, "intent": ""}),
+            LeaveToOthers(),
+            StopAudio(),
+        ]
+
+    def _taken_elsewhere(self, now: float) -> list[Order]:
+        """By an operator, a script or the chain. Not a word more of ours, which would be heard there too, and no timer that takes
+        the caller away from it. What plays is not stopped: it may be theirs."""
+        self._released = True
+        self._elsewhere = True
+        return [*self._ownership.let_go(), *self._turns.abandon(now)]
 
     # --- The end ---
 

@@ -116,6 +116,8 @@ def _completed(event: Event, answer_id: str) -> told.Input | None:
         return told.PlaybackEnded(application_uuid, CUT if response == "FILE PLAYED" and _was_cut(event) else response)
     if application == "answer" and application_uuid == answer_id:
         return told.Answered()
+    if application == "socket":
+        return told.TakenElsewhere()
     return None
 
 
@@ -130,8 +132,12 @@ def is_held(offer: str) -> bool:
 
 
 def said_good_bye(event: Event) -> bool:
-    """``recv_bye`` and ``recv_cancel`` are the caller's own; a leg without SIP has none of them."""
-    return (event.variable("sip_hangup_disposition") or "").startswith("send_")
+    """``recv_bye``, ``recv_cancel`` and ``recv_refuse`` are the caller's own. An end by the SIP stack itself, as of a session
+    that was not refreshed, is said by none; and a leg without SIP has none of them."""
+    disposition = event.variable("sip_hangup_disposition")
+    if disposition is None:
+        return event.variable("sip_call_id") is not None
+    return disposition.startswith("send_")
 
 
 def _was_cut(event: Event) -> bool:

@@ -142,6 +142,11 @@ class TakenOffHold:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenElsewhere:
+    """The dialplan's ``socket`` has ended and the call is up: an operator, or somebody's script, moves it. Where to is not told."""
+
+
+@dataclass(frozen=True, slots=True)
 class OwnerChanged:
     """Another bridge has this call now: say nothing more on this socket, and do not close it."""
 
@@ -211,6 +216,7 @@ Input = (
     | HungUp
     | PutOnHold
     | TakenOffHold
+    | TakenElsewhere
     | OwnerChanged
     | SocketClosed
     | AiUseChanged

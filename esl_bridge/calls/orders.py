@@ -131,6 +131,11 @@ class TransferToAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveToOthers:
+    """Somebody else has joined the caller to a person: the end of this socket must not end that."""
+
+
+@dataclass(frozen=True, slots=True)
 class TransferToLastResort:
     pass
 
@@ -163,6 +168,7 @@ Order = (
     | SettleTurn
     | RunAction
     | TransferToAgent
+    | LeaveToOthers
     | TransferToLastResort
     | HangUp
     | Record

@@ -70,6 +70,12 @@ class Ownership:
         """The call has ended; no timer can take it anywhere, and nothing is in doubt any more."""
         self.due = None
 
+    def let_go(self) -> list[Order]:
+        """The call was moved by somebody else, maybe into the chain: only what is surely ours is deleted."""
+        self.due = None
+        task_id, self._task_id = self._task_id, None
+        return [DeleteTimer(task_id)] if task_id else []
+
     def disarm(self) -> list[Order]:
         """Before a person joins, before the last resort and at the end: nothing may pull the caller back then."""
         if self.due is None:

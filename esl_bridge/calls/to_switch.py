@@ -52,6 +52,9 @@ def to_switch(wanted: order.Order, call_uuid: str, answer_id: str, metadata: str
             return [commands.stop_audio_stream(call_uuid)]
         case order.TransferToAgent():
             return [commands.transfer(call_uuid, switch.agent_prefix + wanted.destination, switch.chain_context)]
+        case order.LeaveToOthers():
+            # As after an agent of ours: who has the call next asks whether the caller has met anybody.
+            return [commands.set_variables(call_uuid, {"socket_resume": "false", "originate_disposition": "SUCCESS"})]
         case order.TransferToLastResort():
             return [commands.transfer(call_uuid, switch.last_resort, switch.chain_context)]
         case order.HangUp():

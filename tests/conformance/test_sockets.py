@@ -13,6 +13,8 @@ from tests.conformance.lines import GOES_ON, ControlledLine, seconds
 from tests.conformance.script import a_call, listen
 
 MINUTE = "tone_stream://%(1000,0,440);loops=60"
+# An extension that no dialplan has to hold.
+GOES_ELSEWHERE = "sleep:60000 inline"
 NO_RESUME = ("set:socket_resume=false", "answer")
 MOMENTS = {
     "in a playback": ("playback", "tone_stream://%(2000,0,440)"),
@@ -133,6 +135,27 @@ async def test_an_old_socket_that_closes_late_ejects_the_call_from_its_new_owner
         await call.peer.close()
         await owner.executed(event_uuid)
         assert await went_on(line, call.uuid, closed_s) < 0.5
+
+
+@pytest.mark.parametrize("playing", [True, False])
+async def test_who_moves_a_call_ends_its_socket_first_and_what_the_app_still_says_is_heard_there(
+    line: ControlledLine, playing: bool
+) -> None:
+    """An operator's `uuid_transfer`. The app keeps its connection."""
+    async with a_call(line) as call:
+        await call.peer.execute("set", "ours=yes")
+        if playing:
+            await call.peer.started(await call.peer.post("playback", MINUTE))
+        assert await line.api(f"uuid_transfer {call.uuid} {GOES_ELSEWHERE}") == "+OK\n"
+        ended = await call.peer.until_kind("CHANNEL_EXECUTE_COMPLETE:socket")
+        assert ended.headers["Answer-State"] == "answered"
+        assert ended.headers["variable_ours"] == "yes"
+        kinds = call.peer.kinds()
+        assert kinds.count("CHANNEL_EXECUTE_COMPLETE:playback") == playing
+        assert kinds[-1] == "CHANNEL_EXECUTE_COMPLETE:socket" or "CHANNEL_EXECUTE:sleep" in kinds
+        await call.peer.until_kind("CHANNEL_EXECUTE:sleep")
+        assert not call.peer.closed
+        await call.peer.execute("set", "spoken=there")
 
 
 async def test_both_sockets_of_a_call_are_obeyed(line: ControlledLine) -> None:

@@ -505,6 +505,23 @@ async def test_a_prompt_cut_by_the_loss_of_the_call_was_not_heard_and_is_no_fail
     assert [type(one).__name__ for one in bridge_with_ai.journalled()] == ["CallStarted", "StepEntered"]
 
 
+async def test_a_prompt_cut_by_somebody_who_moves_the_call_is_followed_by_nothing_of_ours(bridge_with_ai: Running) -> None:
+    peer = await taken_call(bridge_with_ai)
+    await peer.cut_what_plays()
+    peer.writer.write(event("CHANNEL_EXECUTE_COMPLETE", "bridge-1:1", "Application: socket\nAnswer-State: answered\n"))
+    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
+    already = len(peer.sent)
+    peer.writer.write(answer("bridge-1:1"))
+    peer.writer.write(event("CHANNEL_BRIDGE", "bridge-1:1", ""))
+    await peer.until(b"api uuid_setvar_multi " + UUID.encode() + b" socket_resume=false;originate_disposition=SUCCESS")
+    said = peer.sent[already:]
+    assert b"execute-app-name" not in said
+    assert b"uuid_break" not in said
+    assert b"api sched_del 4" in said
+    await peer.leave()
+    assert [type(one).__name__ for one in bridge_with_ai.journalled()][2:] == ["AgentJoined", "StepEntered"]
+
+
 async def test_audio_that_ends_in_a_call_that_is_up_takes_the_caller_to_the_menu(bridge_with_ai: Running) -> None:
     peer = await taken_call(bridge_with_ai)
     peer.writer.write(event("CUSTOM", "bridge-1:1", STREAM_GONE))

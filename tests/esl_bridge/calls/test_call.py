@@ -24,6 +24,7 @@ from esl_bridge.journal.events import (
     Mode,
     Outcome,
     SlotCollected,
+    StepEntered,
     TurnFinished,
     TurnOutcome,
 )
@@ -477,6 +478,37 @@ def test_without_words_and_without_a_person_the_switchs_own_menu_is_next_and_nob
     assert order.DeleteTimer("own") in line.orders, "or it would be pulled out of there"
     line.tell(told.HungUp("NORMAL_CLEARING"))
     assert line.journal(CallEnded)
+
+
+def test_a_call_that_somebody_moves_hears_nothing_more_of_us_and_no_timer_of_ours_takes_it_back() -> None:
+    """An operator's uuid_transfer: seen on a real switch, where prompts were heard in it and the timer was re-armed."""
+    line = Line()
+    line.to_listening()
+    line.tell(told.TimerArmed("7"))
+    assert line.tell(told.TakenElsewhere())[0] == order.DeleteTimer("7")
+    assert [one.outcome for one in line.journal(TurnFinished)] == [TurnOutcome.ABANDONED]
+    already = len(line.orders)
+    line.wait(60)
+    line.key("1")
+    line.tell(told.AudioFailed("closed"))
+    assert line.orders[already:] == []
+    # The one that was asked for, and not yet answered, when the call was moved.
+    assert line.tell(told.TimerArmed("8")) == [order.DeleteTimer("8")]
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert line.journal(CallEnded) == [CallEnded("NORMAL_CLEARING", "caller")]
+    assert line.journal(IncidentOpened) == []
+
+
+def test_a_person_to_whom_somebody_else_joins_the_caller_is_one_and_the_caller_comes_back_as_from_ours() -> None:
+    line = Line()
+    line.to_listening()
+    line.tell(told.TakenElsewhere())
+    joined = line.tell(told.AgentBridged())
+    assert line.journal(AgentJoined) == [AgentJoined()]
+    assert line.journal(StepEntered)[-1] == StepEntered("person", Mode.AGENT)
+    assert order.SetVariables({"step": "after_agent", "intent": ""}) in joined
+    assert order.LeaveToOthers() in joined
+    assert order.StopAudio() in joined
 
 
 def test_without_a_flow_the_call_goes_to_the_last_resort() -> None:

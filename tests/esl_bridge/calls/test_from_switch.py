@@ -39,6 +39,27 @@ def event(name: str, **headers: str) -> Event:
     return Event(Headers(lines.encode(), encoded=True), b"")
 
 
+def test_the_end_of_the_dialplan_s_socket_is_told_while_the_call_is_up_and_not_by_its_end() -> None:
+    assert told_by(event("CHANNEL_EXECUTE_COMPLETE", Application="socket"), "answer") == told.TakenElsewhere()
+    assert told_by(event("CHANNEL_EXECUTE_COMPLETE", Application="socket", **{"Answer-State": "hangup"}), "answer") is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "by_switch"),
+    [
+        ({"variable_sip_call_id": "1%40a", "variable_sip_hangup_disposition": "recv_bye"}, False),
+        ({"variable_sip_call_id": "1%40a", "variable_sip_hangup_disposition": "recv_cancel"}, False),
+        ({"variable_sip_call_id": "1%40a", "variable_sip_hangup_disposition": "send_bye"}, True),
+        # Seen on a real switch: a session that was not refreshed, and an offer that was answered without one.
+        ({"variable_sip_call_id": "1%40a"}, True),
+        ({}, False),
+    ],
+)
+def test_who_ended_the_call(variables: dict[str, str], by_switch: bool) -> None:
+    end = event("CHANNEL_HANGUP_COMPLETE", **{"Hangup-Cause": "NORMAL_CLEARING", "Answer-State": "hangup", **variables})
+    assert told_by(end, "answer") == told.HungUp("NORMAL_CLEARING", by_switch=by_switch)
+
+
 def test_a_hold_and_its_end_are_asked_for_and_told() -> None:
     assert {"CHANNEL_HOLD", "CHANNEL_UNHOLD"} <= set(EVENTS)
     assert told_by(event("CHANNEL_HOLD"), "answer") == told.PutOnHold()
