@@ -243,7 +243,8 @@ class _Menu:
     def _person(self, actions: ElementTree.Element, destination: str) -> None:
         self._play(actions, self._flow.system.connecting)
         for variable in ("continue_on_fail=true", "hangup_after_bridge=false", f"call_timeout={RING_S}",
-                         "ignore_early_media=true", f"transfer_ringback={RINGBACK}"):  # fmt: skip
+                         "ignore_early_media=true", f"transfer_ringback={RINGBACK}",
+                         "instant_ringback=true"):  # fmt: skip
             _act(actions, "set", variable)
         _act(actions, "unset", "originate_disposition")
         _act(actions, "bridge", dial_string(destination))

@@ -117,6 +117,10 @@ class SipAgent(asyncio.DatagramProtocol):
         async with asyncio.timeout(5):
             await self.over.wait()
 
+    def bye(self) -> None:
+        """The same, for who waits on another thread."""
+        self._request("BYE")
+
     def pass_on(self, name: str) -> None:
         """Have the switch connect the caller with somebody else."""
         self._request("REFER", f"Refer-To: <sip:{name}@{self.host}:{self.port}>\r\nReferred-By: <sip:{self.address}>\r\n")

@@ -27,6 +27,18 @@ def turns_begun(stack: Stack) -> int:
         return int(records.execute("select count(*) from console_turn").fetchone()[0])
 
 
+def newest_call(stack: Stack, *, live: bool = False) -> dict[str, Any]:
+    """Its row; ``live`` waits for one that has not ended."""
+
+    def found() -> dict[str, Any] | None:
+        with contextlib.closing(sqlite3.connect(f"file:{stack.data_dir / 'lifeline.sqlite3'}?mode=ro", uri=True)) as records:
+            records.row_factory = sqlite3.Row
+            row = records.execute("select * from console_call order by id desc limit 1").fetchone()
+        return dict(row) if row is not None and (row["ended_at"] is None or not live) else None
+
+    return stack.until(found, "a call is recorded") or {}
+
+
 def over(stack: Stack) -> dict[str, Any]:
     return until(stack, lambda figures: figures["live_calls"] == 0 and figures["ai_failures_open"] == 0, "the call is over")
 

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from esl_bridge.control import SwitchControl
 from espeak.voice import render
 from tests.conformance.sip_agent import SipAgent, sip_agent
 from tests.freeswitch.conftest import ESL
-from tests.freeswitch.figures import over, people_joined, turns_begun, until
+from tests.freeswitch.figures import newest_call, over, people_joined, turns_begun, until
 from tests.freeswitch.telephone import RATE_HZ, Telephone
+from tests.freeswitch.test_whole_calls import api
 from tests.stack import Stack
 
 pytestmark = [
@@ -406,6 +408,77 @@ def test_a_telephone_that_rings_is_no_person_and_the_caller_hears_it_ring(stack:
         phone.is_told_something(since_s=phone.now_s() + 0.5)
         end(stack, phone, before)
     assert people_joined(stack) == joined
+
+
+def test_a_person_s_telephone_that_answers_nothing_leaves_no_silence(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even "trying": it is switched off, or away."""
+    bridge_answers(stack)
+    port = int(os.environ.get("FREESWITCH_AGENT_PORT", "5090"))
+    before, joined = stack.figures(), people_joined(stack)
+    invited = threading.Event()
+    monkeypatch.setattr(SipAgent, "datagram_received", lambda *_: invited.set())
+    with person(os.environ.get("FREESWITCH_LISTEN", "127.0.0.1"), port), telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        phone.press("0")
+        assert invited.wait(15.0)
+        invited_s = phone.now_s()
+        first_s = phone.is_told_something(since_s=invited_s + 1.0)
+        phone.is_told_something(since_s=first_s + 4.0)
+        end(stack, phone, before)
+    assert people_joined(stack) == joined
+
+
+def test_a_caller_whom_an_operator_joins_to_a_person_hears_nothing_of_us_until_that_is_over(
+    stack: Stack, control: SwitchControl
+) -> None:
+    """`uuid_bridge`, with the bridge's socket still open."""
+    bridge_answers(stack)
+    port = int(os.environ.get("FREESWITCH_AGENT_PORT", "5090"))
+    before, joined = stack.figures(), people_joined(stack)
+    with person(os.environ.get("FREESWITCH_LISTEN", "127.0.0.1"), port) as agent, telephone() as phone:
+        phone.dial(NUMBER)
+        phone.hears_silence(1.0)
+        call_uuid, leg = newest_call(stack, live=True)["call_uuid"], str(uuid.uuid4())
+        api(f"originate {{origination_uuid={leg}}}sofia/internal/{agent.address} &park")
+        api(f"uuid_bridge {call_uuid} {leg}")
+        joined_s = phone.now_s()
+        # Longer than a caller's silence is borne, and than any timer takes.
+        phone.hears_silence(joined_s + 13.0 - max(frame.at_s for frame in phone.heard if frame.loud))
+        assert len(control.channels()) == 2
+        agent.bye()
+        phone.is_told_something(since_s=joined_s)
+        end(stack, phone, before)
+    assert people_joined(stack) == joined + 1
+
+
+def test_a_call_that_an_operator_moves_away_hears_nothing_more_of_us_and_stays_there(stack: Stack) -> None:
+    bridge_answers(stack)
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        api(f"uuid_transfer {newest_call(stack, live=True)['call_uuid']} sleep:12000,hangup inline")
+        moved_s = phone.now_s()
+        stack.until(phone.over.is_set, "the other place ends the call", 20)
+        assert 11.0 < phone.now_s() - moved_s < 14.0
+        assert not any(frame.loud for frame in phone.heard if frame.at_s > moved_s + 0.1)
+        end(stack, phone, before)
+    assert newest_call(stack)["ended_by"] == "switch"
+
+
+@pytest.mark.parametrize("command", ["uuid_kill", "uuid_media_reneg"])
+def test_an_end_of_the_switch_s_own_is_recorded_as_such(stack: Stack, command: str) -> None:
+    """A renegotiation, as our telephone answers it without an offer of its own, has the SIP stack itself end the call."""
+    bridge_answers(stack)
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        api(f"{command} {newest_call(stack, live=True)['call_uuid']}")
+        stack.until(phone.over.is_set, "the switch hangs up", 10)
+        end(stack, phone, before)
+    assert newest_call(stack)["ended_by"] == "switch"
 
 
 def test_a_conversation_with_a_person_outlives_every_bridge_and_nothing_is_heard_of_it(
