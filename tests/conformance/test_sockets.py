@@ -150,10 +150,10 @@ async def test_who_moves_a_call_ends_its_socket_first_and_what_the_app_still_say
         ended = await call.peer.until_kind("CHANNEL_EXECUTE_COMPLETE:socket")
         assert ended.headers["Answer-State"] == "answered"
         assert ended.headers["variable_ours"] == "yes"
+        await call.peer.until_kind("CHANNEL_EXECUTE:sleep")
         kinds = call.peer.kinds()
         assert kinds.count("CHANNEL_EXECUTE_COMPLETE:playback") == playing
-        assert kinds[-1] == "CHANNEL_EXECUTE_COMPLETE:socket" or "CHANNEL_EXECUTE:sleep" in kinds
-        await call.peer.until_kind("CHANNEL_EXECUTE:sleep")
+        assert kinds.index("CHANNEL_EXECUTE_COMPLETE:socket") < kinds.index("CHANNEL_EXECUTE:sleep")
         assert not call.peer.closed
         await call.peer.execute("set", "spoken=there")
 
