@@ -20,21 +20,29 @@ CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 1.0
 # A blocking read waits at most 50 ms in the server (a blocked XREAD ignores streams added meanwhile), see TRAPS.md.
 BLOCK_MS = 50
+# More are no faster: one thread sends them all. An asynchronous command beyond them waits for its turn.
 POOL_CONNECTIONS = 64
 
 T = TypeVar("T")
 
 
 def connect_async(url: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S) -> redis.asyncio.Redis:
-    """A client that never repeats a command: a lost reply raises, the caller decides (XADD would be stored twice)."""
-    return redis.asyncio.Redis.from_url(
+    """A client that never repeats a command: a lost reply raises, the caller decides (XADD would be stored twice).
+
+    What finds every connection busy waits in line, as long as for a reply: redis-py's own pool refuses the 65th command at
+    once, and a healthy Redis would pass for one that is away. All wait at the same time, so that silence costs each of
+    them two such times at most.
+    """
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
+        timeout=reply_timeout_s,
         socket_timeout=reply_timeout_s,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         max_connections=POOL_CONNECTIONS,
         retry=AsyncRetry(NoBackoff(), 0),
         health_check_interval=0,
     )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def connect(url: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S) -> redis.Redis:
