@@ -36,6 +36,10 @@ local version = tonumber(h[4] or '0')
 local why = h[5] or ''
 local half = h[6] == '1'
 local opened = tonumber(h[7] or '0')
+if changed > now then  -- Redis' clock was set back: what lies in its future would stay open for as much longer.
+  changed, opened = now, math.min(opened, now)
+  redis.call('HSET', KEYS[1], 'changed', whole(changed), 'opened', whole(opened))
+end
 local function halve(open_ms)
   if state == 'open' and not half and now - changed >= open_ms then
     half = true
@@ -98,6 +102,7 @@ CLAIM = (
     _READ
     + """
 if state ~= 'open' or now - changed < tonumber(ARGV[3]) then return 0 end
+if redis.call('PTTL', KEYS[3]) > tonumber(ARGV[2]) then redis.call('DEL', KEYS[3]) end  -- The clock was set back.
 if redis.call('SET', KEYS[3], ARGV[1], 'NX', 'PX', ARGV[2]) then
   halve(tonumber(ARGV[3]))
   return 1

@@ -8,11 +8,11 @@ import time
 import msgspec
 import pytest
 
-from ai_engine.circuits import operators
+from ai_engine.circuits import keys, operators
 from ai_engine.circuits.errors import BadHoldError, CircuitsUnreachableError, UnknownCircuitError
 from ai_engine.circuits.sharing import Push, SharedCircuits, decode_holds
 from ai_engine.circuits.states import CircuitState, Hold, Permit, Verdict
-from ai_engine.redis_clients import REPLY_TIMEOUT_S
+from ai_engine.redis_clients import REPLY_TIMEOUT_S, connect
 from tests.ai_engine.circuits.boards import ENGINES, board, claimed, running, spend, state
 from tests.ai_engine.waiting import until
 from tests.redis_server import RedisServer
@@ -130,6 +130,20 @@ async def test_after_an_outage_the_later_transition_wins_whichever_it_is(
     assert merged.state.value == after
     assert merged.age_s == pytest.approx(min(own_age_ms, fleet_age_ms) / 1000, abs=0.09)
     await shared.close()
+
+
+async def test_a_clock_that_is_set_back_keeps_no_circuit_open(durable_redis: str) -> None:
+    """Redis' clock by an hour: the last move, and the lock of a prober that is gone, then lie in its future."""
+    one, two = board(durable_redis, "one"), board(durable_redis, "two")
+    async with running(one, two):
+        spend(one, "local-stt", Verdict.FAIL, 3)
+        await until(lambda: state(two, "local-stt") is CircuitState.HALF_OPEN)
+        with connect(durable_redis) as client:
+            ahead_ms = int((time.time() + 3600) * 1000)
+            client.hset(keys.state_key("local-stt"), mapping={"changed": ahead_ms, "opened": ahead_ms})
+            client.set(keys.probe_key("local-stt"), "of one that is gone", px=3600_000)
+        two.guard("local-stt").record(await claimed(two), Verdict.OK)
+        await until(lambda: all(state(b, "local-stt") is CircuitState.CLOSED for b in (one, two)))
 
 
 async def test_a_redis_that_stands_still_holds_up_nobody_on_the_loop(durable_server: RedisServer) -> None:
