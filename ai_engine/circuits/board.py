@@ -148,7 +148,7 @@ class CircuitBoard:
             return None
         permit = guard.permit_probe(token)
         if permit is None:  # It moved while we asked: give the lock back.
-            self._settles[name] = Settle(token, Verdict.ABANDONED, "", guard.threshold)
+            self._settles[name] = Settle(token, Verdict.ABANDONED, "", guard.threshold, 0)
             self._wake.set()
         return permit
 
@@ -223,13 +223,10 @@ class CircuitBoard:
         sent = self._outcomes.take()
         fleet = list(self._roster.fleet)
         generations = [guard.generation for guard in fleet]
-        pushes = [self._push(guard, sent[guard.name]) for guard in fleet]
+        pushes = [self._push(guard, sent.get(guard.name) or Pending()) for guard in fleet]
         forced = [*self._roster.guards, *([TURNS] if self._roster.local else [])]
-        try:
-            states, holds = await self._shared.exchange(pushes, forced)
-        except BaseException:
-            self._outcomes.put_back(sent)
-            raise
+        states, holds = await self._shared.exchange(pushes, forced)
+        self._outcomes.confirmed(sent)
         self._was_away = False
         self._reread_at = self._clock() + REREAD_S
         for guard, push, state, generation in zip(fleet, pushes, states, generations, strict=True):
@@ -250,6 +247,8 @@ class CircuitBoard:
             why=pending.why or guard.view().why,
             own_state="" if not dirty else "closed" if guard.automatic is CircuitState.CLOSED else "open",
             own_age_ms=int(guard.age_s * 1000),
+            number=self._outcomes.number,
+            own_move=guard.own_move,
             was_away=self._was_away,
         )
 
@@ -259,9 +258,10 @@ class CircuitBoard:
         if not newer and (guard.generation != generation or self._outcomes.has(push.name)):
             return  # Something happened here meanwhile: the next exchange tells it and reads again.
         confirmed = push.own_state == state.state.value and guard.generation == generation
-        guard.adopt(
-            state.state, failures=state.failures, age_s=state.age_s, why=state.why, moved=newer and not confirmed
-        )
+        moved = newer and not confirmed
+        if moved:
+            self._outcomes.forget(push.name)
+        guard.adopt(state.state, failures=state.failures, age_s=state.age_s, why=state.why, moved=moved)
 
     def _adopt_holds(self, holds: dict[str, Hold], asked: Sequence[str]) -> None:
         for guard in self._roster.guards.values():
@@ -272,7 +272,7 @@ class CircuitBoard:
     async def _send_settles(self) -> None:
         for name, settle in list(self._settles.items()):
             version = await self._shared.settle(
-                name, settle.token, settle.verdict, threshold=settle.threshold, why=settle.why
+                name, settle.token, settle.verdict, threshold=settle.threshold, why=settle.why, own_move=settle.own_move
             )
             if self._settles.get(name) is settle:
                 del self._settles[name]
@@ -313,7 +313,7 @@ class CircuitBoard:
             return
         if permit.is_probe:
             if permit.token:
-                self._settles[guard.name] = Settle(permit.token, verdict, kind, guard.threshold)
+                self._settles[guard.name] = Settle(permit.token, verdict, kind, guard.threshold, guard.own_move)
                 self._wake.set()
         else:
             self._outcomes.add(guard.name, verdict, kind)

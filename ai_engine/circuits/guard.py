@@ -8,6 +8,7 @@ inside the breaker. Knows nothing of Redis: the board adopts the fleet's state i
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
@@ -24,6 +25,8 @@ _AUTOMATIC = {
 # A probe whose holder never reported (it was cancelled without a word) is given up after this time. Longer than a
 # probe may take: first byte and total limits of an engine stay below five seconds.
 PROBE_LIMIT_S = 8.0
+# Unlike any other in this process, also of a guard that was removed and came again.
+_own_moves = itertools.count(1)
 
 
 class Move(NamedTuple):
@@ -65,8 +68,8 @@ class Guard:
         self.threshold = threshold
         self.open_s = open_s
         self.generation = 1
-        self.dirty = False
-        """A move made here that the fleet has not confirmed yet."""
+        self.own_move = 0
+        """The number of a move made here that the fleet has not confirmed yet; 0: there is none."""
         self.is_read = True
         """False: the fleet's state of it was never asked for, so nobody may use the engine yet. A matter of milliseconds."""
         self.on_outcome: Callable[[Guard, Permit, Verdict, str], None] | None = None
@@ -113,6 +116,10 @@ class Guard:
     @property
     def usable(self) -> bool:
         return self.is_read and self.state in USABLE
+
+    @property
+    def dirty(self) -> bool:
+        return self.own_move > 0
 
     @property
     def failures(self) -> int:
@@ -181,7 +188,7 @@ class Guard:
         so that outcomes of permits given before it are stale.
         """
         was_open = self._storage.state != pybreaker.STATE_CLOSED
-        self.dirty, self.is_read = False, True
+        self.own_move, self.is_read = 0, True
         if moved or was_open != (state is CircuitState.OPEN):
             self._enter(state, why, self._clock() - age_s)
         if self._storage.counter != failures:
@@ -199,10 +206,10 @@ class Guard:
                 self.on_outcome(self, permit, Verdict.ABANDONED, "")
             return
         self._probe = None
-        if self.on_outcome is not None:
-            self.on_outcome(self, permit, verdict, kind)
         if verdict is not Verdict.ABANDONED and self.automatic is CircuitState.HALF_OPEN:
             self._feed(verdict, kind or "probe")
+        if self.on_outcome is not None:  # After the move, whose number goes to the fleet with the verdict.
+            self.on_outcome(self, permit, verdict, kind)
 
     def _feed(self, verdict: Verdict, kind: str) -> None:
         """One outcome into the breaker, outside any await; notices when it moved."""
@@ -211,7 +218,7 @@ class Guard:
             self._breaker.call(_succeed if verdict is Verdict.OK else _fail)
         if self._breaker.current_state != before:
             self._moved(kind, self._clock())
-            self.dirty = True
+            self.own_move = next(_own_moves)
 
     def _enter(self, state: CircuitState, why: str, changed_at: float) -> None:
         if state is CircuitState.OPEN:

@@ -10,6 +10,7 @@ machines' clocks are ever compared.
 ``circuits:moves``         stream of everything that moved, by itself or by an operator
 ``circuits:revision``      rises with every change, so that a process reads everything only when something moved
 ``circuits:engines``       hash name -> what is known of the circuit, refreshed by the processes that guard it
+``circuits:told:{process}`` hash move:{name}, outcomes:{name} -> the last number of each that was taken from a process
 ``circuit:local:{name}``   a bridge's own circuit as it stands, gone three seconds after its bridge
 ``circuits:locals``        set of the names of those
 """
@@ -41,3 +42,7 @@ def local_key(name: str) -> str:
 
 def told_key(mark: str) -> str:
     return f"circuit:told:{mark}"
+
+
+def process_key(process: str) -> str:
+    return f"circuits:told:{process}"

@@ -34,11 +34,6 @@ class Pending(msgspec.Struct):
             self.failures += 1
             self.why = kind
 
-    def put_back(self, sent: Pending) -> None:
-        if not self.ok_seen:
-            self.ok_seen, self.failures = sent.ok_seen, self.failures + sent.failures
-            self.why = self.why or sent.why
-
     @property
     def empty(self) -> bool:
         return not self.ok_seen and not self.failures
@@ -49,6 +44,9 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._of: dict[str, Pending] = {}
+        self._sent: dict[str, Pending] | None = None
+        self.number = 0
+        """Of what :meth:`take` gave last."""
 
     def keep_only(self, names: Iterable[str]) -> None:
         self._of = {name: self._of.get(name) or Pending() for name in names}
@@ -57,14 +55,21 @@ class Outcomes:
         self._of[name].add(verdict, kind)
 
     def take(self) -> dict[str, Pending]:
-        """Everything, to be sent; :meth:`put_back` when that failed."""
-        taken, self._of = self._of, {name: Pending() for name in self._of}
-        return taken
+        """Everything, to be sent; the same again, under the same number, until it was :meth:`confirmed`: nobody knows
+        whether what got no answer was taken. What came meanwhile waits.
+        """
+        if self._sent is None:
+            self._sent, self._of = self._of, {name: Pending() for name in self._of}
+            self.number += 1
+        return self._sent
 
-    def put_back(self, taken: dict[str, Pending]) -> None:
-        for name, pending in taken.items():
-            if name in self._of:
-                self._of[name].put_back(pending)
+    def confirmed(self, sent: dict[str, Pending]) -> None:
+        if self._sent is sent:
+            self._sent = None
+
+    def forget(self, name: str) -> None:
+        """The circuit moved: what is pending was seen before that."""
+        self._of[name] = Pending()
 
     def has(self, name: str) -> bool:
         return not self._of[name].empty
@@ -81,6 +86,7 @@ class Settle(msgspec.Struct, frozen=True):
     verdict: Verdict
     why: str
     threshold: int
+    own_move: int
 
 
 class _Queued(NamedTuple):

@@ -12,6 +12,8 @@ from ai_engine.circuits import keys
 # An operator looks back over days; the records keep the rest. Three circuits that open and are tested every 15 s fill
 # it in seven hours, and the recorder is seldom away that long. About 2 MB.
 KEPT_MOVES = 10_000
+# What was sent and got no answer is sent again when Redis is back; nobody waits longer for that.
+TOLD_MS = 24 * 3600 * 1000
 
 _TELL = f"""
 local t = redis.call('TIME')
@@ -66,19 +68,35 @@ end
 local function answer()
   return {state, failures, now - changed, version, why}
 end
+local function told(by, what, number)
+  return tonumber(number) <= tonumber(redis.call('HGET', by, what .. ':' .. name) or '0')
+end
+local function note(by, what, number)
+  redis.call('HSET', by, what .. ':' .. name, number)
+  redis.call('PEXPIRE', by, '"""
+    + str(TOLD_MS)
+    + """')
+end
 """
 )
 
-# KEYS: state, revision. ARGV: known version, ok seen, failures since, threshold, why, own state or '', its age, away,
-# open time. An outcome of an older version is ignored. A process's own move is taken when it knew the version, or, after
-# it was cut off, when it is the later one.
+# KEYS: state, revision, what this process told. ARGV: known version, ok seen, failures since, threshold, why, own state or
+# '', its age, away, open time, number of the outcomes, number of the own move. An outcome of an older version is ignored,
+# and so is what was told before: it is sent again after a lost answer. A process's own move is taken when it knew the
+# version, or, after it was cut off, when it is the later one; the failures that made it are not counted beside it.
 EXCHANGE = (
     _READ
     + """
 halve(tonumber(ARGV[9]))
 local known = tonumber(ARGV[1]) == version
 local changed_any = false
-if known and state == 'closed' then
+local own, at = ARGV[6], now - tonumber(ARGV[7])
+if own ~= '' and (known or ARGV[8] == '1') and at > changed and (own ~= state or own == 'open')
+    and not told(KEYS[3], 'move', ARGV[11]) then
+  move(own, at, own == 'open' and math.max(failures, tonumber(ARGV[4])) or 0, own == 'open' and ARGV[5] or 'probe')
+  note(KEYS[3], 'move', ARGV[11])
+  changed_any = true
+elseif known and state == 'closed' and not told(KEYS[3], 'outcomes', ARGV[10]) then
   if ARGV[2] == '1' and failures > 0 then failures = 0; changed_any = true end
   local fails = tonumber(ARGV[3])
   if fails > 0 then
@@ -86,11 +104,7 @@ if known and state == 'closed' then
     changed_any = true
     if failures >= tonumber(ARGV[4]) then move('open', now, failures, ARGV[5]) end
   end
-end
-local own, at = ARGV[6], now - tonumber(ARGV[7])
-if own ~= '' and (known or ARGV[8] == '1') and at > changed and (own ~= state or own == 'open') then
-  move(own, at, own == 'open' and math.max(failures, tonumber(ARGV[4])) or 0, own == 'open' and ARGV[5] or 'probe')
-  changed_any = true
+  if changed_any then note(KEYS[3], 'outcomes', ARGV[10]) end
 end
 if changed_any then save() end
 return answer()
@@ -111,9 +125,9 @@ return 0
 """
 )
 
-# KEYS: state, revision, probe. ARGV: token, verdict, threshold, why. Result and release of the lock in one step, so
-# that nobody can probe between them; a result whose lock has expired is ignored (-1), else the circuit's version is
-# answered.
+# KEYS: state, revision, probe, what this process told. ARGV: token, verdict, threshold, why, number of the move that the
+# verdict was in the process. Result and release of the lock in one step, so that nobody can probe between them; a result
+# whose lock has expired is ignored (-1), else the circuit's version is answered.
 SETTLE = (
     _READ
     + """
@@ -121,6 +135,7 @@ if redis.call('GET', KEYS[3]) ~= ARGV[1] then return -1 end
 redis.call('DEL', KEYS[3])
 if ARGV[2] == 'ok' then move('closed', now, 0, 'probe'); save() end
 if ARGV[2] == 'fail' then move('open', now, math.max(failures, tonumber(ARGV[3])), ARGV[4]); save() end
+if ARGV[2] ~= 'abandoned' then note(KEYS[4], 'move', ARGV[5]) end
 return version
 """
 )

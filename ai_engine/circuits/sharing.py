@@ -5,6 +5,7 @@ Owns the commands; knows nothing of guards or when to call. Every method may rai
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Sequence
 
 import msgspec
@@ -20,13 +21,14 @@ UNREACHABLE = (redis.exceptions.RedisError, OSError, TimeoutError)
 
 # A bridge's own circuit vanishes from the page this long after its bridge; it is refreshed every second.
 LOCAL_EXPIRY_MS = 3000
-# A move that was sent and got no answer is sent again when Redis is back; nobody waits longer for that.
-TOLD_MS = 24 * 3600 * 1000
 log = structlog.get_logger(__name__)
 
 
 class Push(msgspec.Struct, frozen=True):
-    """What a process has to say about a circuit since it last spoke. ``own_state``: its unconfirmed move, or empty."""
+    """What a process has to say about a circuit since it last spoke. ``own_state``: its unconfirmed move, or empty.
+
+    ``number`` of the outcomes and ``own_move`` of the move rise within the process: what comes again is not taken again.
+    """
 
     name: str
     version: int
@@ -37,6 +39,8 @@ class Push(msgspec.Struct, frozen=True):
     why: str = ""
     own_state: str = ""
     own_age_ms: int = 0
+    number: int = 0
+    own_move: int = 0
     was_away: bool = False
 
 
@@ -76,6 +80,7 @@ class LocalMove(msgspec.Struct, frozen=True):
 class SharedCircuits:
     def __init__(self, redis_url: str) -> None:
         self._redis = connect_async(redis_url)
+        self._told = keys.process_key(uuid.uuid4().hex)
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -91,9 +96,10 @@ class SharedCircuits:
         async with self._redis.pipeline(transaction=False) as pipe:
             for push in pushes:
                 pipe.eval(
-                    scripts.EXCHANGE, 2, keys.state_key(push.name), keys.REVISION,
+                    scripts.EXCHANGE, 3, keys.state_key(push.name), keys.REVISION, self._told,
                     push.version, int(push.ok_seen), push.failures, push.threshold, push.why,
                     push.own_state, push.own_age_ms, int(push.was_away), int(push.open_s * 1000),
+                    push.number, push.own_move,
                 )  # fmt: skip
             pipe.eval(scripts.REAP, 0)
             pipe.mget([keys.forced_key(name) for name in forced])
@@ -109,11 +115,13 @@ class SharedCircuits:
         )  # fmt: skip
         return bool(int(answer) == 1)
 
-    async def settle(self, name: str, token: str, verdict: Verdict, *, threshold: int, why: str) -> int | None:
+    async def settle(
+        self, name: str, token: str, verdict: Verdict, *, threshold: int, why: str, own_move: int
+    ) -> int | None:
         """A probe's result and the release of its lock: the circuit's version now, None when the lock had expired."""
         answer = await self._redis.eval(
-            scripts.SETTLE, 3, keys.state_key(name), keys.REVISION, keys.probe_key(name),
-            token, verdict.value, str(threshold), why,
+            scripts.SETTLE, 4, keys.state_key(name), keys.REVISION, keys.probe_key(name), self._told,
+            token, verdict.value, str(threshold), why, str(own_move),
         )  # fmt: skip
         return None if int(answer) < 0 else int(answer)
 
@@ -121,7 +129,7 @@ class SharedCircuits:
         """Into the history; repeating it after a lost answer tells it once."""
         await self._redis.eval(
             scripts.TELL_LOCAL, 1, keys.told_key(move.mark), move.name, move.before.value, move.after.value,
-            int(move.age_s * 1000), int(move.lasted_s * 1000), move.why, TOLD_MS,
+            int(move.age_s * 1000), int(move.lasted_s * 1000), move.why, scripts.TOLD_MS,
         )  # fmt: skip
 
     async def register(self, known: Sequence[Known], *, leaving: Collection[str] = ()) -> None:

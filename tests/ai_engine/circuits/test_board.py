@@ -123,9 +123,9 @@ async def test_after_an_outage_the_later_transition_wins_whichever_it_is(
 ) -> None:
     """The fleet opened the circuit so long ago; the process that was cut off made its own last move so long ago."""
     shared = SharedCircuits(durable_redis)
-    moved = Push("x", 0, 3, 30.0, own_state="open", own_age_ms=fleet_age_ms, was_away=True, why="refused")
+    moved = Push("x", 0, 3, 30.0, own_state="open", own_age_ms=fleet_age_ms, own_move=1, was_away=True, why="refused")
     await shared.exchange([moved], [])
-    ours = Push("x", 0, 3, 30.0, own_state=own, own_age_ms=own_age_ms, was_away=True, why="timeout")
+    ours = Push("x", 0, 3, 30.0, own_state=own, own_age_ms=own_age_ms, own_move=2, was_away=True, why="timeout")
     (merged,), _ = await shared.exchange([ours], [])
     assert merged.state.value == after
     assert merged.age_s == pytest.approx(min(own_age_ms, fleet_age_ms) / 1000, abs=0.09)
