@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import cast
 
@@ -17,6 +18,7 @@ from ai_engine.circuits.sharing import UNREACHABLE
 from ai_engine.messages import FIELD, AudioChunk, audio_stream, decode_chunk
 from ai_engine.recording import Arrival
 from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
+from ai_engine.stream_reader import BEGINNING, LOOK_S, comes_before
 from ai_engine.turn_queue import entry_age_ms
 from callflows.definition.errors import UNREADABLE
 
@@ -57,13 +59,14 @@ class AudioHub:
         self._feeds: dict[str, list[AudioFeed]] = {}
         self._positions: dict[str, str] = {}
         self._wanted = asyncio.Event()
+        self._look_at = float("-inf")
 
     @contextlib.contextmanager
     def listen(self, call_uuid: str, turn: int) -> Iterator[AudioFeed]:
         """Everything of this turn that is there already, and what comes, until the block is left."""
         stream, feed = audio_stream(call_uuid), AudioFeed(turn)
         self._feeds.setdefault(stream, []).append(feed)
-        self._positions[stream] = "0"  # Another feed of this call sees old chunks again and knows them by their number.
+        self._positions[stream] = BEGINNING  # Another feed of this call sees old chunks again and knows them by their number.
         self._wanted.set()
         try:
             yield feed
@@ -98,6 +101,9 @@ class AudioHub:
         await self._redis.aclose()
 
     async def _read(self) -> None:
+        if time.monotonic() >= self._look_at:
+            await self._notice_what_began_anew()
+            self._look_at = time.monotonic() + LOOK_S
         asked = dict(self._positions)
         if not asked:
             return
@@ -114,6 +120,18 @@ class AudioHub:
             for entry_id, chunk in chunks:
                 for feed in self._feeds.get(stream, ()):
                     feed.offer(Arrival(chunk, entry_age_ms(entry_id, now) / 1000 if chunk.end else 0.0))
+
+    async def _notice_what_began_anew(self) -> None:
+        """A new turn clears the stream; when Redis' clock was set back since, its ids lie before what was read."""
+        read = {stream: position for stream, position in self._positions.items() if position != BEGINNING}
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for stream in read:
+                pipe.xrevrange(stream, count=1)
+            ends = await pipe.execute()
+        for (stream, position), end in zip(read.items(), ends, strict=True):
+            last = end[0][0].decode() if end else BEGINNING
+            if comes_before(last, position) and self._positions.get(stream) == position:
+                self._positions[stream] = BEGINNING
 
 
 def _decoded(stream: bytes, entries: Sequence[_Entry]) -> list[tuple[str, AudioChunk]]:

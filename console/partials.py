@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from collections.abc import Callable
 
 import redis.exceptions
 import structlog
 from django.conf import settings
 
 from ai_engine.redis_clients import connect_async, uninterrupted
+from ai_engine.stream_reader import StreamReader
 from callflows.definition.errors import UNREADABLE
 from esl_bridge.partials import FIELD, PARTIALS_STREAM, decode_partials
 
@@ -58,12 +58,11 @@ async def follow(on_news: Callable[[], None]) -> None:
     """Until cancelled: fill :data:`hearing` and say when there is something new."""
     away = False
     client = connect_async(settings.LIFELINE_REDIS_VOLATILE_URL)
-    position: bytes | str = "$"
+    partials = StreamReader(client, PARTIALS_STREAM, position=None, block_ms=BLOCK_MS)
     try:
         while True:
             try:
-                reading = cast("Coroutine[Any, Any, Any]", client.xread({PARTIALS_STREAM: position}, block=BLOCK_MS))
-                found: Any = await uninterrupted(reading)
+                entries = await uninterrupted(partials.read())
                 away = False
             except (redis.exceptions.RedisError, OSError) as error:
                 if not away:
@@ -71,10 +70,9 @@ async def follow(on_news: Callable[[], None]) -> None:
                 away = True
                 await asyncio.sleep(RETRY_S)
                 continue
-            for _, entries in found or ():
-                for entry_id, fields in entries:
-                    position = entry_id
-                    _take(fields)
+            for _, fields in entries:
+                _take(fields)
+            if entries:
                 on_news()
     finally:
         hearing.forget()

@@ -6,20 +6,16 @@ Owns the two clients, the one reader of ``results:{bridge}``, and noticing that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from collections.abc import Callable
 
-import redis.asyncio
 import redis.exceptions
 import structlog
 
 from ai_engine.messages import FIELD, BridgeMessage, TurnRequest, decode_bridge_message, results_stream
-from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
+from ai_engine.redis_clients import connect_async, uninterrupted
+from ai_engine.stream_reader import StreamReader
 from ai_engine.turn_queue import publish_turn
 from callflows.definition.errors import UNREADABLE
-
-# redis-py types its answers for every protocol version at once.
-Reading = Coroutine[Any, Any, Any]
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +33,7 @@ class TurnLink:
     ) -> None:
         self._writer = connect_async(url, reply_timeout_s=PUBLISH_TIMEOUT_S)
         self._reader = connect_async(url)
-        self._stream = results_stream(bridge_id)
+        self._results = StreamReader(self._reader, results_stream(bridge_id), position=None, count=READ_COUNT)
         self._on_message = on_message
         self._on_lost = on_lost
         self.lost = False
@@ -57,12 +53,10 @@ class TurnLink:
         One failed read is tried again at once, from where it was: after a stall of this process it means nothing, and what
         came meanwhile is still wanted. A Redis that is away fails the second time as well.
         """
-        position, failures = "$", 0
+        failures = 0
         while True:
             try:
-                if position == "$":
-                    position = await self._end_of_stream()
-                position = await self._read(position)
+                await self._read()
                 failures = 0
                 if self.lost:
                     self.lost = False
@@ -81,24 +75,11 @@ class TurnLink:
         await self._writer.aclose()
         await self._reader.aclose()
 
-    async def _end_of_stream(self) -> str:
-        last: Any = await uninterrupted(cast("Reading", self._reader.xrevrange(self._stream, count=1)))
-        return _text(last[0][0]) if last else "0-0"
-
-    async def _read(self, position: str) -> str:
-        reading = self._reader.xread({self._stream: position}, count=READ_COUNT, block=BLOCK_MS)
-        found: Any = await uninterrupted(cast("Reading", reading))
-        for _, entries in found or ():
-            for entry_id, fields in entries:
-                position = _text(entry_id)
-                try:
-                    message = decode_bridge_message(fields[FIELD])
-                except (*UNREADABLE, KeyError) as error:
-                    log.error("a message to this bridge cannot be read", entry=position, error=str(error))
-                    continue
-                self._on_message(message)
-        return position
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    async def _read(self) -> None:
+        for entry_id, fields in await uninterrupted(self._results.read()):
+            try:
+                message = decode_bridge_message(fields[FIELD])
+            except (*UNREADABLE, KeyError) as error:
+                log.error("a message to this bridge cannot be read", entry=entry_id.decode(), error=str(error))
+                continue
+            self._on_message(message)

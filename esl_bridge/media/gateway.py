@@ -10,9 +10,9 @@ import asyncio
 import base64
 import time
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import redis.exceptions
@@ -31,7 +31,8 @@ from ai_engine.messages import (
     decode_media_message,
     media_stream,
 )
-from ai_engine.redis_clients import BLOCK_MS, connect_async, uninterrupted
+from ai_engine.redis_clients import connect_async, uninterrupted
+from ai_engine.stream_reader import StreamReader
 from ai_engine.turn_queue import publish_chunks, publish_result
 from callflows.definition.errors import UNREADABLE
 from esl_bridge.door import Door, Guest, Limits
@@ -144,11 +145,10 @@ class Gateway:
     # --- Replies ---
 
     async def _deliver_replies(self) -> None:
-        stream, position, away = media_stream(self._config.gateway_id), "0-0", False
+        replies, away = StreamReader(self._reader, media_stream(self._config.gateway_id), count=50), False
         while True:
             try:
-                reading = self._reader.xread({stream: position}, count=50, block=BLOCK_MS)
-                found: Any = await uninterrupted(cast("Coroutine[Any, Any, Any]", reading))
+                entries = await uninterrupted(replies.read())
                 away = False
             except (redis.exceptions.RedisError, OSError) as error:
                 if not away:
@@ -156,13 +156,11 @@ class Gateway:
                 away = True
                 await asyncio.sleep(RETRY_S)
                 continue
-            for _, entries in found or ():
-                for entry_id, fields in entries:
-                    position = entry_id
-                    try:
-                        await self._speak(decode_media_message(fields[FIELD]))
-                    except (*UNREADABLE, KeyError) as error:
-                        log.error("a reply cannot be read", error=str(error))
+            for _, fields in entries:
+                try:
+                    await self._speak(decode_media_message(fields[FIELD]))
+                except (*UNREADABLE, KeyError) as error:
+                    log.error("a reply cannot be read", error=str(error))
 
     async def _speak(self, reply: SpeakReply) -> None:
         held = self._calls.get(reply.call_uuid)

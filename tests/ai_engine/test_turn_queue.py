@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 import redis.asyncio
 
+from ai_engine import audio_hub
 from ai_engine.audio_hub import AudioHub
 from ai_engine.messages import FIELD, TURNS_STREAM, AudioChunk, TurnRequest, audio_stream, encode
 from ai_engine.redis_clients import connect_async
+from ai_engine.stream_reader import BEGINNING
 from ai_engine.turn_queue import Claim, TurnQueue, publish_chunks, publish_turn
 from tests.ai_engine.waiting import until
 from tests.redis_server import RedisServer
@@ -144,6 +146,27 @@ async def test_audio_is_read_from_the_beginning_of_its_turn_by_everybody(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_turns_audio_is_heard_although_its_ids_are_lower_than_those_of_the_turn_before(
+    client: redis.asyncio.Redis, volatile_redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each turn clears the stream; Redis' clock was set back in between."""
+    monkeypatch.setattr(audio_hub, "LOOK_S", 0.0)
+    hub = AudioHub(volatile_redis)
+    running = asyncio.create_task(hub.run())
+    await publish_chunks(client, "c", [AudioChunk(1, 0, b"old"), AudioChunk(1, 1, b"", end=True)])
+    with hub.listen("c", 1) as before:
+        async with asyncio.timeout(5):
+            assert len([chunk async for chunk in before.chunks()]) == 2
+            with hub.listen("c", 2) as feed:
+                await until(lambda: hub._positions[audio_stream("c")] != BEGINNING)
+                await client.delete(audio_stream("c"))
+                for number, chunk in enumerate((AudioChunk(2, 0, b"a"), AudioChunk(2, 1, b"", end=True))):
+                    await client.xadd(audio_stream("c"), {FIELD: encode(chunk)}, id=f"5-{number}")
+                assert [arrival.chunk.pcm async for arrival in feed.chunks()] == [b"a", b""]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_one_reader_serves_two_hundred_calls(client: redis.asyncio.Redis, volatile_redis: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from ai_engine import stream_reader
 from ai_engine.messages import FIELD, BridgeMessage, TurnTaken, encode, results_stream
 from ai_engine.redis_clients import connect_async
 from esl_bridge.turn_link import TurnLink
@@ -63,6 +64,18 @@ async def test_a_message_that_cannot_be_read_is_passed_over(listening: Listening
     await listening.tell(2)
     await listening.until(2)
     assert listening.lost == []
+
+
+async def test_results_are_heard_although_their_stream_begins_anew_with_lower_ids(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It expires in a quiet minute; then Redis' clock is set back."""
+    monkeypatch.setattr(stream_reader, "LOOK_S", 0.0)
+    await listening.tell(1)
+    await listening.until(1)
+    await listening.redis.delete(results_stream("bridge-1"))
+    await listening.redis.xadd(results_stream("bridge-1"), {FIELD: encode(TurnTaken("call-1", 2, "worker-1", 1.0))}, id="5-0")
+    await listening.until(2)
 
 
 async def test_a_redis_that_is_gone_is_told_and_its_return_is_heard(volatile_server: RedisServer) -> None:

@@ -14,6 +14,7 @@ import redis.asyncio
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from ai_engine import stream_reader
 from ai_engine.messages import (
     FIELD,
     AudioChunk,
@@ -155,6 +156,25 @@ async def test_a_reply_goes_out_as_mod_audio_stream_wants_it_and_an_old_turns_do
             said = json.loads(await stream.recv())
     assert said["type"] == "streamAudio"
     assert said["data"] == {"audioDataType": "raw", "sampleRate": 8000, "audioData": base64.b64encode(b"\x01\x02").decode()}
+
+
+async def test_a_reply_goes_out_although_its_stream_begins_anew_with_lower_ids(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It expires in a quiet half minute; then Redis' clock is set back."""
+    monkeypatch.setattr(stream_reader, "LOOK_S", 0.0)
+    async with gateway.connect() as stream:
+        await stream.send(metadata())
+        await stream.send('{"listen":7}')
+        await gateway.wait_for(MediaReport)
+        async with asyncio.timeout(5):
+            await publish_reply(gateway.client, "gateway-1", SpeakReply(CALL, 7, b"\x01\x02"))
+            await stream.recv()
+            await gateway.client.delete(media_stream("gateway-1"))
+            reply = encode(SpeakReply(CALL, 7, b"\x03\x04"))
+            await gateway.client.xadd(media_stream("gateway-1"), {FIELD: reply}, id="5-0")
+            said = json.loads(await stream.recv())
+    assert said["data"]["audioData"] == base64.b64encode(b"\x03\x04").decode()
 
 
 async def test_frames_that_overtake_the_metadata_are_let_go(gateway: Running) -> None:
