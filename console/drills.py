@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db.models import Count, Max, Q
+from django.db.models import Count
 from django.utils import timezone
 
 from ai_engine.drills import store
@@ -23,8 +22,8 @@ from ai_engine.drills.drill import Failure, Scope, check, recovery_s
 from ai_engine.drills.errors import DrillError, DrillsUnreachableError
 from ai_engine.engine_store import stored_engines
 from ai_engine.engines.config import Stage
-from callflows.models import Flow
-from console.models import Call, CircuitMove, Drill, Incident, OperatorAction, Turn
+from console.drill_figures import count
+from console.models import Drill, Incident, OperatorAction
 from console.spools import all_is_recorded
 from esl_bridge.journal.events import Outcome
 
@@ -39,7 +38,6 @@ BEGINS_WITHIN = timedelta(seconds=30)
 SETTLES_WITHIN = timedelta(minutes=15)
 # A bridge that is cut off tells of its calls when it is back: a verdict from before that is corrected, for so long.
 LATE_NEWS = timedelta(hours=1)
-WORST_FIRST = (Outcome.DROPPED.value, "", Outcome.FAILED_OVER.value, Outcome.RECOVERED.value)
 # What settling changes; never what an operator's order does at the same moment.
 FIGURES = (
     "calls", "failed_over", "dropped", "recovered", "unsettled", "sent_straight", "silence_p50_ms", "silence_most_ms",
@@ -125,7 +123,7 @@ def _settle(drill: Drill, now: datetime, *, is_running: bool, recorded: bool) ->
             drill.verdict, drill.settled_at = NEVER_BEGAN, now
             drill.save(update_fields=["verdict", "settled_at"])
         return
-    _count(drill)
+    count([drill])
     if not is_running:
         if drill.over_at is None:
             drill.over_at = min(now, drill.ends_at + timedelta(seconds=drill.recovery_s))
@@ -145,7 +143,7 @@ def _correct(lately: Sequence[Drill]) -> None:
     lost = dict(dropped.annotate(Count("call", distinct=True)))
     for drill in lately:
         if lost.get(drill.drill_id, 0) != drill.dropped:
-            _count(drill)
+            count([drill])
             drill.verdict = verdict_of(drill)
             drill.save(update_fields=FIGURES)
 
@@ -161,42 +159,6 @@ def was_silent_too_long(drill: Drill) -> bool:
     """Where the longest silence and the flows' budget are known."""
     known = drill.silence_most_ms is not None and drill.silence_budget_ms > 0
     return known and (drill.silence_most_ms or 0.0) > silence_limit_ms(drill)
-
-
-def _count(drill: Drill) -> None:
-    incidents = list(Incident.objects.filter(drill=drill.drill_id).values_list("call_id", "outcome", "silence_ms"))
-    met = set(Turn.objects.filter(drill=drill.drill_id).values_list("call_id", flat=True))
-    straight = set(Call.objects.filter(started_at__gte=drill.asked_at - timedelta(hours=1), fell_back_drill=drill.drill_id)
-                   .values_list("pk", flat=True))  # fmt: skip
-    outcomes: dict[int, set[str]] = defaultdict(set)
-    for call, outcome, _silence in incidents:
-        outcomes[call].add(outcome)
-    worst = [next(one for one in WORST_FIRST if one in found) for found in outcomes.values()]
-    drill.calls = len(met | straight | set(outcomes))
-    drill.dropped, drill.failed_over = worst.count(Outcome.DROPPED.value), worst.count(Outcome.FAILED_OVER.value)
-    drill.recovered, drill.unsettled = worst.count(Outcome.RECOVERED.value), worst.count("")
-    drill.sent_straight = len(straight - set(outcomes))
-    silences = sorted(silence for _call, _outcome, silence in incidents if silence is not None)
-    drill.silence_p50_ms = silences[(len(silences) - 1) // 2] if silences else None
-    drill.silence_most_ms = silences[-1] if silences else None
-    drill.silence_budget_ms = Flow.objects.aggregate(most=Max("turn_budget_ms"))["most"] or 0
-    drill.open_after_s, drill.closed_after_s = _circuit_times(drill)
-
-
-def _circuit_times(drill: Drill) -> tuple[float | None, float | None]:
-    """From its beginning until the stage's last circuit was open, and from its end until the first was closed again."""
-    if drill.began_at is None or drill.ends_at is None:
-        return None, None
-    moves = CircuitMove.objects.filter(Q(circuit__startswith=f"drill:{drill.drill_id}:"), at__gte=drill.began_at).order_by("at")
-    opened: dict[str, datetime] = {}
-    closed: datetime | None = None
-    for move in moves:
-        if move.before == "closed" and move.after == "open":
-            opened.setdefault(move.circuit, move.at)
-        elif move.after == "closed" and closed is None and move.at >= drill.ends_at:
-            closed = move.at
-    open_after_s = (max(opened.values()) - drill.began_at).total_seconds() if opened else None
-    return open_after_s, (closed - drill.ends_at).total_seconds() if opened and closed and not drill.ended_by else None
 
 
 def _remember(user: str, what: str, drill: Drill, why: str) -> None:

@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -17,7 +18,8 @@ from django.utils import timezone
 from ai_engine.drills import store
 from ai_engine.drills.drill import KEY
 from ai_engine.redis_clients import connect
-from callflows.models import Flow
+from callflows.definition.codec import encode_version
+from callflows.models import Flow, FlowVersion
 from console import circuit_words, drill_words, drills
 from console.models import Call, CircuitMove, Drill, Incident, OperatorAction, Turn
 from console.projection import Projection
@@ -34,6 +36,7 @@ from esl_bridge.journal.events import (
 )
 from tests.console.journal import Boot
 from tests.console.test_pages import browser_of
+from tests.ivr_fallback.flows import whole_flow
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.django_db
@@ -159,6 +162,13 @@ def over(durable: RedisServer, *entries: Any) -> Drill:
     return drill
 
 
+def published(slug: str = "demo", number: int = 1, *, turn_budget_ms: int) -> Flow:
+    flow, _ = Flow.objects.get_or_create(slug=slug, defaults={"destination_number": slug})
+    words = encode_version(msgspec.structs.replace(whole_flow(), slug=slug, number=number, turn_budget_ms=turn_budget_ms))
+    FlowVersion.objects.create(flow=flow, number=number, published=words, published_at=timezone.now())
+    return flow
+
+
 def moved(drill: Drill, before: str, after: str, at: datetime) -> None:
     CircuitMove.objects.create(
         entry_id=f"{at.timestamp()}", circuit=f"drill:{drill.drill_id}:nlu-1", how="automatic", before=before, after=after, at=at
@@ -194,12 +204,25 @@ def test_the_report_says_what_the_records_say(durable: RedisServer) -> None:
 def test_a_lost_caller_or_a_long_silence_fails_it(
     durable: RedisServer, outcome: Outcome, silence_ms: float, why: str
 ) -> None:
-    Flow.objects.create(slug="demo", turn_budget_ms=4000)
+    published(turn_budget_ms=4000)
     begin(ops())
     over(durable, *met(Boot(), Drill.objects.get().drill_id, "call-1", outcome, silence_ms))
     page = ops().get("/drills/").content.decode()
     assert Drill.objects.get().verdict == drills.FAILED
     assert why in page
+
+
+def test_silence_is_held_against_the_version_that_the_calls_had(durable: RedisServer) -> None:
+    """Neither the draft, nor a version published since, nor another flow with more time."""
+    published(turn_budget_ms=3000)
+    draft = published(number=2, turn_budget_ms=9000)
+    published("other", turn_budget_ms=9000)
+    Flow.objects.filter(pk=draft.pk).update(turn_budget_ms=10_000)
+    begin(ops())
+    over(durable, *met(Boot(), Drill.objects.get().drill_id, "call-1", Outcome.FAILED_OVER, 5000.0))
+    drills.settle(timezone.now())
+    drill = Drill.objects.get()
+    assert (drill.silence_budget_ms, drill.verdict) == (3000, drills.FAILED)
 
 
 def test_one_that_met_nobody_proves_nothing(durable: RedisServer) -> None:
