@@ -47,8 +47,10 @@ def page(request: HttpRequest) -> HttpResponse:
     drills.settle(timezone.now())
     row, known = current()
     found = Paginator(Drill.objects.all(), PAGE).get_page(request.GET.get("page"))
+    shown = list(found.object_list)
+    earlier = drills.before([drill for drill in shown if drill.verdict])
     context = {
-        "running": row, "known": known, "page": found, "reports": [_report(drill) for drill in found.object_list],
+        "running": row, "known": known, "page": found, "reports": [_report(drill, earlier.get(drill.pk)) for drill in shown],
         "may": request.user.has_perm("console.run_drill"), "site": site_name(request), "least_s": LEAST_S, "most_s": MOST_S,
         "default_s": DEFAULT_S, "failures": drill_words.FAILURES.items(), "stages": drill_words.STAGES.items(),
     }  # fmt: skip
@@ -109,8 +111,7 @@ def _problem(form: DrillOrder, site: str) -> str:
     return ""
 
 
-def _report(drill: Drill) -> dict[str, object]:
-    earlier = drills.before(drill) if drill.verdict else None
+def _report(drill: Drill, earlier: Drill | None) -> dict[str, object]:
     return {
         "drill": drill,
         "what": drill_words.what(drill.failure, drill.stage, drill.scope, drill.percent),

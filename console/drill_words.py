@@ -21,8 +21,15 @@ VERDICTS = {
     drills.PASSED: "Passed",
     drills.FAILED: "Failed",
     drills.NOT_MET: "Met no call: it proves nothing",
+    drills.NOT_KNOWN: "Not known: what became of some of its calls was not told",
     drills.NEVER_BEGAN: "Never began: Redis did not take it",
     "": "Under way",
+}
+SO_FAR = {
+    drills.PASSED: "Passed so far",
+    drills.FAILED: "Failed so far",
+    drills.NOT_MET: "Met no call so far",
+    drills.NOT_KNOWN: "Not known yet",
 }
 BADGES = {drills.PASSED: "kept", drills.FAILED: "lost"}
 
@@ -43,8 +50,8 @@ def what(failure: str, stage: str, scope: str, percent: int) -> str:
 
 
 def verdict(drill: Drill) -> str:
-    if drill.verdict in (drills.PASSED, drills.FAILED) and drill.settled_at is None:
-        return f"{VERDICTS[drill.verdict]} so far"
+    if drill.verdict in SO_FAR and drill.settled_at is None:
+        return SO_FAR[drill.verdict]
     return VERDICTS.get(drill.verdict, drill.verdict)
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from ai_engine.drills import store
@@ -23,18 +23,19 @@ from ai_engine.drills.errors import DrillError, DrillsUnreachableError
 from ai_engine.engine_store import stored_engines
 from ai_engine.engines.config import Stage
 from console.drill_figures import count
-from console.models import Drill, Incident, OperatorAction
-from console.spools import all_is_recorded
-from esl_bridge.journal.events import Outcome
+from console.models import Drill, OperatorAction
+from console.spools import records_lag
 
 log = structlog.get_logger(__name__)
 
-PASSED, FAILED, NOT_MET, NEVER_BEGAN = "passed", "failed", "not_met", "never_began"
+PASSED, FAILED, NOT_MET, NOT_KNOWN, NEVER_BEGAN = "passed", "failed", "not_met", "not_known", "never_began"
 # The promise: beyond a turn's budget a caller hears nothing for half a second at most.
 ALLOWANCE_MS = 500
 # Redis takes it in a moment, or within its client's time-outs; a row without its drill after that never had one.
 BEGINS_WITHIN = timedelta(seconds=30)
-# An incident of a call that nobody sees the end of is settled by the look-up of orphans long before.
+# The last turns that it met may still be on their way to a spool or the stream, from where on it is known that they wait.
+ON_THE_WAY = timedelta(seconds=5)
+# An incident of a call that nobody sees the end of is settled by the look-up of orphans long before, while it can ask.
 SETTLES_WITHIN = timedelta(minutes=15)
 # A bridge that is cut off tells of its calls when it is back: a verdict from before that is corrected, for so long.
 LATE_NEWS = timedelta(hours=1)
@@ -84,7 +85,7 @@ def end(drill_id: str, user: str) -> bool:
 
 def settle(now: datetime) -> None:
     """Brings up to date every drill that is not settled, or was lately. Once more changes nothing. With Redis away: not now."""
-    _correct(list(Drill.objects.filter(settled_at__isnull=False, over_at__gt=now - LATE_NEWS)))
+    _correct(list(Drill.objects.filter(settled_at__gt=now - LATE_NEWS, began_at__isnull=False)))
     waiting = list(Drill.objects.filter(settled_at=None))
     if not waiting:
         return
@@ -92,22 +93,26 @@ def settle(now: datetime) -> None:
         running = store.current(settings.LIFELINE_REDIS_DURABLE_URL)
     except DrillsUnreachableError:
         return
-    recorded = all_is_recorded()
+    lag = records_lag()
     for drill in waiting:
         is_running = running is not None and running.drill.drill_id == drill.drill_id
         if running is not None and is_running and drill.began_at is None:
             _has_begun(drill, running.drill)
-        _settle(drill, now, is_running=is_running, recorded=recorded)
+        _settle(drill, now, is_running=is_running, lag=lag)
 
 
 def silence_limit_ms(drill: Drill) -> int:
     return drill.silence_budget_ms + ALLOWANCE_MS
 
 
-def before(drill: Drill) -> Drill | None:
-    """The last one of the same kind that met calls, to compare with."""
-    same = Drill.objects.filter(failure=drill.failure, stage=drill.stage, scope=drill.scope, percent=drill.percent)
-    return same.filter(asked_at__lt=drill.asked_at, verdict__in=(PASSED, FAILED)).order_by("-asked_at").first()
+def before(drills: Sequence[Drill]) -> dict[int, Drill]:
+    """Of each, by its key, the last one of the same kind that met calls, to compare with. Two queries."""
+    same = {name: OuterRef(name) for name in ("failure", "stage", "scope", "percent")}
+    older = Drill.objects.filter(**same, asked_at__lt=OuterRef("asked_at"), verdict__in=(PASSED, FAILED)).order_by("-asked_at")
+    wanted = Drill.objects.filter(pk__in=[drill.pk for drill in drills])
+    pairs = wanted.annotate(older=Subquery(older.values("pk")[:1])).filter(older__isnull=False).values_list("pk", "older")
+    found = Drill.objects.in_bulk([pk for _, pk in pairs])
+    return {pk: found[older_pk] for pk, older_pk in pairs if older_pk in found}
 
 
 # --- inside -----------------------------------------------------------------------------------------------------------
@@ -117,7 +122,7 @@ def _has_begun(drill: Drill, wanted: Wanted) -> None:
     drill.save(update_fields=["began_at", "ends_at"])
 
 
-def _settle(drill: Drill, now: datetime, *, is_running: bool, recorded: bool) -> None:
+def _settle(drill: Drill, now: datetime, *, is_running: bool, lag: timedelta | None) -> None:
     if drill.began_at is None or drill.ends_at is None:
         if now - drill.asked_at > BEGINS_WITHIN:
             drill.verdict, drill.settled_at = NEVER_BEGAN, now
@@ -129,30 +134,34 @@ def _settle(drill: Drill, now: datetime, *, is_running: bool, recorded: bool) ->
             drill.over_at = min(now, drill.ends_at + timedelta(seconds=drill.recovery_s))
             Drill.objects.filter(pk=drill.pk, over_at=None).update(over_at=drill.over_at)
         drill.verdict = verdict_of(drill)
-        # The last turns that it met may still be on their way into the records.
-        quiet = recorded and now - drill.over_at > timedelta(seconds=5)
-        if (quiet and not drill.unsettled) or now - drill.over_at > SETTLES_WITHIN:
+        since = now - drill.over_at
+        is_recorded = lag is not None and since > ON_THE_WAY + lag
+        if is_recorded and (not drill.unsettled or since > SETTLES_WITHIN):
             drill.settled_at = now
     drill.save(update_fields=FIGURES)
 
 
 def _correct(lately: Sequence[Drill]) -> None:
-    """Those of which a loss has been told since."""
-    names = [drill.drill_id for drill in lately]
-    dropped = Incident.objects.filter(drill__in=names, outcome=Outcome.DROPPED.value).order_by().values_list("drill")
-    lost = dict(dropped.annotate(Count("call", distinct=True)))
-    for drill in lately:
-        if lost.get(drill.drill_id, 0) != drill.dropped:
-            count([drill])
-            drill.verdict = verdict_of(drill)
+    """Those of which the records say something else since: a bridge that was cut off has told, a failure was settled."""
+    before = [_figures(drill) for drill in lately]
+    count(lately)
+    for drill, figures in zip(lately, before, strict=True):
+        drill.verdict = verdict_of(drill)
+        if _figures(drill) != figures:
             drill.save(update_fields=FIGURES)
+
+
+def _figures(drill: Drill) -> list[object]:
+    return [getattr(drill, name) for name in FIGURES]
 
 
 def verdict_of(drill: Drill) -> str:
     """By what is known: no call lost, and nobody in silence for longer than promised."""
     if not drill.calls:
         return NOT_MET
-    return FAILED if drill.dropped or was_silent_too_long(drill) else PASSED
+    if drill.dropped or was_silent_too_long(drill):
+        return FAILED
+    return NOT_KNOWN if drill.unsettled else PASSED
 
 
 def was_silent_too_long(drill: Drill) -> bool:

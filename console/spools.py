@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import redis
 from django.conf import settings
@@ -17,7 +17,7 @@ from django.template.defaultfilters import filesizeformat
 
 from console import words
 from console.models import JournalLine
-from console.recorder import is_behind
+from console.recorder import is_behind, lag_s
 from esl_bridge.journal.reports import WARN_SHARE, SpoolReport, reports
 
 LOST = "events_lost"
@@ -65,6 +65,20 @@ def all_is_recorded() -> bool:
         return not is_behind(settings.LIFELINE_REDIS_DURABLE_URL) and not is_waiting(spools(None))
     except (redis.RedisError, OSError):
         return False
+
+
+def records_lag() -> timedelta | None:
+    """How long ago everything that is known to have happened is in the database; None with the durable Redis away.
+
+    Under load something always waits, so that :func:`all_is_recorded` is seldom true. Without the volatile Redis the stream
+    alone is asked.
+    """
+    try:
+        waits_s = lag_s(settings.LIFELINE_REDIS_DURABLE_URL)
+    except (redis.RedisError, OSError):
+        return None
+    told = (row.report.oldest_s for row in spools(None) or () if row.is_known and row.report is not None)
+    return timedelta(seconds=max(waits_s, *told, 0.0))
 
 
 def events_lost(since: datetime) -> int:
