@@ -20,7 +20,9 @@ from ivr_fallback.last_resort import FOLDER
 STATE_FILE = "state.json"
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 TRUE = {"1", "true", "yes", "on"}
-FALSE = {"0", "false", "no", "off", ""}
+FALSE = {"0", "false", "no", "off"}
+# What signs and seals: shorter ones can be guessed from what they signed.
+LEAST_SECRET = 32
 PLAYABLE_WORDS = "the whole path of a folder, of letters (a to z), digits and . _ : @ + - only"
 
 
@@ -33,8 +35,19 @@ class Environment:
         self._asked: set[str] = set()
 
     def text(self, name: str, default: str) -> str:
+        """Given without a value (``NAME=``, as files of settings do), it counts as not given: an empty path would be the
+        folder in which one happens to be, an empty host every address of the machine, an empty secret one that all know."""
         self._asked.add(name)
-        return self._environ.get(name, self._state.get(name, default))
+        return next((value for value in (self._environ.get(name), self._state.get(name)) if value and value.strip()), default)
+
+    def secret(self, name: str, default: str) -> str:
+        value = self.text(name, default)
+        if value != default and len(value) < LEAST_SECRET:
+            raise ImproperlyConfigured(f"{name} is too short: give a random text of {LEAST_SECRET} characters or more.")
+        return value
+
+    def path(self, name: str, default: Path) -> Path:
+        return Path(self.text(name, str(default)))
 
     def flag(self, name: str, default: bool = False) -> bool:
         value = self.text(name, str(default)).strip().lower()
@@ -45,7 +58,7 @@ class Environment:
         raise ImproperlyConfigured(f"{name} is {value!r}: use true or false.")
 
     def number(self, name: str, default: int, *, least: int = 0, most: int = 2**31) -> int:
-        value = self.text(name, str(default))
+        value = self._as_given(name, str(default))
         try:
             number = int(value)
         except ValueError:
@@ -58,12 +71,13 @@ class Environment:
         return self.number(name, default, least=1, most=65535)
 
     def names(self, name: str, default: str = "") -> list[str]:
-        return [part.strip() for part in self.text(name, default).split(",") if part.strip()]
+        """An empty list may be given."""
+        return [part.strip() for part in self._as_given(name, default).split(",") if part.strip()]
 
     def url(self, name: str, default: str, *schemes: str) -> str:
         """An address that may hold a password. A wrong one is refused here without being shown: whoever reads it next would
         say what is wrong with it, part of the password included. Without ``schemes`` any scheme will do."""
-        value = self.text(name, default)
+        value = self._as_given(name, default)
         try:
             parts = urlsplit(value)
             # SQLite's own form has a colon where others have a port.
@@ -81,7 +95,7 @@ class Environment:
 
     def name(self, name: str, default: str) -> str:
         """What goes into keys, channel variables and records as it is: letters, digits and ``. _ -``, 64 at most."""
-        value = self.text(name, default)
+        value = self._as_given(name, default)
         if not NAME.fullmatch(value):
             raise ImproperlyConfigured(f"{name} is {value!r}: use letters, digits and . _ - only, 64 at most.")
         return value
@@ -108,6 +122,11 @@ class Environment:
                     "with commas between."
                 ) from None
         return networks
+
+    def _as_given(self, name: str, default: str) -> str:
+        """For what is checked, or may be empty."""
+        self._asked.add(name)
+        return self._environ.get(name, self._state.get(name, default))
 
     def beginning_with(self, prefix: str) -> list[str]:
         """The variables that are given, not the settings there are."""

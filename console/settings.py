@@ -15,13 +15,13 @@ from console.environment import Environment
 from console.switch_settings import MAIN, SwitchAddress, checked_endpoint, checked_password, further_switches
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-LIFELINE_DATA_DIR = Path(os.environ.get("LIFELINE_DATA_DIR", BASE_DIR / ".lifeline")).resolve()
+LIFELINE_DATA_DIR = Path(os.environ.get("LIFELINE_DATA_DIR", "").strip() or BASE_DIR / ".lifeline").resolve()
 env = Environment(LIFELINE_DATA_DIR)
 
 # --- Safety ---------------------------------------------------------------------------------------------------------
 DEBUG = env.flag("LIFELINE_DEBUG")
 LIFELINE_DEMO = env.flag("LIFELINE_DEMO")
-SECRET_KEY = env.text("LIFELINE_SECRET_KEY", "")
+SECRET_KEY = env.secret("LIFELINE_SECRET_KEY", "")
 if not SECRET_KEY:
     # run_all makes the key, and hands it to every process that it starts.
     if not (DEBUG or LIFELINE_DEMO or sys.argv[1:2] == ["run_all"]):
@@ -182,9 +182,9 @@ CHANNEL_LAYERS = {
     }
 }
 CELERY_BROKER_URL = env.url("LIFELINE_CELERY_BROKER_URL", LIFELINE_REDIS_DURABLE_URL)
-LIFELINE_FLOW_SNAPSHOT = Path(env.text("LIFELINE_FLOW_SNAPSHOT", str(LIFELINE_DATA_DIR / "flows.json")))
-LIFELINE_LAST_RESORT_DIALPLAN = Path(env.text("LIFELINE_LAST_RESORT_DIALPLAN", str(LIFELINE_DATA_DIR / "last_resort.xml")))
-LIFELINE_SPOOL_DIR = Path(env.text("LIFELINE_SPOOL_DIR", str(LIFELINE_DATA_DIR / "spool")))
+LIFELINE_FLOW_SNAPSHOT = env.path("LIFELINE_FLOW_SNAPSHOT", LIFELINE_DATA_DIR / "flows.json")
+LIFELINE_LAST_RESORT_DIALPLAN = env.path("LIFELINE_LAST_RESORT_DIALPLAN", LIFELINE_DATA_DIR / "last_resort.xml")
+LIFELINE_SPOOL_DIR = env.path("LIFELINE_SPOOL_DIR", LIFELINE_DATA_DIR / "spool")
 LIFELINE_SPOOL_BYTES = env.number("LIFELINE_SPOOL_BYTES", 2_147_483_648, least=16_777_216, most=1 << 44)
 
 # --- The bridge and the media gateway ------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ LIFELINE_MEDIA_ALLOW = env.networks("LIFELINE_MEDIA_ALLOW", "127.0.0.0/8,::1")
 LIFELINE_MEDIA_MAX_CALLS = env.number("LIFELINE_MEDIA_MAX_CALLS", 2000, least=1, most=100_000)
 LIFELINE_MEDIA_PER_ADDRESS = env.number("LIFELINE_MEDIA_PER_ADDRESS", 0, most=100_000)
 LIFELINE_MEDIA_URL = env.text("LIFELINE_MEDIA_URL", f"ws://{LIFELINE_MEDIA_HOST}:{LIFELINE_MEDIA_PORT}/stream")
-LIFELINE_MEDIA_SECRET = env.text("LIFELINE_MEDIA_SECRET", SECRET_KEY)
+LIFELINE_MEDIA_SECRET = env.secret("LIFELINE_MEDIA_SECRET", SECRET_KEY)
 LIFELINE_BRIDGE_ID = env.name("LIFELINE_BRIDGE_ID", "bridge-1")
 LIFELINE_CHAIN_EXTENSION = env.text("LIFELINE_CHAIN_EXTENSION", "9200")
 LIFELINE_CHAIN_CONTEXT = env.text("LIFELINE_CHAIN_CONTEXT", "lifeline")
@@ -226,7 +226,7 @@ LIFELINE_TEST_CALL_ENDPOINT = checked_endpoint(
     env.text("LIFELINE_TEST_CALL_ENDPOINT", f"loopback/{LIFELINE_CHAIN_EXTENSION}/{LIFELINE_CHAIN_CONTEXT}"),
 )
 LIFELINE_BRIDGES = env.text("LIFELINE_BRIDGES", f"{LIFELINE_ESL_HOST}:{LIFELINE_ESL_PORT}")
-LIFELINE_DIALPLAN = Path(env.text("LIFELINE_DIALPLAN", str(BASE_DIR / "deploy/freeswitch/dialplan/lifeline.xml")))
+LIFELINE_DIALPLAN = env.path("LIFELINE_DIALPLAN", BASE_DIR / "deploy/freeswitch/dialplan/lifeline.xml")
 LIFELINE_SIMULATE_RATE = env.text("LIFELINE_SIMULATE_RATE", "0.25")
 
 # --- AI --------------------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ LIFELINE_ENGINE_HTTP_PORT = env.port("LIFELINE_ENGINE_HTTP_PORT", 2701)
 # JSON list of {"name", "stage", "kind", "url", …}; empty: the rows in the admin, and without any the local engine.
 LIFELINE_ENGINES = env.text("LIFELINE_ENGINES", "")
 LIFELINE_ENGINE_HOSTS = env.names("LIFELINE_ENGINE_HOSTS")
-LIFELINE_ENGINE_SNAPSHOT = Path(env.text("LIFELINE_ENGINE_SNAPSHOT", str(LIFELINE_DATA_DIR / "engines.json")))
+LIFELINE_ENGINE_SNAPSHOT = env.path("LIFELINE_ENGINE_SNAPSHOT", LIFELINE_DATA_DIR / "engines.json")
 LIFELINE_WORKER_TURNS = env.number("LIFELINE_WORKER_TURNS", 16, least=1, most=1000)
 # What workers keep for other callers; "none" keeps nothing.
 LIFELINE_CACHES = env.names("LIFELINE_CACHES", "intents,speech")

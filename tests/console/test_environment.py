@@ -1,13 +1,18 @@
-"""A name that becomes part of keys, channel variables and records is checked at the start, and so is a folder's."""
+"""What settings may be: names that become part of keys and records, folders, secrets, and what is given without a value."""
 
 from __future__ import annotations
 
+import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from console.environment import Environment
+from tests.stack import ROOT
 
 
 @pytest.mark.parametrize("value", ["", "b" * 65, "bridge 1", "bridge:1", "bridge;ll_owner=x", "brücke", "${x}"])
@@ -38,3 +43,44 @@ def test_prompts_lie_where_they_are_said_to_which_is_a_whole_path() -> None:
     for relative in ("prompts", "./prompts", "~/prompts"):
         with pytest.raises(ImproperlyConfigured, match=f"{name} is '{relative}'"):
             Environment(data_dir, {name: relative}).sound_folder(name, data_dir / "prompts")
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_a_path_or_a_secret_without_a_value_is_not_given(tmp_path: Path, value: str) -> None:
+    given = Environment(tmp_path, {"X": value})
+    assert given.path("X", tmp_path / "spool") == tmp_path / "spool"
+    assert given.secret("X", "k" * 40) == "k" * 40
+    assert given.text("X", "127.0.0.1") == "127.0.0.1"
+    assert given.flag("X") is False
+
+
+def test_a_list_may_be_empty(tmp_path: Path) -> None:
+    assert Environment(tmp_path, {"X": ""}).networks("X", "127.0.0.0/8") == []
+
+
+@pytest.mark.parametrize("read", ["number", "port", "url"])
+def test_a_number_or_an_address_without_a_value_stops_the_start(tmp_path: Path, read: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="X is "):
+        getattr(Environment(tmp_path, {"X": ""}), read)("X", 1)
+
+
+def test_a_short_secret_stops_the_start_and_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(ImproperlyConfigured, match="X is too short") as refused:
+        Environment(tmp_path, {"X": "hunter2"}).secret("X", "k" * 40)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_no_setting_of_these_kinds_is_read_in_a_way_that_takes_it_empty() -> None:
+    """The process that is started so has its own folder, the loopback address and a key that nobody knows."""
+    empty = {
+        "LIFELINE_DATA_DIR", "LIFELINE_SPOOL_DIR", "LIFELINE_FLOW_SNAPSHOT", "LIFELINE_LAST_RESORT_DIALPLAN", "LIFELINE_PROMPT_DIR",
+        "LIFELINE_ENGINE_SNAPSHOT", "LIFELINE_DIALPLAN", "LIFELINE_ESL_HOST", "LIFELINE_MEDIA_HOST", "LIFELINE_CONSOLE_HOST",
+        "LIFELINE_ENGINE_HOST", "LIFELINE_SWITCH_HOST", "LIFELINE_MEDIA_SECRET", "LIFELINE_CHAIN_EXTENSION",
+    }  # fmt: skip
+    look = f"from console import settings; print([str(getattr(settings, name)) for name in {sorted(empty)}])"
+    environ = {**os.environ, **dict.fromkeys(empty, ""), "LIFELINE_SECRET_KEY": "k" * 40}
+    run = subprocess.run([sys.executable, "-c", look], env=environ, check=True, capture_output=True, text=True, cwd=ROOT)
+    found = dict(zip(sorted(empty), ast.literal_eval(run.stdout), strict=True))
+    assert {name: value for name, value in found.items() if value in ("", ".", str(ROOT))} == {}
+    assert found["LIFELINE_MEDIA_SECRET"] == "k" * 40
+    assert found["LIFELINE_ESL_HOST"] == found["LIFELINE_MEDIA_HOST"] == found["LIFELINE_CONSOLE_HOST"] == "127.0.0.1"

@@ -46,12 +46,11 @@ def plan(folder: DataFolder) -> Stack:
     runtime = folder.make_runtime()
     own_secrets = folder.secrets()
     admin_password = own_secrets.pop(ADMIN_PASSWORD)
-    given = dict(os.environ)
     servers, redis_urls = redis_parts(
         runtime,
         folder.path,
-        durable="LIFELINE_REDIS_DURABLE_URL" not in given,
-        volatile="LIFELINE_REDIS_VOLATILE_URL" not in given,
+        durable="LIFELINE_REDIS_DURABLE_URL" not in os.environ,
+        volatile="LIFELINE_REDIS_VOLATILE_URL" not in os.environ,
     )
     made_here = {
         "LIFELINE_DEMO": "true",
@@ -60,6 +59,8 @@ def plan(folder: DataFolder) -> Stack:
         "LIFELINE_RUN_SOCKET": str(runtime / SOCKET_NAME),
         "LIFELINE_BRIDGES": bridge_list(listeners),
     }
+    # Given without a value is not given: an empty secret would take the place of the one that was made.
+    given = {name: value for name, value in os.environ.items() if value.strip() or name not in made_here}
     # What the operator gives counts more than what is made here, but for the ports: LIFELINE_RUN_PORTS_FROM moves all.
     fixed = {**ports.as_settings(listeners), **FIXED, "LIFELINE_DATA_DIR": str(folder.path)}
     env = {**SMALL, **made_here, **given, **fixed}

@@ -9,15 +9,18 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from ai_engine import worker
 from ai_engine.redis_clients import connect
+from console.launcher.data_folder import DataFolder
 from console.launcher.parts import StartPhase, StopOrder
 from console.launcher.ports import Listener
 from console.launcher.stack_plan import bridge_list, lifeline_parts, redis_parts, state_of
+from console.management.commands.run_all import plan
 from esl_bridge import upkeep
 
 SETTINGS = ("LIFELINE_CONSOLE_PORT", "LIFELINE_ESL_PORT", "LIFELINE_MEDIA_PORT", "LIFELINE_SWITCH_PORT")
@@ -158,3 +161,15 @@ def test_each_may_take_as_long_to_stop_as_its_own_draining_does(tmp_path: Path) 
     parts = {part.name: part for part in lifeline_parts(listeners, "unix:///none", tmp_path, drain_s=70)}
     assert parts["bridge"].grace_s == parts["bridge-2"].grace_s >= 70 + upkeep.JOURNAL_DRAIN_S + 1
     assert parts["worker-1"].grace_s > worker.DRAIN_S + 1
+
+
+def test_a_secret_that_is_given_without_a_value_does_not_replace_the_one_that_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.LIFELINE_RUN_PORTS_FROM = "0"
+    monkeypatch.setenv("LIFELINE_MEDIA_SECRET", "")
+    monkeypatch.setenv("LIFELINE_SECRET_KEY", "k" * 40)
+    with DataFolder(tmp_path) as folder:
+        env = plan(folder).env
+        assert env["LIFELINE_MEDIA_SECRET"] == folder.secrets()["LIFELINE_MEDIA_SECRET"]
+    assert env["LIFELINE_SECRET_KEY"] == "k" * 40
