@@ -38,6 +38,10 @@ WITH_RESULT = (TurnOutcome.UNDERSTOOD.value, TurnOutcome.NOT_UNDERSTOOD.value)
 LATENCY_MINUTES = 15
 # Over a long weekend somebody looks again. What is recorded later still is in the metric that never begins anew.
 DAYS_BEFORE = 7
+# A page is rendered up to four times a second, and 100,000 answers take a quarter of a second to read: from so many on, what
+# was read serves all that this process shows for some seconds. Fewer are read each time.
+MANY_ANSWERS = 2_000
+KEPT_FOR = timedelta(seconds=5)
 # An answer takes milliseconds to seconds; three digits keep a percent's precision over a minute's range.
 HISTOGRAM_RANGE_MS = (1, 60_000)
 HISTOGRAM_DIGITS = 3
@@ -57,6 +61,15 @@ class Percentiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Latency:
+    """Of the answers in the LATENCY_MINUTES before ``at``. ``series``: by minute, with P50 and P95 in milliseconds."""
+
+    at: datetime
+    whole: Percentiles
+    series: list[tuple[datetime, float | None, float | None]]
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """Calls that began, or failures that happened, since ``since`` (today, local midnight); live ones whenever they began.
 
@@ -67,7 +80,8 @@ class Figures:
     ``disabled_engines``: name and stage, in order. ``engine_problems``: workers that do not use the newest engines, and why.
     ``recording_lag_s``: how long the oldest journal entry waits to be recorded. Beyond a second or two all the figures are
     older than they seem. ``spools``: how full they are, None when that cannot be asked. ``journal_events_lost``: events for which
-    there was no room, so that the other figures lack them.
+    there was no room, so that the other figures lack them. ``answer_ms`` and ``latency_series`` are up to KEPT_FOR old from
+    MANY_ANSWERS on.
     """
 
     since: datetime
@@ -108,9 +122,9 @@ def figures(now: datetime | None = None) -> Figures:
     bridges = bridges_among(circuits)
     workers = workers_seen(settings.LIFELINE_REDIS_VOLATILE_URL)
     calls = _calls(since, bridges)
-    answers, series = _latency(now)
+    latency = latency_reading.at(now)
     return Figures(
-        since=since, **calls, answer_ms=answers, latency_series=series,
+        since=since, **calls, answer_ms=latency.whole, latency_series=latency.series,
         circuits=circuits, turns_waiting=waiting_turns(), bridges=bridges, recording_lag_s=_recording_lag_s(),
         spools=spools(bridges), journal_events_lost=events_lost(since),
         workers=None if workers is None else [(name, beat.turns, beat.capacity) for name, beat in workers],
@@ -194,7 +208,26 @@ def _lost_before(since: datetime) -> dict[str, int]:
     )
 
 
-def _latency(now: datetime) -> tuple[Percentiles, list[tuple[datetime, float | None, float | None]]]:
+class LatencyReading:
+    """This process' last one. Two threads may both read anew; either is right."""
+
+    def __init__(self) -> None:
+        self._kept: Latency | None = None
+
+    def at(self, now: datetime) -> Latency:
+        kept = self._kept
+        if kept is None or kept.whole.count < MANY_ANSWERS or not timedelta() <= now - kept.at < KEPT_FOR:
+            self._kept = kept = _read_latency(now)
+        return kept
+
+    def forget(self) -> None:
+        self._kept = None
+
+
+latency_reading = LatencyReading()
+
+
+def _read_latency(now: datetime) -> Latency:
     since = now - timedelta(minutes=LATENCY_MINUTES)
     rows = Turn.objects.filter(finished_at__gte=since, outcome__in=WITH_RESULT, answer_ms__isnull=False)
     by_minute: dict[datetime, HdrHistogram] = defaultdict(_histogram)
@@ -208,7 +241,7 @@ def _latency(now: datetime) -> tuple[Percentiles, list[tuple[datetime, float | N
     first = since.replace(second=0, microsecond=0)
     minutes = [first + timedelta(minutes=step) for step in range(LATENCY_MINUTES + 1)]
     series = [(minute, _at(by_minute.get(minute), 50), _at(by_minute.get(minute), 95)) for minute in minutes]
-    return Percentiles(_at(whole, 50), _at(whole, 95), _at(whole, 99), whole.get_total_count()), series
+    return Latency(now, Percentiles(_at(whole, 50), _at(whole, 95), _at(whole, 99), whole.get_total_count()), series)
 
 
 def _histogram() -> HdrHistogram:

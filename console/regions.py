@@ -23,7 +23,7 @@ from console import switch_panel, words
 from console.chart import latency_chart
 from console.circuit_panel import MoveRow, last_moves
 from console.drill_panel import RunningRow, drill_now
-from console.figures import LATENCY_MINUTES, TURNS_PREFIX, Figures, figures, is_unwatched
+from console.figures import KEPT_FOR, LATENCY_MINUTES, MANY_ANSWERS, TURNS_PREFIX, Figures, figures, is_unwatched
 from console.last_resort_panel import LastResortRow, last_resort_row, published_flows
 from console.models import Call
 from console.opening_panel import OpeningRow, opening_rows
@@ -169,6 +169,7 @@ def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
         "test_call_lasts_s": LASTS_S,
         "chart": latency_chart(seen.figures.latency_series),
         "latency_minutes": LATENCY_MINUTES,
+        "latency_kept_s": int(KEPT_FOR.total_seconds()) if seen.figures.answer_ms.count >= MANY_ANSWERS else 0,
         "fault": _fault_words(seen.fault),
         "fault_mode": seen.fault.mode.value,
     }

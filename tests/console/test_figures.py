@@ -21,10 +21,10 @@ from ai_engine.messages import TURNS_GROUP, TURNS_STREAM, Heartbeat
 from ai_engine.models import Engine
 from ai_engine.redis_clients import connect
 from console import tasks
-from console.figures import figures
+from console.figures import KEPT_FOR, figures
 from console.lost_calls import end_found_gone
 from console.metrics import COUNTS, FiguresCollector
-from console.models import Call, Incident
+from console.models import Call, Incident, Turn
 from console.recorder import Recorder
 from esl_bridge.control import Channel, SwitchAwayError
 from esl_bridge.journal.events import FIELD, JOURNAL_STREAM, CallEnded, FallbackReason, Mode, Outcome, StepEntered, encode_batch
@@ -68,6 +68,27 @@ def test_each_call_is_counted_once_and_in_its_own_figure(records: None) -> None:
     assert found.answer_ms.p50 == 120.0
     assert found.circuits is not None
     assert found.workers == []
+
+
+def test_many_answers_are_read_once_in_some_seconds_and_few_each_time(records: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each render, each look whether something changed and each scrape read them all: at 2,000 calls more than a core."""
+    call, now = Call.objects.get(call_uuid="ai"), timezone.now()
+
+    def answered(turn: int) -> None:
+        Turn.objects.create(call=call, turn=turn, outcome="understood", answer_ms=100.0, finished_at=now)
+
+    def counted(after_s: float) -> int:
+        return figures(now + timedelta(seconds=after_s)).answer_ms.count
+
+    answered(1)
+    before = counted(0)
+    answered(2)
+    assert counted(0) == before + 1
+    monkeypatch.setattr("console.figures.MANY_ANSWERS", before + 1)
+    answered(3)
+    assert counted(KEPT_FOR.total_seconds() - 1) == before + 1
+    assert counted(KEPT_FOR.total_seconds()) == before + 2
+    assert counted(0) == before + 2, "a clock that was set back reads anew"
 
 
 def test_a_call_that_was_both_kept_and_lost_is_lost(records: None) -> None:
