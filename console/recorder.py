@@ -192,16 +192,6 @@ class Recorder:
             pipe.execute()
 
 
-def is_behind(redis_url: str) -> bool:
-    """Whether the stream holds what the database does not. Raises what Redis and the database raise."""
-    with connect(redis_url) as client:
-        last: Any = client.xrevrange(JOURNAL_STREAM, count=1)
-    if not last:
-        return False
-    row = RecorderPosition.objects.filter(stream=JOURNAL_STREAM).first()
-    return row is None or _order(last[0][0].decode()) > _order(row.entry_id)
-
-
 def lag_s(redis_url: str) -> float:
     """How long the oldest entry that is not stored yet has waited in the stream; 0 when none waits.
 

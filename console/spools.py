@@ -17,7 +17,7 @@ from django.template.defaultfilters import filesizeformat
 
 from console import words
 from console.models import JournalLine
-from console.recorder import is_behind, lag_s
+from console.recorder import lag_s
 from esl_bridge.journal.reports import WARN_SHARE, SpoolReport, reports
 
 LOST = "events_lost"
@@ -50,28 +50,10 @@ def spools(bridges: Sequence[str] | None) -> list[SpoolRow] | None:
     return [rows[process] for process in sorted(rows)]
 
 
-def is_waiting(rows: Sequence[SpoolRow] | None) -> bool:
-    """Whether some process is known to have events that should long have been recorded."""
-    return any(row.is_known and row.report is not None and row.report.oldest_s > LATE_S for row in rows or ())
-
-
-def all_is_recorded() -> bool:
-    """Whether the database holds all that is known to have happened.
-
-    An end may also wait in the spool of a process that lives: it tells. While it cannot, the stream alone is asked. False with
-    Redis away.
-    """
-    try:
-        return not is_behind(settings.LIFELINE_REDIS_DURABLE_URL) and not is_waiting(spools(None))
-    except (redis.RedisError, OSError):
-        return False
-
-
 def records_lag() -> timedelta | None:
     """How long ago everything that is known to have happened is in the database; None with the durable Redis away.
 
-    Under load something always waits, so that :func:`all_is_recorded` is seldom true. Without the volatile Redis the stream
-    alone is asked.
+    An end may also wait in the spool of a process that lives: it tells. While it cannot, the stream alone is asked.
     """
     try:
         waits_s = lag_s(settings.LIFELINE_REDIS_DURABLE_URL)

@@ -15,7 +15,7 @@ from console import drills
 from console.figures import bridges_alive, is_unwatched, unwatched
 from console.lost_calls import end_found_gone, found_in_last_resort
 from console.models import Call
-from console.spools import all_is_recorded
+from console.spools import records_lag
 from console.switches import control_of, look_at_all, switches
 from console.tallies import prune
 from console.trial_calls import carry_out
@@ -32,6 +32,10 @@ SILENT_S = 90
 BRIDGE_GONE_S = 30
 # A call of a live bridge is seldom silent for as long as this; the look at the list costs one question for all of them.
 LISTED_AFTER_S = 10
+# A bridge that sees a call's end has it in its journal by then.
+TOLD_WITHIN = timedelta(seconds=1)
+# In this process: one that begins anew looks twice again.
+_missed_since: dict[str, datetime] = {}
 # Each is a question of its own, and a round must be over before the next begins; the next takes the rest.
 MOST = 50
 
@@ -70,7 +74,8 @@ def settle_orphans() -> int:
     bridges = bridges_alive()
     quiet = Q(ended_at__isnull=True, last_event_at__lt=now - timedelta(seconds=LISTED_AFTER_S))
     calls = list(Call.objects.filter(quiet | unwatched(bridges)).order_by("last_event_at"))
-    if not calls or not all_is_recorded():
+    lag = records_lag()
+    if not calls or lag is None:
         return 0
     controls = [control_of(switch) for switch in switches()]
     try:
@@ -78,10 +83,19 @@ def settle_orphans() -> int:
         listed = {channel.uuid: channel for control in controls for channel in control.channels()}
         _note_last_resort(calls, listed, now)
         unlisted = [call for call in calls if call.call_uuid not in listed and _is_due(call, bridges, now)]
-        return sum(_settle(controls, call) for call in unlisted[:MOST])
+        return sum(_settle(controls, call) for call in _unheard_of(unlisted, now, lag)[:MOST])
     except SwitchControlError as error:
         log.warning("orphaned calls cannot be looked up", error=str(error))
         return 0
+
+
+def _unheard_of(unlisted: Sequence[Call], now: datetime, lag: timedelta) -> list[Call]:
+    """Those whose end would be recorded by now if any bridge had seen it: under load something always waits to be recorded, and
+    nobody knows of whom. So they are looked at again once the records have come past the moment in which they were missed."""
+    missed = {call.call_uuid: _missed_since.get(call.call_uuid, now) for call in unlisted}
+    _missed_since.clear()
+    _missed_since.update(missed)
+    return [call for call in unlisted if not lag or missed[call.call_uuid] + TOLD_WITHIN <= now - lag]
 
 
 def _is_due(call: Call, bridges: list[str] | None, now: datetime) -> bool:

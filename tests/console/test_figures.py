@@ -329,6 +329,18 @@ def test_a_call_whose_bridge_is_gone_is_found_in_the_last_resort_at_the_next_loo
     assert figures().live_unwatched == 0
 
 
+def test_under_load_a_call_is_settled_once_the_records_have_come_past_its_being_missed(
+    orphan: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something always waits to be recorded then; its end may be among it."""
+    monkeypatch.setattr(tasks, "control_of", FakeSwitch(exists=False))
+    monkeypatch.setattr(tasks, "records_lag", lambda: timedelta(seconds=2))
+    missed = timezone.now()
+    for later_s, settled in ((0, 0), (2.5, 0), (3.5, 1)):
+        monkeypatch.setattr(timezone, "now", lambda later_s=later_s: missed + timedelta(seconds=later_s))
+        assert tasks.settle_orphans() == settled
+
+
 def test_calls_that_the_switch_lists_cost_no_question_each(orphan: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     switch = FakeSwitch(exists=False, listed=(orphan.call_uuid,))
     monkeypatch.setattr(tasks, "control_of", switch)

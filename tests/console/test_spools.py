@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -140,10 +141,12 @@ def test_what_the_journal_tells_as_lost_is_counted_today_and_only_then(durable_r
     assert "34 events of today’s calls found no room and were lost" in page()
 
 
-async def test_no_call_is_taken_for_gone_while_its_end_may_wait_in_a_spool(volatile_redis: str) -> None:
-    assert await in_thread(spools.all_is_recorded)
+async def test_what_waits_in_a_spool_is_not_recorded_yet(volatile_redis: str) -> None:
+    assert await in_thread(spools.records_lag) == timedelta()
     await told(volatile_redis)
-    assert not await in_thread(spools.all_is_recorded)
+    lag = await in_thread(spools.records_lag)
+    assert lag is not None
+    assert lag > timedelta(seconds=spools.LATE_S)
     with connect(volatile_redis) as client:
         client.delete("spool:fresh:b1")
-    assert await in_thread(spools.all_is_recorded), "whoever has it is gone, and no waiting brings it"
+    assert await in_thread(spools.records_lag) == timedelta(), "whoever has it is gone, and no waiting brings it"
