@@ -18,3 +18,4 @@ app.conf.beat_schedule = {
     "settle-drills": {"task": "console.settle_drills", "schedule": 5.0, "options": {"expires": 4.0}},
     "watch-switches": {"task": "console.watch_switches", "schedule": 10.0, "options": {"expires": 9.0}},
 }
+app.conf.beat_scheduler = "console.beat:SteadyScheduler"

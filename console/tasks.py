@@ -32,6 +32,8 @@ SILENT_S = 90
 BRIDGE_GONE_S = 30
 # A call of a live bridge is seldom silent for as long as this; the look at the list costs one question for all of them.
 LISTED_AFTER_S = 10
+# Heard of later than now: a clock was ahead then, and nobody knows when it really was.
+AHEAD = timedelta(seconds=5)
 # A bridge that sees a call's end has it in its journal by then.
 TOLD_WITHIN = timedelta(seconds=1)
 # In this process: one that begins anew looks twice again.
@@ -72,7 +74,8 @@ def settle_orphans() -> int:
     """
     now = timezone.now()
     bridges = bridges_alive()
-    quiet = Q(ended_at__isnull=True, last_event_at__lt=now - timedelta(seconds=LISTED_AFTER_S))
+    quiet = Q(last_event_at__lt=now - timedelta(seconds=LISTED_AFTER_S)) | Q(last_event_at__gt=now + AHEAD)
+    quiet &= Q(ended_at__isnull=True)
     calls = list(Call.objects.filter(quiet | unwatched(bridges)).order_by("last_event_at"))
     lag = records_lag()
     if not calls or lag is None:
@@ -101,6 +104,8 @@ def _unheard_of(unlisted: Sequence[Call], now: datetime, lag: timedelta) -> list
 def _is_due(call: Call, bridges: list[str] | None, now: datetime) -> bool:
     """Whether a call that no switch lists should have been heard of by now."""
     limit_s = BRIDGE_GONE_S if is_unwatched(call, bridges) else SILENT_S
+    if call.last_event_at > now + AHEAD:
+        return True
     return call.mode == Mode.LAST_RESORT.value or call.last_event_at < now - timedelta(seconds=limit_s)
 
 

@@ -101,7 +101,7 @@ def workers(number: int) -> tuple[str, ...]:
 
 
 def lifeline_parts(
-    listeners: Iterable[Listener], volatile_url: str, data_dir: Path, *, drain_s: float, least: int = 2, most: int = 2
+    listeners: Iterable[Listener], volatile_url: str, *, drain_s: float, least: int = 2, most: int = 2
 ) -> list[Part]:
     """Everything but Redis, in the order in which it is started. ``drain_s``: how long a bridge lets its calls finish.
     ``least`` AI workers are started; as many more as make ``most`` are spare."""
@@ -157,7 +157,7 @@ def lifeline_parts(
         ),
         Part(
             "celery",
-            celery_command(data_dir),
+            celery_command(),
             env={"DJANGO_SETTINGS_MODULE": "console.settings"},
             grace_s=CELERY_STOP_S,
             nice=PAGES_GIVE_WAY,
@@ -182,12 +182,11 @@ def bridge_list(listeners: Iterable[Listener]) -> str:
     return "|".join(f"{one.host}:{one.port}" for one in listeners if one.part == "bridge" or one.part.startswith("bridge-"))
 
 
-def celery_command(data_dir: Path) -> tuple[str, ...]:
+def celery_command() -> tuple[str, ...]:
     """One task at a time in the worker's own process: nothing that Celery does here is urgent or heavy."""
     options = ("--beat", "--pool", "solo", "--concurrency", "1", "--loglevel", "WARNING")
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    schedule = ("--schedule", str(data_dir / "celerybeat-schedule"))
-    return (sys.executable, "-m", "celery", "-A", "console.celery", "worker", *options, *quiet, *schedule)
+    return (sys.executable, "-m", "celery", "-A", "console.celery", "worker", *options, *quiet)
 
 
 def manage(command: str) -> tuple[str, ...]:

@@ -329,6 +329,13 @@ def test_a_call_whose_bridge_is_gone_is_found_in_the_last_resort_at_the_next_loo
     assert figures().live_unwatched == 0
 
 
+def test_a_call_that_was_heard_of_later_than_now_is_looked_up_all_the_same(orphan: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock was ahead for a moment: nobody waits for an hour until it comes true."""
+    Call.objects.update(last_event_at=timezone.now() + timedelta(hours=1))
+    monkeypatch.setattr(tasks, "control_of", FakeSwitch(exists=False))
+    assert tasks.settle_orphans() == 1
+
+
 def test_under_load_a_call_is_settled_once_the_records_have_come_past_its_being_missed(
     orphan: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ def plan(folder: DataFolder) -> Stack:
     volatile_url = env["LIFELINE_REDIS_VOLATILE_URL"]
     least = settings.LIFELINE_RUN_WORKERS
     most = max(least, settings.LIFELINE_RUN_WORKERS_MOST)
-    ours = lifeline_parts(listeners, volatile_url, folder.path, drain_s=settings.LIFELINE_DRAIN_S, least=least, most=most)
+    ours = lifeline_parts(listeners, volatile_url, drain_s=settings.LIFELINE_DRAIN_S, least=least, most=most)
     try:
         parts = choose(
             [*servers, *ours],

@@ -78,7 +78,7 @@ def test_the_console_is_ready_although_its_pages_are_reached_by_https_only(tmp_p
     listeners = [Listener("any", setting, "127.0.0.1", 1) for setting in SETTINGS[1:]]
     listeners.append(Listener("console", SETTINGS[0], "127.0.0.1", server.server_port))
     try:
-        (console,) = [part for part in lifeline_parts(listeners, "", tmp_path, drain_s=1) if part.name == "console"]
+        (console,) = [part for part in lifeline_parts(listeners, "", drain_s=1) if part.name == "console"]
         assert console.ready is not None
         assert console.ready()
     finally:
@@ -115,7 +115,7 @@ def test_a_server_given_by_the_operator_is_not_started(tmp_path: Path) -> None:
 
 
 def test_callers_come_last_and_go_first(tmp_path: Path) -> None:
-    parts = lifeline_parts([Listener("x", name, "127.0.0.1", 1) for name in SETTINGS], "unix:///none", tmp_path, drain_s=20)
+    parts = lifeline_parts([Listener("x", name, "127.0.0.1", 1) for name in SETTINGS], "unix:///none", drain_s=20)
     names = [part.name for part in parts]
     assert names == [
         "engine", "recorder", "console", "bridge", "switch-watch", "gateway", "worker-1", "worker-2", "celery", "simulator"
@@ -126,7 +126,7 @@ def test_callers_come_last_and_go_first(tmp_path: Path) -> None:
 
 
 def test_only_what_no_caller_waits_for_gives_way(tmp_path: Path) -> None:
-    parts = lifeline_parts([Listener("x", name, "127.0.0.1", 1) for name in SETTINGS], "unix:///none", tmp_path, drain_s=20)
+    parts = lifeline_parts([Listener("x", name, "127.0.0.1", 1) for name in SETTINGS], "unix:///none", drain_s=20)
     assert {part.name: part.nice for part in parts if part.nice} == {"recorder": 2, "console": 5, "celery": 5}
 
 
@@ -134,7 +134,7 @@ def test_further_bridges_have_a_name_and_a_port_of_their_own_and_callers_know_th
     listeners = [Listener("x", name, "127.0.0.1", 1) for name in SETTINGS]
     listeners[1] = Listener("bridge", "LIFELINE_ESL_PORT", "127.0.0.1", 8084)
     listeners.append(Listener("bridge-2", "LIFELINE_RUN_BRIDGE_2_PORT", "127.0.0.1", 8085))
-    parts = {part.name: part for part in lifeline_parts(listeners, "unix:///none", tmp_path, drain_s=20)}
+    parts = {part.name: part for part in lifeline_parts(listeners, "unix:///none", drain_s=20)}
     assert parts["bridge-2"].env == {"LIFELINE_BRIDGE_ID": "bridge-2", "LIFELINE_ESL_PORT": "8085"}
     assert parts["bridge-2"].argv == parts["bridge"].argv
     assert parts["bridge-2"].stop_order is StopOrder.BRIDGE
@@ -158,7 +158,7 @@ def test_the_state_file_holds_what_a_command_needs_and_no_secret_of_the_operator
 def test_each_may_take_as_long_to_stop_as_its_own_draining_does(tmp_path: Path) -> None:
     listeners = [Listener("x", name, "127.0.0.1", 1) for name in SETTINGS]
     listeners.append(Listener("bridge-2", "LIFELINE_RUN_BRIDGE_2_PORT", "127.0.0.1", 8085))
-    parts = {part.name: part for part in lifeline_parts(listeners, "unix:///none", tmp_path, drain_s=70)}
+    parts = {part.name: part for part in lifeline_parts(listeners, "unix:///none", drain_s=70)}
     assert parts["bridge"].grace_s == parts["bridge-2"].grace_s >= 70 + upkeep.JOURNAL_DRAIN_S + 1
     assert parts["worker-1"].grace_s > worker.DRAIN_S + 1
 
