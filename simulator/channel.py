@@ -133,24 +133,8 @@ class Channel:
         value = self.variables.get(name)
         if value is not None:
             return value
-        who = self.identity
-        profile = {
-            "destination_number": who.destination,
-            "caller_id_number": who.caller_number,
-            "caller_id_name": who.caller_name,
-            "ani": who.caller_number,
-            "context": who.context,
-            "dialplan": who.dialplan,
-            "network_addr": who.address,
-            "rdnis": who.rdnis,
-            "source": who.source,
-            "username": who.caller_number,
-            "chan_name": self.name,
-            "channel_name": self.name,
-            "uuid": self.uuid,
-            "state": self.running_state.value,
-        }
-        return profile.get(name, "")
+        field_of = _PROFILE.get(name)
+        return "" if field_of is None else str(field_of(self))
 
     def basic_headers(self) -> Block:
         """The same object as before while nothing of it has changed, like all three: most events repeat them."""
@@ -246,6 +230,23 @@ def _variable_header(variable: tuple[str, str]) -> tuple[str, str]:
     return f"variable_{variable[0]}", variable[1]
 
 
+# What FreeSWITCH answers of a caller's profile under the names of variables.
+_PROFILE: Final = {
+    "destination_number": attrgetter("identity.destination"),
+    "caller_id_number": attrgetter("identity.caller_number"),
+    "caller_id_name": attrgetter("identity.caller_name"),
+    "ani": attrgetter("identity.caller_number"),
+    "context": attrgetter("identity.context"),
+    "dialplan": attrgetter("identity.dialplan"),
+    "network_addr": attrgetter("identity.address"),
+    "rdnis": attrgetter("identity.rdnis"),
+    "source": attrgetter("identity.source"),
+    "username": attrgetter("identity.caller_number"),
+    "chan_name": attrgetter("name"),
+    "channel_name": attrgetter("name"),
+    "uuid": attrgetter("uuid"),
+    "state": attrgetter("running_state.value"),
+}
 # All that the headers are made of.
 _IDENTITY: Final = attrgetter(*(one.name for one in fields(Identity)))
 _MOMENTS: Final = attrgetter(

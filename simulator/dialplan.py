@@ -102,9 +102,11 @@ def _evaluate(condition: Condition, lookup: Callable[[str], str], now: datetime)
 
     As parse_exten of mod_dialplan_xml.c: where there are times beside a field, one of both is enough.
     """
-    # `timezone` is read anew for each condition: an inline action of the one before may have set it.
-    moment = local(now, lookup("timezone"), lookup("tod_tz_offset")) if condition.times else now
-    by_time: tuple[str, ...] | None = ("",) if holds(condition.times, moment) else None
+    by_time: tuple[str, ...] | None = ("",)
+    if condition.times:
+        # `timezone` is read anew for each condition: an inline action of the one before may have set it.
+        moment = local(now, lookup("timezone"), lookup("tod_tz_offset"))
+        by_time = ("",) if holds(condition.times, moment) else None
     if not condition.field or condition.expression is None:
         return by_time
     value = expand(condition.field, lookup) if "$" in condition.field else lookup(condition.field)

@@ -50,6 +50,7 @@ async def _park(session: Session) -> None:
 
 async def _connect(session: Session, places: list[str]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
     """The first that accepts. No time limit, as in FreeSWITCH: a listener with a full queue holds the call."""
+    refused = []
     for place in places:
         host, _, port = place.strip().rpartition(":")
         if not host:
@@ -58,7 +59,8 @@ async def _connect(session: Session, places: list[str]) -> tuple[asyncio.StreamR
         try:
             return await asyncio.open_connection(host, int(port))
         except (OSError, ValueError) as error:
-            log.info("socket_refused", place=place, error=str(error))
+            refused.append(f"{place}: {error}")
+    log.info("socket_refused", places=refused)
     return None
 
 
