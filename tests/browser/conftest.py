@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,13 +14,31 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser.served import ARGS, CHROMIUM, MAKE_USER, PASSWORD, ROOT, Console, free_ports
+from tests.browser.served import ARGS, CHROMIUM, MAKE_USER, PASSWORD, ROOT, SET_UP, Console, free_ports
 from tests.console.journal import report_bridge
 from tests.redis_server import RedisServer
 
+DATABASE = "lifeline.sqlite3"
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a console that nobody has used yet, with its operator: made once, and copied for each module."""
+    folder = tmp_path_factory.mktemp("empty")
+    (folder / "static").mkdir()
+    env = _environ(folder)
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0", "--skip-checks"], cwd=ROOT, env=env, check=True)
+    subprocess.run([sys.executable, "-c", SET_UP + MAKE_USER], cwd=ROOT, env=env, check=True)
+    return folder / DATABASE
+
+
+def _environ(folder: Path | str) -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("LIFELINE_", "DATABASE_URL"))}
+    return env | {"DJANGO_SETTINGS_MODULE": "console.settings", "LIFELINE_DATA_DIR": str(folder), "LIFELINE_DEMO": "true"}
+
 
 @pytest.fixture(scope="module")
-def console() -> Iterator[Console]:
+def console(empty_database: Path) -> Iterator[Console]:
     with (
         tempfile.TemporaryDirectory(prefix="lifeline-browser-") as folder,
         RedisServer(durable=True) as durable,
@@ -27,17 +46,14 @@ def console() -> Iterator[Console]:
     ):
         port, switch_port, bridge_port = free_ports(3)
         (Path(folder) / "static").mkdir()
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("LIFELINE_", "DATABASE_URL"))}
-        env |= {
-            "DJANGO_SETTINGS_MODULE": "console.settings", "LIFELINE_DATA_DIR": folder, "LIFELINE_DEMO": "true",
+        shutil.copy(empty_database, folder)
+        env = _environ(folder) | {
             "LIFELINE_REDIS_DURABLE_URL": durable.url, "LIFELINE_REDIS_VOLATILE_URL": volatile.url,
             "LIFELINE_CELERY_BROKER_URL": f"redis+socket://{durable.socket}?virtual_host=0",
             "LIFELINE_SWITCH_PORT": str(switch_port), "LIFELINE_ESL_PORT": str(bridge_port),
         }  # fmt: skip
         command = [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "console.asgi:application"]
         served = Console(f"http://127.0.0.1:{port}", env, command, volatile)
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0", "--skip-checks"], cwd=ROOT, env=env, check=True)
-        served.python(MAKE_USER)
         served.start()
         report_bridge(durable.url)
         try:

@@ -30,6 +30,7 @@ PASSWORD = "only for this test"
 # Where screenshots go, for a person to look at; a folder that goes away unless it is named.
 SHOTS = os.environ.get("LIFELINE_TEST_SCREENSHOTS", "")
 
+SET_UP = "import django; django.setup()\n"
 MAKE_USER = f"""
 from django.contrib.auth.models import User
 User.objects.create_superuser("anna", password="{PASSWORD}")
@@ -67,8 +68,7 @@ class Console:
     process: subprocess.Popen[bytes] | None = None
 
     def python(self, code: str) -> None:
-        setup = "import django; django.setup()\n"
-        subprocess.run([sys.executable, "-c", setup + code], cwd=ROOT, env=self.env, check=True, timeout=START_LIMIT_S)
+        subprocess.run([sys.executable, "-c", SET_UP + code], cwd=ROOT, env=self.env, check=True, timeout=START_LIMIT_S)
 
     def write(self, body: str, *, nudge: bool = True) -> None:
         self.python(WRITE.format(body=body) + (NUDGE if nudge else ""))

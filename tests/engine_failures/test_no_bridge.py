@@ -51,7 +51,7 @@ async def call(flows: Flows, switch: Switch, scenario: str) -> CallRecord:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("scenario", ["opening_hours", "person"])
+@pytest.mark.parametrize("scenario", [pytest.param("opening_hours", marks=pytest.mark.slow), "person"])
 async def test_a_caller_who_speaks_finds_a_person_through_the_flows_own_menu(flows: Flows, tmp_path: Path, scenario: str) -> None:
     record = await call(flows, switch_with(flows, tmp_path, flows.last_resort), scenario)
     assert record.outcome is Outcome.FINISHED, record

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ai_engine.messages import TURNS_GROUP, TURNS_STREAM, Heartbeat
 from ai_engine.redis_clients import connect
+from console.launcher import rolling
 from console.launcher.rolling import roll
 from console.launcher.scaling import BUSY_FOR_S, IDLE_FOR_S, Limits, Load, Scale, load_by
 from tests.console.launcher.conftest import FakeStack, until
@@ -74,7 +75,10 @@ def test_without_redis_nothing_is_known(tmp_path: Path) -> None:
     assert load_by(f"unix://{tmp_path}/none")() is None
 
 
-def test_a_spare_worker_is_called_in_sent_home_in_good_order_and_called_in_again(stack: FakeStack, tmp_path: Path) -> None:
+def test_a_spare_worker_is_called_in_sent_home_in_good_order_and_called_in_again(
+    stack: FakeStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling, "STEADY_S", 0.3)
     load = tmp_path / "load"
     parts = [("redis", 4, PART), ("worker-1", 2, PART), ("worker-2", 2, PART)]
     stack.start(*parts, spare=["worker-2"], load=load)
