@@ -9,12 +9,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
 import redis
 
 from ai_engine.heartbeats import workers_seen
 from ai_engine.redis_clients import connect
 from ai_engine.turn_queue import turns_waiting
+from callflows.definition.errors import UNREADABLE
 
 LOOK_S = 0.5
 # A turn that nobody takes within 3 s is given up by its bridge, and a worker needs 2 or 3 s to start.
@@ -53,7 +53,7 @@ def load_by(volatile_url: str) -> Callable[[], Load | None]:
             workers = workers_seen(volatile_url)
             with connect(volatile_url) as client:
                 waiting = turns_waiting(client)
-        except (redis.RedisError, OSError, msgspec.MsgspecError, UnicodeError):
+        except (redis.RedisError, OSError, *UNREADABLE):
             return None
         if workers is None:
             return None
