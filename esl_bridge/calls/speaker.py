@@ -65,6 +65,7 @@ class Speaker:
         self._started_at: float | None = None
         self._stopping = False
         self._heard: list[str] = []
+        self._given_up: set[str] = set()
         self.deadline: float | None = None
 
     @property
@@ -144,8 +145,10 @@ class Speaker:
         return [StopPlayback()]
 
     def has_sent(self, file: str) -> bool:
-        """Whether this is the file that was sent last and whose end has not been told."""
-        return self._current is not None and file.endswith(self._current.file)
+        """Whether this is the file that was sent last and whose end has not been told, or one that was given up in its time: it
+        may begin late."""
+        untold = self._given_up if self._current is None else {*self._given_up, self._current.file}
+        return any(file.endswith(each) for each in untold)
 
     def surprised_by(self, play_id: str, response: str) -> bool:
         """An end that nobody ordered and no file's own: it may be that of the call, or of our holding it."""
@@ -175,8 +178,8 @@ class Speaker:
             self._queue.clear()
             self.deadline = None
             return Said.REPLY_LOST, []
-        response = PLAYED if self._started else "no answer"
-        return self.on_ended(self._play_id, response, now)
+        self._given_up.add(self._current.file)
+        return self.on_ended(self._play_id, PLAYED if self._started else "no answer", now)
 
     def _next(self, now: float) -> list[Order]:
         if self._current is not None or not self._queue:

@@ -189,6 +189,8 @@ class RandomCall:
                     self.facts.append(Fact("mode", one.values["mode"]))
             if isinstance(one, order.TransferToAgent):
                 self.facts.append(Fact("mode", "agent"))
+            if isinstance(one, order.TransferToLastResort):
+                self.facts.append(Fact("mode", "last_resort"))  # A key there is the switch's matter, which tells it itself.
             if not isinstance(one, order.Record):
                 continue
             if isinstance(one.event, IncidentOpened):

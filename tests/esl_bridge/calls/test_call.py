@@ -619,6 +619,20 @@ def test_the_late_start_of_our_own_prompt_is_no_proof_of_the_last_resort() -> No
     assert outcomes(line) == [Outcome.DROPPED]
 
 
+def test_the_late_start_of_a_prompt_that_was_given_up_is_no_proof_of_the_last_resort_either() -> None:
+    line = Line()
+    kept = {"owner": "bridge-1:1", "mode": "fallback", "step": "after_agent", "incident": "call:1:1"}
+    line.connect(kept=kept, disposition="USER_BUSY")
+    play = line.playing()
+    assert play is not None
+    line.wait(60)
+    assert line.all(order.TransferToLastResort), "no prompt can be played, and nobody is free"
+    line.tell(told.PlaybackStarted(f"/prompts/{play.file}"))
+    assert outcomes(line) == []
+    line.tell(told.PlaybackStarted("tone_stream://last-resort"))
+    assert outcomes(line) == [Outcome.FAILED_OVER]
+
+
 def test_a_fault_of_ours_does_not_take_the_caller_from_an_agent() -> None:
     line = Line()
     line.to_listening()
