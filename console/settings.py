@@ -75,7 +75,7 @@ AXES_ENABLE_ADMIN = False
 INSTALLED_APPS = [
     "axes",
     "unfold",
-    "django.contrib.admin",
+    "console.admin_config.AdminWhenServed",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -9,6 +9,7 @@ from django_prometheus.exports import ExportToDjangoView
 
 from console import circuit_pages, drill_pages, orders, speed_pages, switch_pages, views
 
+admin.autodiscover()
 urlpatterns = [
     path("", views.live, name="live"),
     path("calls/", views.calls, name="calls"),
