@@ -109,7 +109,7 @@ async def _outage(calls: int, folder: Path, database: PostgresServer, durable: R
             await asyncio.sleep(LOOK_S)
             most = max(most, _memory(asked) - memory_before)
         caught_up_s = time.monotonic() - began
-    lines, distinct, first, last, ended = _rows(database, journal.boot_id)
+    lines, first, last, said_lost, ended, twice = _rows(database, journal.boot_id)
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
     journal.close()
@@ -119,8 +119,8 @@ async def _outage(calls: int, folder: Path, database: PostgresServer, durable: R
         "calls": Figure(calls, f"calls of an hour's {CALLS_OF_AN_HOUR}, as fast as they go"),
         "events": Figure(events, "events of those calls"),
         "share_of_the_hour": Figure(round(calls / CALLS_OF_AN_HOUR, 3), "of an hour at 50 calls a second"),
-        "lost": Figure(last - first + 1 - distinct + (calls + 1 - ended), "events and ends of calls", "at most 0"),
-        "repeated": Figure(lines - distinct, "events", "at most 0"),
+        "lost": Figure(last - first + 1 - lines + said_lost + (calls + 1 - ended), "events and ends of calls", "at most 0"),
+        "repeated": Figure(twice, "calls that ended twice", "at most 0"),
         "push_s": Figure(round(pushed_s, 1), "s, to make and spool them"),
         "redis_memory_mb": Figure(round(most / MB, 1), "MB more in the durable Redis, at most", "at most 32"),
         "stream_mb": Figure(round(in_stream / MB, 1), "MB of it are the stream, while the database is away"),
@@ -169,15 +169,18 @@ def _turn(turn: int, words: str, intent: str, slots: dict[str, str]) -> TurnFini
     return TurnFinished(turn, TurnOutcome.UNDERSTOOD, words, intent, 0.93, slots, stages, 241.75, "worker-1", 2.5)
 
 
-def _rows(database: PostgresServer, boot_id: str) -> tuple[int, int, int, int, int]:
-    """Lines, different numbers, the first and the last of them, and calls that have ended."""
+def _rows(database: PostgresServer, boot_id: str) -> tuple[int, int, int, int, int, int]:
+    """Lines, the first and the last number, events said to be lost, calls that have ended, and calls whose end was told twice."""
+    ends = "SELECT call_uuid FROM console_journalline WHERE kind = 'call_ended' GROUP BY call_uuid HAVING count(*) > 1"
     found: Any = database.execute(
-        "SELECT count(*), count(DISTINCT seq), min(seq), max(seq), "
-        f"(SELECT count(*) FROM console_call WHERE ended_at IS NOT NULL) FROM console_journalline WHERE boot_id = '{boot_id}'",
+        "SELECT count(*), min(seq), max(seq), "
+        "coalesce(sum((data->>'count')::int) FILTER (WHERE kind = 'events_lost'), 0), "
+        "(SELECT count(*) FROM console_call WHERE ended_at IS NOT NULL), "
+        f"(SELECT count(*) FROM ({ends}) AS twice) FROM console_journalline WHERE boot_id = '{boot_id}'",
         "lifeline",
     )  # fmt: skip
-    lines, distinct, first, last, ended = found[0]
-    return lines, distinct, first, last, ended
+    lines, first, last, said_lost, ended, twice = found[0]
+    return lines, first, last, said_lost, ended, twice
 
 
 def _waiting(journal: Journal) -> int:

@@ -1,8 +1,8 @@
 """Callers' own records against the console's, call by call; and the journal's numbers. Pure.
 
 The rule: a call that its caller finished has no incident that dropped it, and one that its caller lost has. Every record has
-an end, and every incident an outcome. DESIGN's exception: who hangs up in the silence between a bridge's failure and the next sound
-was dropped, "because that is what it is", however content they were.
+a caller and an end, and every incident an outcome. DESIGN's exception: who hangs up in the silence between a bridge's failure
+and the next sound was dropped, "because that is what it is", however content they were.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ TURN_LIMIT_S = 4.0 + 0.5
 END_OF_SPEECH_S = SILENCE_FRAMES * FRAME_MS / 1000
 # The death of a bridge cuts what plays, and the caller's own clock may be late.
 CUT_S = 0.5
+# Who has heard nothing since they dialled has no bridge yet.
+BEGINNING_S = 1.0
 BRIDGE_KILLED_LIMIT_S = 1.0
 # The dead man's timer, and as much again as for a turn.
 BRIDGE_FROZEN_LIMIT_S = 6.0 + 0.5
@@ -77,12 +79,14 @@ def compare(callers: Sequence[Mapping[str, Any]], stored: Mapping[str, Any], fau
     found = Findings(calls=len(callers), most_at_once=most_at_once(callers))
     calls = {call["call_uuid"]: call for call in stored["calls"]}
     for caller in callers:
-        _compare_one(found, caller, calls.get(caller["call_uuid"]), faults)
-        _silences(found, caller, faults)
+        call = calls.pop(caller["call_uuid"], None)
+        _compare_one(found, caller, call, faults)
+        _silences(found, caller, call["bridges"] if call else (), faults)
+    found.wrong += [Difference(call_uuid, "nobody made this call", ()) for call_uuid in calls]
     for boot in stored["boots"]:
         found.journal_events += boot["lines"]
-        found.journal_lost += boot["last"] - boot["numbers"]
-        found.journal_repeated += boot["lines"] - boot["numbers"]
+        # What its own lines say was lost has no number; what the recorder gave up has, and counts twice but for one: no matter.
+        found.journal_lost += boot["last"] - boot["lines"] + boot["said_lost"]
     found.journal_lost += sum(stored["unsent"].values())
     found.journal_repeated += sum(one["n"] - 1 for one in stored["told_twice"])
     return found
@@ -140,10 +144,9 @@ def _left_in_silence(
     if any(one["cause"] != "bridge" for one in drops):
         return False
     resumed = all(one["kind"] == "resumed" for one in drops)
-    part = bridge_id.removesuffix("-1")  # the first bridge's process has no number
     return any(
         fault.notice in (Notice.BRIDGE_KILLED, Notice.BRIDGE_FROZEN)
-        and (resumed or fault.name.endswith((f" {part}", "every bridge")))
+        and (resumed or _is_of(fault, (bridge_id,)))
         and fault.began_s <= caller["ended_at_s"]
         and caller["last_sound_at_s"] <= _parted_s(fault, resumed=resumed)
         and (fault.notice is Notice.BRIDGE_FROZEN or caller["quiet_from_s"] <= _parted_s(fault, resumed=resumed) + CUT_S)
@@ -151,15 +154,22 @@ def _left_in_silence(
     )
 
 
+def _is_of(fault: Happened, bridges: Iterable[str]) -> bool:
+    _, _, part = fault.name.partition(" ")
+    return part == "every bridge" or part in {name.removesuffix("-1") for name in bridges}  # The first one's process has no number.
+
+
 def _parted_s(fault: Happened, *, resumed: bool) -> float:
     """When the last call of that bridge had left it."""
     return fault.began_s + (DRAIN_S if resumed and fault.name.startswith("restart ") else 0)
 
 
-def _silences(found: Findings, caller: Mapping[str, Any], faults: Sequence[Happened]) -> None:
+def _silences(found: Findings, caller: Mapping[str, Any], bridges: Sequence[str], faults: Sequence[Happened]) -> None:
+    """``bridges``: all that ever had the call."""
     found.silences_ms.append(caller["longest_silence_ms"])
     for began_s, length_s, after_words in caller["silences"]:
-        notice, heard_s = _attributed(began_s, began_s + length_s, faults)
+        is_first = began_s < caller["began_at_s"] + BEGINNING_S
+        notice, heard_s = _attributed(began_s, began_s + length_s, faults, bridges, is_first=is_first)
         if notice is Notice.TURN and after_words:
             heard_s -= END_OF_SPEECH_S
         found.longest_ms[notice] = max(found.longest_ms[notice], round(heard_s * 1000))
@@ -168,21 +178,22 @@ def _silences(found: Findings, caller: Mapping[str, Any], faults: Sequence[Happe
             found.too_long.append(Difference(caller["call_uuid"], f"{notice.value}: {heard_s:.2f} s of silence", during))
 
 
-def _attributed(began_s: float, ended_s: float, faults: Iterable[Happened]) -> tuple[Notice, float]:
-    """Whose limit a silence has, and how much of it counts: with a bridge's fault in it, what came after that.
+def _attributed(
+    began_s: float, ended_s: float, faults: Sequence[Happened], bridges: Sequence[str], *, is_first: bool
+) -> tuple[Notice, float]:
+    """Whose limit a silence has, and how much of it counts: with a fault of the call's own bridge in it, what came after that.
 
-    A killed bridge's counts only when it died within the silence; a frozen one's as long as it is frozen.
+    A killed bridge's counts only when it died within the silence; a frozen one's as long as it is frozen. A call that begins, or
+    leaves its bridge, may be given to any bridge, and wait there for the timer if that one is frozen.
     """
-    for notice in (Notice.BRIDGE_FROZEN, Notice.BRIDGE_KILLED):
-        for fault in faults:
-            if fault.notice is not notice:
-                continue
-            inside = began_s <= fault.began_s <= ended_s
-            if notice is Notice.BRIDGE_FROZEN and _overlap(fault, began_s, ended_s):
-                return notice, ended_s - max(began_s, fault.began_s)
-            # What was long before it anyway is no matter of the bridge's.
-            if inside and fault.began_s - began_s < TURN_LIMIT_S:
-                return notice, ended_s - fault.began_s
+    theirs = [one for one in faults if one.notice is not Notice.TURN and _is_of(one, bridges)]
+    moves = is_first or any(_overlap(one, began_s, ended_s) for one in theirs)
+    frozen = [one for one in (faults if moves else theirs) if one.notice is Notice.BRIDGE_FROZEN]
+    killed = [one for one in theirs if one.notice is Notice.BRIDGE_KILLED and began_s <= one.began_s]
+    for fault in [*frozen, *killed]:
+        # What was long before it anyway is no matter of the bridge's.
+        if _overlap(fault, began_s, ended_s) and fault.began_s - began_s < TURN_LIMIT_S:
+            return fault.notice, ended_s - max(began_s, fault.began_s)
     return Notice.TURN, ended_s - began_s
 
 

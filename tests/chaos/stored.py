@@ -8,11 +8,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import django
+
+# What one process tells once of a call that it has: by the kind of event, what names the one that is told.
+TOLD_ONCE = {
+    "call_started": "", "call_ended": "", "fell_back": "", "turn_started": "turn", "turn_finished": "turn",
+    "incident_opened": "incident_id", "incident_closed": "incident_id", "action_started": "key", "action_finished": "key",
+}  # fmt: skip
 
 
 def stored() -> dict[str, Any]:
@@ -26,6 +32,9 @@ def stored() -> dict[str, Any]:
         names = ("incident_id", "cause", "stage", "kind", "outcome", "proof", "by_call_end", "opened_epoch")
         what = {name: getattr(one, name) for name in names}
         incidents[one.call.call_uuid].append(what)
+    owners = defaultdict(set)
+    for call_uuid, data in JournalLine.objects.filter(kind="call_started").values_list("call_uuid", "data"):
+        owners[call_uuid].add(data["bridge_id"])
     ends = dict(JournalLine.objects.filter(kind="call_ended").values_list("call_uuid").annotate(found=Count("pk")).order_by())
     names = ("call_uuid", "bridge_id", "mode", "step", "ended_by", "hangup_cause", "fell_back_reason", "epoch")
     calls = [
@@ -34,20 +43,31 @@ def stored() -> dict[str, Any]:
             "is_over": call.ended_at is not None,
             "ends": ends.get(call.call_uuid, 0),
             "incidents": incidents[call.call_uuid],
+            "bridges": sorted(owners[call.call_uuid]),
         }
         for call in Call.objects.all()
     ]
-    boots = JournalLine.objects.values("boot_id").annotate(lines=Count("pk"), numbers=Count("seq", distinct=True), last=Max("seq"))
-    repeated = (
-        JournalLine.objects.values("call_uuid", "epoch", "at", "kind", "data").annotate(n=Count("pk")).filter(n__gt=1).order_by()
-    )
+    boots = JournalLine.objects.values("boot_id").annotate(lines=Count("pk"), last=Max("seq"))
+    said_lost: Counter[str] = Counter()
+    for boot_id, data in JournalLine.objects.filter(kind="events_lost").values_list("boot_id", "data"):
+        said_lost[boot_id] += data["count"]
     marks = dict(Producer.objects.values_list("boot_id", "stored_seq"))
     return {
         "calls": calls,
-        "boots": list(boots.order_by("boot_id")),
-        "told_twice": [{**one, "at": one["at"].isoformat()} for one in repeated],
+        "boots": [{**one, "said_lost": said_lost[one["boot_id"]]} for one in boots.order_by("boot_id")],
+        "told_twice": [{"what": what, "n": n} for what, n in _told().items() if n > 1],
         "unsent": _unsent(Path(settings.LIFELINE_SPOOL_DIR), marks),
     }
+
+
+def _told() -> Counter[tuple[str, ...]]:
+    from console.models import JournalLine
+
+    told: Counter[tuple[str, ...]] = Counter()
+    lines = JournalLine.objects.filter(kind__in=TOLD_ONCE).values_list("boot_id", "call_uuid", "epoch", "kind", "data")
+    for boot_id, call_uuid, epoch, kind, data in lines:
+        told[boot_id, call_uuid, str(epoch), kind, str(data.get(TOLD_ONCE[kind], ""))] += 1
+    return told
 
 
 def _unsent(folder: Path, marks: dict[str, int]) -> dict[str, int]:

@@ -27,7 +27,10 @@ def caller(
 
 def call(*outcomes: str, **more: Any) -> dict[str, Any]:
     incidents = [{"cause": "ai", "stage": "stt", "kind": "hang", "outcome": outcome} for outcome in outcomes]
-    call = {"call_uuid": "u", "bridge_id": "bridge-1", "is_over": True, "ends": 1, "ended_by": "caller", "incidents": incidents}
+    call = {
+        "call_uuid": "u", "bridge_id": "bridge-1", "bridges": ["bridge-1"], "is_over": True, "ends": 1, "ended_by": "caller",
+        "incidents": incidents,
+    }  # fmt: skip
     return {**call, **more}
 
 
@@ -112,9 +115,20 @@ def test_any_other_drop_that_its_caller_did_not_see_stays_wrong(
 
 
 def test_gaps_doubles_and_what_lies_in_a_spool_are_counted() -> None:
-    boots = [{"boot_id": "a", "lines": 9, "numbers": 9, "last": 10}, {"boot_id": "b", "lines": 5, "numbers": 5, "last": 5}]
+    boots = [{"boot_id": "a", "lines": 9, "last": 10, "said_lost": 0}, {"boot_id": "b", "lines": 5, "last": 5, "said_lost": 0}]
     findings = found(caller(), call(), boots=boots, told_twice=[{"n": 3}], unsent={"c": 4})
     assert (findings.journal_events, findings.journal_lost, findings.journal_repeated) == (14, 5, 2)
+
+
+def test_what_the_journal_itself_says_was_lost_is_lost() -> None:
+    boots = [{"boot_id": "a", "lines": 9, "last": 9, "said_lost": 1000}]
+    assert found(caller(), call(), boots=boots).journal_lost == 1000
+
+
+def test_a_record_of_a_call_that_nobody_made_is_wrong() -> None:
+    stored = {"calls": [call(), call("dropped", call_uuid="ghost")], "boots": [], "told_twice": [], "unsent": {}}
+    findings = compare([caller()], stored, ())
+    assert [(one.call_uuid, one.why) for one in findings.wrong] == [("ghost", "nobody made this call")]
 
 
 def test_a_silence_has_the_limit_of_what_broke_in_it() -> None:
@@ -135,6 +149,31 @@ def test_a_frozen_bridge_is_felt_while_it_is_frozen_and_no_longer() -> None:
     findings = found(caller(silences=((106.0, 6.0, True), (120.0, 5.0, False))), call(), FREEZE)
     assert findings.longest_ms[Notice.BRIDGE_FROZEN] == 6000
     assert [one.why for one in findings.too_long] == ["turn: 5.00 s of silence"]
+
+
+OTHER_FROZEN = Happened("freeze bridge-2", Notice.BRIDGE_FROZEN, 109.0, 118.0)
+
+
+def test_another_bridges_fault_excuses_no_silence() -> None:
+    silences = ((108.0, 6.0, False),)
+    assert [one.why for one in found(caller(silences=silences), call(), OTHER_FROZEN).too_long] == ["turn: 6.00 s of silence"]
+    assert found(caller(silences=silences), call(bridges=["bridge-1", "bridge-2"]), OTHER_FROZEN).too_long == []
+    killed = Happened("kill bridge-3", Notice.BRIDGE_KILLED, 104.5, 109.0)
+    assert found(caller(silences=((104.0, 1.8, False),)), call(), killed).longest_ms[Notice.TURN] == 1800
+
+
+def test_what_was_long_before_its_bridge_froze_is_the_turns() -> None:
+    findings = found(caller(silences=((103.5, 9.5, False),)), call(bridges=["bridge-2"]), OTHER_FROZEN)
+    assert [one.why for one in findings.too_long] == ["turn: 9.50 s of silence"]
+
+
+def test_a_call_without_a_bridge_may_come_to_a_frozen_one() -> None:
+    """It has to wait there for the timer: at its beginning, or when its own bridge is gone."""
+    early = Happened("freeze bridge-2", Notice.BRIDGE_FROZEN, 99.0, 108.0)
+    assert found(caller(silences=((100.2, 6.0, False),)), call(), early).too_long == []
+    silences = ((104.5, 6.4, False),)
+    assert found(caller(silences=silences), call(), KILL, early).too_long == []
+    assert len(found(caller(silences=silences), call(bridges=["bridge-3"]), KILL, early).too_long) == 1
 
 
 def test_the_most_calls_at_once_are_those_that_overlap() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos import agreement, report
+from tests.chaos.compare import LIMITS_S
 from tests.chaos.faults import all_faults
 from tests.chaos.run import run
 from tests.chaos.schedule import Planned
@@ -32,6 +33,9 @@ def test_nothing_that_dies_drops_a_call_and_the_records_agree_with_the_callers()
     assert found.calls >= 5, shown
     assert found.dropped == [], shown
     assert found.wrong == [], shown
+    assert found.last_resort_as_lost == [], shown
+    # No measure of the machine: who waits for twice as long as may be has been forgotten, not served late.
+    assert [notice for notice, ms in found.longest_ms.items() if ms > 2000 * LIMITS_S[notice]] == [], shown
     assert agreement.compare(found.ways) == [], shown
     assert (found.journal_lost, found.journal_repeated) == (0, 0), shown
     assert sorted(fault.name for fault in ran.happened) == sorted(one.fault for one in PLAN)

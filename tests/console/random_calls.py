@@ -1,7 +1,7 @@
 """Calls in which everything happens that may: random, from the switch's events to the journal, with what a witness saw of them.
 
 ``RandomCall`` drives the real deciding code, owner after owner. ``outcomes`` is the oracle: DESIGN.md's rule in a few lines, from
-what the switch saw and from nothing else but the names of the incidents.
+what the switch saw and from nothing else but the names of the incidents. That a failure has one is asserted as it happens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ai_engine.messages import MediaConnected
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.inputs import AiUse
-from esl_bridge.journal.events import Entry, IncidentClosed, IncidentOpened, JournalEvent
+from esl_bridge.journal.events import Entry, IncidentClosed, IncidentOpened, JournalEvent, TurnFinished
 from tests.console.journal import Boot
 from tests.esl_bridge.calls.harness import UUID, Line
 
@@ -127,6 +127,18 @@ class RandomCall:
         if self.dice.random() < 0.9:
             self._tell(MediaConnected(UUID, "gateway-1", 1))
 
+    def _failed(self, what: str) -> None:
+        """What has just happened is a failure: an incident is open, or whoever was waiting for nothing more has not noticed."""
+        events = [entry.event for owner in self.entries for entry in owner]
+        opened = {one.incident_id for one in events if isinstance(one, IncidentOpened)}
+        closed = {one.incident_id for one in events if isinstance(one, IncidentClosed)}
+        assert opened - closed, f"no incident is open after this: {what}"
+
+    def _awaits_a_turn(self) -> bool:
+        line = self._line
+        over = {event.turn for event in line.journal(TurnFinished)}
+        return self._kept.get("mode") == "ai" and bool(line.all(order.PublishTurn)) and line.turn() not in over
+
     def _act(self, action: str) -> None:
         line, released = self._line, bool(self._line.all(order.TransferToAgent))
         listening = bool(line.all(order.PublishTurn)) and not released
@@ -143,7 +155,11 @@ class RandomCall:
             case "fail":
                 self._tell(told.QueueLost("redis_away") if self.dice.random() < 0.5 else told.AudioFailed("closed"))
             case "fail turn" if listening:
+                awaited = self._awaits_a_turn()
                 line.turn_fails()
+                self._note()
+                if awaited:
+                    self._failed(action)
             case "understood" if listening:
                 line.understood(self.dice.choice(["balance", "hours", "person"]))
             case "not understood" if listening:
@@ -162,6 +178,7 @@ class RandomCall:
             case "killed" if not released and not line.all(order.TransferToLastResort):
                 self._note()
                 self._take()
+                self._failed(action)
             case "hang up":
                 line.tell(told.HungUp("NORMAL_CLEARING"))
             case _:
