@@ -23,6 +23,8 @@ class Command(BaseCommand):
             try:
                 version = publishing.publish(flow, note="The demonstration flow")
             except (CallflowsError, SpeechError) as error:
+                if created:  # Its number would be in the way of a flow of one's own.
+                    flow.delete()
                 raise CommandError(f"The demonstration flow cannot be published: {error}") from error
             created = True
         else:

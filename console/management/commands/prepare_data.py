@@ -1,29 +1,57 @@
-"""``manage.py prepare_data``: tables, the demonstration flow and the first user, before every start of the stack.
+"""``manage.py prepare_data``: tables, the first user and the flows' files, before every start of the stack.
 
-One process for three steps, because each start of Django costs the start of the stack most of a second.
+Only a demonstration gets the demonstration flow: it takes every number, and a version that is published stays. One process
+for all of it, because each start of Django costs the start of the stack most of a second.
 """
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+
+from callflows import last_resort, store
 
 ADMIN = "admin"
+NO_FLOW = "no flow is published: callers hear the tones of the switch's last resort. Publish one in the admin, under Flows."
 
 
 class Command(BaseCommand):
-    help = "Migrates the database, loads the demonstration flow and makes the user admin, whatever of it is missing."
+    help = "Migrates the database, makes the user admin and writes the published flows' files, whatever of it is missing."
 
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0, interactive=False)
-        call_command("load_demo_flow")
         self._make_admin(os.environ.get("LIFELINE_RUN_ADMIN_PASSWORD", ""))
+        if settings.LIFELINE_DEMO:
+            self._load_demonstration()
+        else:
+            self._write_files()
+
+    def _load_demonstration(self) -> None:
+        """A business of somebody's own does not carry out its actions: no reason not to start."""
+        try:
+            call_command("load_demo_flow", stdout=self.stdout)
+        except CommandError as error:
+            self.stderr.write(f"{error} Everything else starts. LIFELINE_DEMO=false leaves that flow out.")
+            self._write_files()
+
+    def _write_files(self) -> None:
+        prompt_dir = Path(settings.LIFELINE_PROMPT_DIR)
+        try:
+            snapshot, _ = store.export(prompt_dir, Path(settings.LIFELINE_FLOW_SNAPSHOT))
+        except OSError as error:
+            raise CommandError(f"{error.filename or prompt_dir} cannot be written: {error.strerror}") from error
+        if snapshot.flows:
+            last_resort.write_or_say_why_not(snapshot)
+        else:
+            self.stdout.write(NO_FLOW)
 
     def _make_admin(self, password: str) -> None:
         """A password that was changed in the console stays changed."""

@@ -1,0 +1,68 @@
+"""What every start prepares: the first user always, the demonstration flow in a demonstration alone, and the published files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+
+from callflows import demo, publishing
+from callflows.models import Flow, FlowVersion
+from ivr_fallback.actions import Actions
+
+
+class OwnBusiness:
+    """A company's, which has none of the demonstration's actions."""
+
+    ACTIONS: ClassVar[Actions] = {}
+
+
+@pytest.fixture(autouse=True)
+def folders(db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.LIFELINE_PROMPT_DIR = tmp_path / "prompts"
+    settings.LIFELINE_FLOW_SNAPSHOT = tmp_path / "flows.json"
+    settings.LIFELINE_LAST_RESORT_DIALPLAN = tmp_path / "last_resort.xml"
+    monkeypatch.setenv("LIFELINE_RUN_ADMIN_PASSWORD", "the first one")
+
+
+def test_a_production_start_loads_no_demonstration(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.LIFELINE_DEMO = False
+    call_command("prepare_data")
+    assert not Flow.objects.exists()
+    assert get_user_model().objects.get().username == "admin"
+    assert "no flow is published" in capsys.readouterr().out
+
+
+def test_a_business_of_ones_own_starts_without_the_demonstration_flow(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.LIFELINE_DEMO = True
+    settings.LIFELINE_BUSINESS = f"{__name__}.{OwnBusiness.__name__}"
+    call_command("prepare_data")
+    assert not Flow.objects.exists(), "its number would be in the way"
+    assert get_user_model().objects.get().username == "admin"
+    said = capsys.readouterr().err
+    assert "there is no action 'balance'" in said
+    assert "LIFELINE_DEMO=false" in said
+
+
+def test_a_production_start_writes_what_the_published_flows_lack(settings: Any) -> None:
+    flow, _ = demo.ensure_draft()
+    version = publishing.publish(flow)
+    lost = settings.LIFELINE_PROMPT_DIR / version.definition.system.menu_intro.file
+    for file in (lost, settings.LIFELINE_FLOW_SNAPSHOT, settings.LIFELINE_LAST_RESORT_DIALPLAN):
+        file.unlink()
+    settings.LIFELINE_DEMO = False
+    call_command("prepare_data")
+    assert lost.exists()
+    assert settings.LIFELINE_FLOW_SNAPSHOT.exists()
+    assert settings.LIFELINE_LAST_RESORT_DIALPLAN.exists()
+    assert FlowVersion.objects.count() == 1
+
+
+def test_a_prompt_folder_that_cannot_be_written_is_said_in_a_line(settings: Any) -> None:
+    settings.LIFELINE_DEMO = False
+    settings.LIFELINE_PROMPT_DIR.write_text("not a folder")
+    with pytest.raises(CommandError, match="cannot be written"):
+        call_command("prepare_data")
