@@ -65,6 +65,13 @@ def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
         assert ((ROOT / page).parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_no_line_to_copy_puts_real_callers_into_demonstration_mode(page: Path) -> None:
+    for line in (ROOT / page).read_text().splitlines():
+        if "LIFELINE_RUN_WITHOUT=simulator" in line:
+            assert "LIFELINE_DEMO=false" in line
+
+
 def test_the_circuits_table_is_that_of_the_code() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert with_table(page) == page, "run: python -m ai_engine.circuits.transition_table"
