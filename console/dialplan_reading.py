@@ -17,7 +17,8 @@ from django.utils import timezone
 
 from callflows.definition.hours import zone_of
 from console.models import SwitchReport
-from esl_bridge.control import RefusedError, SwitchControl, SwitchControlError
+from esl_bridge.control import SwitchControl
+from esl_bridge.control_errors import RefusedError, SwitchControlError
 from ivr_fallback import last_resort_checks
 
 log = structlog.get_logger(__name__)

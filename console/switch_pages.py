@@ -19,7 +19,8 @@ from console.models import Call
 from console.switch_panel import trials_among
 from console.switches import control_of, switch_named
 from console.views import watcher
-from esl_bridge.control import Channel, SwitchControlError
+from esl_bridge.control_answers import Channel
+from esl_bridge.control_errors import SwitchControlError
 
 # A table that an eye can still follow; the number above it counts all.
 SHOWN = 500

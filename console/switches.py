@@ -15,7 +15,9 @@ from django.utils import timezone
 from console import dialplan_reading
 from console.models import SwitchReport, SwitchState
 from console.switch_settings import MAIN, SwitchAddress
-from esl_bridge.control import ControlUnavailableError, SwitchControl, SwitchControlError, SwitchStatus
+from esl_bridge.control import SwitchControl
+from esl_bridge.control_answers import SwitchStatus
+from esl_bridge.control_errors import ControlUnavailableError, SwitchControlError
 
 # Three looks missed. One look may come late by a slow switch (3 s), a test call that rings (13 s) and orphans.
 STALE = timedelta(seconds=30)

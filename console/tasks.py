@@ -19,7 +19,9 @@ from console.spools import records_lag
 from console.switches import control_of, look_at_all, switches
 from console.tallies import prune
 from console.trial_calls import carry_out
-from esl_bridge.control import Channel, SwitchControl, SwitchControlError
+from esl_bridge.control import SwitchControl
+from esl_bridge.control_answers import Channel
+from esl_bridge.control_errors import SwitchControlError
 from esl_bridge.journal.events import Mode
 from esl_bridge.last_resort.sightings import EXTENSIONS
 

@@ -17,7 +17,7 @@ from console import words
 from console.models import OperatorAction, TrialCall, TrialState
 from console.switch_settings import SwitchAddress
 from console.switches import DEADLINE_S, control_of, switch_named
-from esl_bridge.control import NoAnswerError, RefusedError, SwitchControlError
+from esl_bridge.control_errors import NoAnswerError, RefusedError, SwitchControlError
 
 log = structlog.get_logger(__name__)
 # A loopback is answered at once, a simulated person picks up within two seconds; the worker does nothing else meanwhile.

@@ -1,8 +1,8 @@
 """The control port (8021): questions and orders to the switch beside its calls, for the console, Celery and operators.
 
-Owns the commands' syntax, the check of their arguments and the reading of their answers. Never used by a live call, and
-never on an event loop: each call blocks until its deadline at most. python-ESL has no connect time-out and may block
-for ever, and a thread stuck in it could not be ended; so each question is a process that is killed at its deadline.
+Owns the commands' syntax and the check of their arguments; what answers mean is ``control_answers.py``'s. Never used by a
+live call, and never on an event loop: each call blocks until its deadline at most. python-ESL has no connect time-out and may
+block for ever, and a thread stuck in it could not be ended; so questions are asked by a process that is killed at its deadline.
 """
 
 from __future__ import annotations
@@ -12,10 +12,22 @@ import re
 import subprocess
 import sys
 import uuid as uuids
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from esl_bridge.control_answers import Channel, SwitchStatus, read_channels, read_status
+from esl_bridge.control_errors import (
+    AccessListError,
+    ControlUnavailableError,
+    NoAnswerError,
+    RefusedError,
+    SwitchAwayError,
+    SwitchControlError,
+    WrongPasswordError,
+)
 
 DEADLINE_S = 5.0
 PROCESS = Path(__file__).with_name("control_process.py")
@@ -26,7 +38,11 @@ CAUSE = re.compile(r"[A-Z][A-Z_]{1,63}")
 NAME = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
 ENDPOINT = re.compile(r"[A-Za-z0-9_.+*#@:;/=-]{1,256}")
 ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
+FILE = re.compile(r"/[A-Za-z0-9_.:@+/-]{1,1000}")
 NO_CHANNEL = "No such channel"
+NOT_FOUND = "can't find anything"
+# A question costs the switch some microseconds, and the network its way there and back.
+FURTHER_QUESTION_S = 0.01
 RELOADED = "+OK [Success]"
 # What a person at an agent's telephone sees, should a test call ever come that far.
 TEST_CALLER = (
@@ -36,63 +52,6 @@ TEST_CALLER = (
 )  # fmt: skip
 NOISE_DIVISOR = 1400
 LINE_END = re.compile(r"[\x00-\x1f\x7f]")
-
-
-class SwitchControlError(Exception):
-    """The switch was not asked, did not answer, or said no. The text is for an operator."""
-
-
-class SwitchAwayError(SwitchControlError):
-    """No FreeSWITCH is there."""
-
-
-class NoAnswerError(SwitchAwayError):
-    """It took the question and did not answer in time. An order may have been carried out: ask before repeating it."""
-
-
-class WrongPasswordError(SwitchControlError):
-    """FreeSWITCH is there and does not accept the password. Trying again does not help."""
-
-
-class AccessListError(SwitchControlError):
-    """FreeSWITCH is there and does not let this machine's address in. Trying again does not help."""
-
-
-class ControlUnavailableError(SwitchControlError):
-    """python-ESL is not installed here: nothing is known of the switch."""
-
-
-class RefusedError(SwitchControlError):
-    """The switch answered ``-ERR`` or ``-USAGE``."""
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchStatus:
-    """A session is one leg of a call. The switch refuses calls beyond ``sessions_most``, and new ones faster than
-    ``sessions_per_s_most`` a second. ``is_ready`` is False while it starts or shuts down."""
-
-    version: str
-    is_ready: bool
-    uptime: timedelta
-    sessions: int
-    sessions_peak: int
-    sessions_most: int
-    sessions_since_startup: int
-    sessions_per_s: int
-    sessions_per_s_most: int
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One leg in ``show channels``. A dead call stays listed while its app is frozen."""
-
-    uuid: str
-    name: str
-    state: str
-    created: datetime
-    caller_number: str
-    destination: str
-    application: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +76,18 @@ class SwitchControl:
         # FreeSWITCH says +OK to a broken file as well, with what is wrong in the brackets.
         if answer != RELOADED:
             raise RefusedError(f"The switch at {self._place} kept what it had: {answer.removeprefix('+OK ')}")
+
+    def dialplan(self, context: str) -> str:
+        """A context's XML as the switch has it in memory, whatever its files hold now; empty when it has none of that name."""
+        answer = self._ask(f"xml_locate dialplan context name {_checked(NAME, context)}")
+        return "" if answer.startswith(NOT_FOUND) else answer
+
+    def missing_files(self, paths: Collection[str]) -> list[str]:
+        """Those that the switch does not find, sorted: they are not on its disk, or in a folder that its user may not pass.
+        One that is there and that it may not read, or without a sound, is not told from a good one."""
+        asked = sorted(paths)
+        answers = self._ask_all([f"file_exists {_checked(FILE, path)}" for path in asked])
+        return [path for path, answer in zip(asked, answers, strict=True) if answer.strip() != "true"]
 
     def wall_clock(self, zone: str, at: datetime) -> str:
         """``YYYY-MM-DD HH:MM`` in a time zone at an aware moment, as this switch's conditions read it.
@@ -189,10 +160,14 @@ class SwitchControl:
         return True
 
     def _ask(self, command: str, deadline_s: float | None = None) -> str:
+        return self._ask_all([command], deadline_s)[0]
+
+    def _ask_all(self, commands: Sequence[str], deadline_s: float | None = None) -> list[str]:
+        """One after the other, on one connection."""
         if LINE_END.search(self.password):
             raise ValueError("The switch's password holds a control character.")
-        limit_s = self.deadline_s if deadline_s is None else deadline_s
-        question = {"host": self.host, "port": self.port, "password": self.password, "command": command}
+        limit_s = (self.deadline_s if deadline_s is None else deadline_s) + FURTHER_QUESTION_S * len(commands[1:])
+        question = {"host": self.host, "port": self.port, "password": self.password, "commands": commands}
         try:
             done = subprocess.run(
                 [sys.executable, "-I", str(PROCESS)],
@@ -209,10 +184,10 @@ class SwitchControl:
             raise SwitchAwayError(f"Asking the switch at {self._place} failed: {reason[0]}")
         return self._read(json.loads(done.stdout))
 
-    def _read(self, answer: dict[str, str]) -> str:
+    def _read(self, answer: dict[str, Any]) -> list[str]:
         match answer.get("failed"):
             case None:
-                reply = answer["reply"]
+                replies: list[str] = answer["replies"]
             case "unavailable":
                 raise ControlUnavailableError(
                     "The switch's control port needs python-ESL: apt-get install gcc python3-dev, then start again."
@@ -231,65 +206,14 @@ class SwitchControl:
                 )
             case _:
                 raise SwitchAwayError(f"The switch at {self._place} cannot be reached: {answer['text']}.")
-        if reply.startswith(("-ERR", "-USAGE")):
-            raise RefusedError(reply.strip())
-        return reply
+        for reply in replies:
+            if reply.startswith(("-ERR", "-USAGE")):
+                raise RefusedError(reply.strip())
+        return replies
 
     @property
     def _place(self) -> str:
         return f"{self.host}:{self.port}"
-
-
-def read_status(text: str) -> SwitchStatus:
-    """The text of ``api status``, as recorded from FreeSWITCH 1.11. Raises SwitchControlError for another text."""
-    version = re.search(r"\(Version (.+?)\)", text)
-    per_s = re.search(r"(\d+) session\(s\) per Sec out of max (\d+)", text)
-    since_startup = re.search(r"(\d+) session\(s\) since startup", text)
-    sessions = re.search(r"(\d+) session\(s\) - peak (\d+)", text)
-    most = re.search(r"(\d+) session\(s\) max", text)
-    if version is None or since_startup is None or sessions is None or most is None or per_s is None:
-        raise SwitchControlError(f"The switch's status cannot be read: {text[:200]!r}")
-    return SwitchStatus(
-        version=" ".join(version[1].split()),
-        is_ready="is ready" in text,
-        uptime=_uptime(text),
-        sessions=int(sessions[1]),
-        sessions_peak=int(sessions[2]),
-        sessions_most=int(most[1]),
-        sessions_since_startup=int(since_startup[1]),
-        sessions_per_s=int(per_s[1]),
-        sessions_per_s_most=int(per_s[2]),
-    )
-
-
-def _uptime(text: str) -> timedelta:
-    parts = {unit: int(number) for number, unit in re.findall(r"(\d+) (year|day|hour|minute|second)s?\b", text)}
-    return timedelta(
-        days=365 * parts.get("year", 0) + parts.get("day", 0),
-        hours=parts.get("hour", 0),
-        minutes=parts.get("minute", 0),
-        seconds=parts.get("second", 0),
-    )
-
-
-def read_channels(text: str) -> list[Channel]:
-    """``show channels as json``, which has no ``rows`` at all when there is no call."""
-    try:
-        rows: list[dict[str, Any]] = json.loads(text).get("rows", [])
-        return [
-            Channel(
-                uuid=row["uuid"],
-                name=row["name"],
-                state=row["state"],
-                created=datetime.fromtimestamp(int(row["created_epoch"]), UTC),
-                caller_number=row["cid_num"],
-                destination=row["dest"],
-                application=row["application"],
-            )
-            for row in rows
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SwitchControlError(f"The switch's channels cannot be read: {text[:200]!r}") from error
 
 
 def _checked(allowed: re.Pattern[str], value: str) -> str:

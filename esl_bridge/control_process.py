@@ -1,8 +1,8 @@
-"""One question to the switch through python-ESL, asked by a process of its own: ``python -I control_process.py``.
+"""Questions to the switch through python-ESL, asked by a process of its own: ``python -I control_process.py``.
 
-Owns the only use of python-ESL. Reads ``{"host", "port", "password", "command"}`` from standard input (a password in
-the arguments would be in the list of processes) and writes ``{"reply"}`` or ``{"failed", "text"}``. It imports nothing
-else of ours, so that it starts in about 30 ms. Whoever starts it kills it at the deadline: python-ESL has none.
+Owns the only use of python-ESL. Reads ``{"host", "port", "password", "commands"}`` from standard input (a password in
+the arguments would be in the list of processes) and writes ``{"replies"}``, one for each, or ``{"failed", "text"}``. It
+imports nothing else of ours, so that it starts in about 30 ms. Whoever starts it kills it at the deadline: python-ESL has none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 DIAGNOSIS_LIMIT_S = 2.0
 
 
-def ask(host: str, port: int, password: str, command: str) -> dict[str, str]:
+def ask(host: str, port: int, password: str, commands: list[str]) -> dict[str, object]:
     try:
         import ESL
     except ImportError:
@@ -24,16 +24,19 @@ def ask(host: str, port: int, password: str, command: str) -> dict[str, str]:
     if not connection.connected():
         del connection  # closes its socket
         return diagnose(host, port, password)
-    name, _, argument = command.partition(" ")
-    event = connection.api(name, argument)
-    body = event.getBody() if event is not None else None
-    if body is None:
-        return {"failed": "no answer", "text": ""}
+    replies: list[str] = []
+    for command in commands:
+        name, _, argument = command.partition(" ")
+        event = connection.api(name, argument)
+        body = event.getBody() if event is not None else None
+        if body is None:
+            return {"failed": "no answer", "text": ""}
+        replies.append(body)
     connection.disconnect()
-    return {"reply": body}
+    return {"replies": replies}
 
 
-def diagnose(host: str, port: int, password: str) -> dict[str, str]:
+def diagnose(host: str, port: int, password: str) -> dict[str, object]:
     """A second connection, after a failure only. (One that the switch's access list rejects costs FreeSWITCH a few
     bytes for good, which is why no plain connection is tried before the real one.)"""
     try:
@@ -60,5 +63,5 @@ def _read_headers(probe: socket.socket) -> bytes:
 
 if __name__ == "__main__":
     request = json.load(sys.stdin)
-    answer = ask(request["host"], request["port"], request["password"], request["command"])
+    answer = ask(request["host"], request["port"], request["password"], request["commands"])
     sys.stdout.write(json.dumps(answer))

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from simulator import wire
+from simulator.api_files import file_exists, reload_xml, xml_locate
 from simulator.arguments import separate
 from simulator.audio_stream import AudioStream
 from simulator.channel import Channel, stamp
-from simulator.errors import DialplanError
 from simulator.events import Origin
 from simulator.expand import would_expand
 from simulator.moments import strftime_tz
@@ -51,14 +51,6 @@ async def status(switch: Switch, _argument: str) -> str:
         f"0 session(s) per Sec out of max 1000, peak {peak}, last 5min {peak} \n"
         f"{switch.config.max_sessions} session(s) max\nmin idle cpu 0.00/95.77\nCurrent Stack Size/Max 240K/240K\n"
     )
-
-
-async def reload_xml(switch: Switch, _argument: str) -> str:
-    try:
-        switch.reload_dialplan()
-    except DialplanError as error:
-        return f"+OK [[{error}]]\n"  # A real one says +OK to a broken file, too, and keeps the old.
-    return "+OK [Success]\n"
 
 
 async def time_in_zone(switch: Switch, argument: str) -> str:
@@ -294,6 +286,7 @@ async def echo(_switch: Switch, argument: str) -> str:
 ApiCommand = Callable[["Switch", str], Awaitable[str]]
 API_COMMANDS: Final[dict[str, ApiCommand]] = {
     "echo": echo,
+    "file_exists": file_exists,
     "global_getvar": global_getvar,
     "global_setvar": global_setvar,
     "hupall": hupall,
@@ -320,4 +313,5 @@ API_COMMANDS: Final[dict[str, ApiCommand]] = {
     "uuid_setvar_multi": _on_session(_set_variables, "<uuid> <var>=<value>;<var>=<value>...", says_usage_too=True),
     "uuid_transfer": _on_session(_transfer, "<uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]"),
     "version": version,
+    "xml_locate": xml_locate,
 }

@@ -51,7 +51,10 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class Dialplan:
+    """``texts``: each context's XML, with what was included."""
+
     contexts: Mapping[str, tuple[Extension, ...]]
+    texts: Mapping[str, str]
 
     def route(
         self, context: str, lookup: Callable[[str], str], now: datetime, on_inline: Callable[[Action], None]
@@ -183,7 +186,8 @@ def parse_dialplan(text: str, variables: Mapping[str, str], folder: Path | None 
     }
     if not contexts:
         raise DialplanError("no <context> in it")
-    return Dialplan(contexts)
+    texts = {context.get("name", ""): ElementTree.tostring(context, "unicode") for context in root.iter("context")}
+    return Dialplan(contexts, texts)
 
 
 def _extension(element: ElementTree.Element) -> Extension:

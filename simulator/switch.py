@@ -191,6 +191,10 @@ class Switch:
         """`reloadxml`: calls go on with the actions they have. Raises :class:`DialplanError`; the old one then stays."""
         self._dialplan = load_dialplan(self.config.dialplan, self.variables)
 
+    def dialplan_text(self, context: str) -> str:
+        """The XML it has in memory; empty for a context that it has not."""
+        return self._dialplan.texts.get(context, "")
+
     def dialplan_stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Changes when the dialplan's files do."""
         paths = [self.config.dialplan, *included_files(self.config.dialplan, self.variables)]

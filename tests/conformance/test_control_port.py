@@ -98,3 +98,16 @@ async def test_getvar_cuts_what_is_long_and_lets_a_value_forge_headers(line: Con
         assert (await call.peer.send("getvar long")).headers["Reply-Text"] == long[:511]
         assert await call.peer.api(f"uuid_getvar {call.uuid} forging") == "+OK\nX-Forged: 1"
         assert (await call.peer.send("getvar forging")).headers["X-Forged"] == "1"
+
+
+async def test_which_files_it_finds(line: ControlledLine) -> None:
+    (line.folder / "there.wav").write_bytes(b"RIFF")
+    (line.folder / "empty.wav").touch()
+    for name, answer in (("there.wav", "true"), ("empty.wav", "true"), ("", "true"), ("missing.wav", "false")):
+        assert await line.api(f"file_exists {line.folder / name}") == answer, name
+    assert await line.api("file_exists") == "false"
+
+
+async def test_the_dialplan_it_has_in_memory(line: ControlledLine) -> None:
+    assert await line.api("xml_locate dialplan context name nothing") == "can't find anything\n"
+    assert await line.api("xml_locate dialplan context") == "-ERR bad args\n"

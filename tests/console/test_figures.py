@@ -26,7 +26,8 @@ from console.lost_calls import end_found_gone
 from console.metrics import COUNTS, FiguresCollector
 from console.models import Call, Incident, Turn
 from console.recorder import Recorder
-from esl_bridge.control import Channel, SwitchAwayError
+from esl_bridge.control_answers import Channel
+from esl_bridge.control_errors import SwitchAwayError
 from esl_bridge.journal.events import FIELD, JOURNAL_STREAM, CallEnded, FallbackReason, Mode, Outcome, StepEntered, encode_batch
 from tests.console.journal import Boot, closed, opened, report_bridge, send, started, whole_call
 from tests.redis_server import RedisServer

@@ -23,7 +23,8 @@ from console.models import Call, SwitchReport, SwitchState
 from console.switch_panel import Known, SwitchRow, fingerprint, switch_rows
 from console.switch_settings import SwitchAddress
 from console.switches import STALE, look_at_all
-from esl_bridge.control import Channel, ControlUnavailableError, SwitchAwayError
+from esl_bridge.control_answers import Channel
+from esl_bridge.control_errors import ControlUnavailableError, SwitchAwayError
 from simulator import moments
 from simulator.channel import Identity
 from simulator.errors import DialplanError

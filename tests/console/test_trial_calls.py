@@ -19,7 +19,7 @@ from console.switch_panel import REPORTED_WITHIN, TRIAL_SHOWN, TrialRow, trial_r
 from console.switch_settings import SwitchAddress
 from console.switches import switches
 from console.trial_calls import CALLING_LIMIT, TAKEN_WITHIN, TrialRefusedError
-from esl_bridge.control import NoAnswerError
+from esl_bridge.control_errors import NoAnswerError
 from simulator.switch import Switch
 from tests.console.switch_thread import PASSWORD, running_switch
 from tests.console.test_pages import browser_of, make_call, text, user_with

@@ -19,17 +19,16 @@ import psutil
 import pytest
 
 from esl_bridge import control
-from esl_bridge.control import (
+from esl_bridge.control import SwitchControl
+from esl_bridge.control_answers import read_channels, read_status
+from esl_bridge.control_errors import (
     AccessListError,
     ControlUnavailableError,
     NoAnswerError,
     RefusedError,
     SwitchAwayError,
-    SwitchControl,
     SwitchControlError,
     WrongPasswordError,
-    read_channels,
-    read_status,
 )
 from simulator.config import SwitchConfig
 from simulator.switch import Switch
@@ -222,6 +221,30 @@ def test_a_variable_that_is_not_there_or_whose_call_is_gone_is_none(serve: Serve
     assert [client(switch).variable(CALL, name) for name in ("ll_owner", "nothing", "gone")] == ["bridge-1:3", None, None]
     with pytest.raises(RefusedError):
         client(switch).variable(CALL, "odd")
+
+
+def test_files_are_asked_for_one_after_the_other_on_one_connection(serve: Serve) -> None:
+    switch = serve(as_recorded)
+    switch.replies |= {"file_exists /p/a.wav": "true", "file_exists /p/b.wav": "false"}
+    assert client(switch).missing_files({"/p/b.wav", "/p/a.wav"}) == ["/p/b.wav"]
+    assert switch.heard == [f"auth {PASSWORD}", "api file_exists /p/a.wav", "api file_exists /p/b.wav"]
+
+
+@pytest.mark.parametrize("path", ["", "a.wav", "/a b.wav", "/a.wav\n\napi hupall", "/${system(true)}", "/a\\b"])
+def test_what_is_no_whole_path_is_never_sent(path: str) -> None:
+    with pytest.raises(ValueError, match="not sent to the switch"):
+        SwitchControl("127.0.0.1", 1, PASSWORD).missing_files([path])
+
+
+def test_a_context_is_what_the_switch_has_in_memory(serve: Serve) -> None:
+    switch = serve(as_recorded)
+    large = '<context name="lifeline">' + "x" * 200_000 + "</context>\n"
+    switch.replies |= {
+        "xml_locate dialplan context name lifeline": large,
+        "xml_locate dialplan context name other": "can't find anything\n",
+    }
+    assert client(switch).dialplan("lifeline") == large
+    assert client(switch).dialplan("other") == ""
 
 
 def test_nobody_listening_is_said_at_once() -> None:
