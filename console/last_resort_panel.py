@@ -67,7 +67,8 @@ def _problem(rendering: Rendering, snapshot: Snapshot | None) -> str:
     if rendering.problems:
         return f"A switch may refuse it: {rendering.problems[0]}."
     if rendering.missing:
-        return f"{len(rendering.missing)} of its sound files are missing or empty. Run manage.py sync_switch."
+        missing = len(rendering.missing)
+        return f"{missing} of its sound files are missing or empty on the console's own disk. Run manage.py sync_switch."
     if snapshot is not None and rendering.is_older_than(snapshot):
         return "It is older than the flows that are published. Run manage.py render_dialplan."
     return ""

@@ -153,7 +153,9 @@ def last_resort_metrics() -> Iterator[GaugeMetricFamily]:
     if row.rendered_ms is not None:
         rendered.add_metric([], row.rendered_ms / 1000)
     yield rendered
-    ready = GaugeMetricFamily("lifeline_last_resort_ready", "1: it is of the published flows, and every sound file is there.")
+    ready = GaugeMetricFamily(
+        "lifeline_last_resort_ready", "1: it is of the published flows, and the console's disk has every sound file."
+    )
     ready.add_metric([], 0 if row.problem else 1)
     yield ready
 

@@ -266,6 +266,9 @@ class SwitchReport(models.Model):
     dialplan_read_at = models.DateTimeField(null=True, blank=True)
     dialplan_tried_at = models.DateTimeField(null=True, blank=True)
     dialplan_problem = models.CharField(max_length=300, blank=True, help_text="Why it did not read the newest.")
+    files_looked_at = models.DateTimeField(null=True, blank=True)
+    files_asked = models.PositiveIntegerField(default=0, help_text="Sound files that it was asked for then.")
+    files_problem = models.CharField(max_length=300, blank=True, help_text="Which of them it does not find.")
 
     class Meta:
         permissions = [("see_channels", "Can see the channels of a switch")]

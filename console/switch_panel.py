@@ -51,6 +51,7 @@ class SwitchRow:
     report: SwitchReport | None
     looked_ago: str = ""
     read_ago: str = ""
+    asked_ago: str = ""
 
     @property
     def is_reachable(self) -> bool:
@@ -103,6 +104,22 @@ class SwitchRow:
         return None if at is None else int(at.timestamp() * 1000)
 
     @property
+    def lacks(self) -> str:
+        """Which sound files it does not find."""
+        return "" if self.report is None else self.report.files_problem
+
+    @property
+    def finds(self) -> int:
+        """How many it was asked for, and found."""
+        return 0 if self.report is None or self.report.files_problem else self.report.files_asked
+
+    @property
+    def asked_ms(self) -> int | None:
+        """When it was asked for them."""
+        at = None if self.report is None else self.report.files_looked_at
+        return None if at is None else int(at.timestamp() * 1000)
+
+    @property
     def looked_ms(self) -> int | None:
         return None if self.report is None else int(self.report.looked_at.timestamp() * 1000)
 
@@ -127,10 +144,9 @@ def _switch_row(switch: SwitchAddress, report: SwitchReport | None, now: datetim
     if report is None or report.place != switch.place:
         return SwitchRow(switch.name, switch.place, Known.NEVER, None)
     known = Known.STALE if now - report.looked_at > STALE else Known(SwitchState(report.state).value)
-    ago = words.long_duration((now - report.looked_at).total_seconds())
-    read_at = report.dialplan_read_at
-    read_ago = "" if read_at is None else words.long_duration((now - read_at).total_seconds())
-    return SwitchRow(switch.name, switch.place, known, report, ago, read_ago)
+    moments = (report.looked_at, report.dialplan_read_at, report.files_looked_at)
+    ago = ("" if at is None else words.long_duration((now - at).total_seconds()) for at in moments)
+    return SwitchRow(switch.name, switch.place, known, report, *ago)
 
 
 def trial_row(now: datetime) -> TrialRow | None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.utils import timezone
 
-from console import dialplan_reading
+from console import dialplan_reading, switch_files
 from console.models import SwitchReport, SwitchState
 from console.switch_settings import MAIN, SwitchAddress
 from esl_bridge.control import SwitchControl
@@ -76,6 +76,7 @@ def _store(switch: SwitchAddress, look: Look) -> None:
     report, _ = SwitchReport.objects.update_or_create(name=switch.name, defaults=row)
     if state == SwitchState.REACHABLE:
         dialplan_reading.read_anew(report, lambda: control_of(switch))
+        switch_files.look(report, lambda: control_of(switch))
 
 
 def _read(look: Look) -> tuple[SwitchState, dict[str, Any]]:
