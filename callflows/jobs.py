@@ -9,8 +9,10 @@ from datetime import timedelta
 
 import structlog
 from celery import Celery
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from kombu.exceptions import OperationalError
 
 from callflows import publishing
@@ -75,7 +77,8 @@ def run(job_id: int) -> None:
         PublishJob.objects.filter(pk=job_id).update(done=done, total=total, heartbeat_at=timezone.now())
 
     try:
-        version = publishing.publish(job.flow, job.user, progress=progress, note=job.note)
+        elsewhere = import_string(settings.LIFELINE_SWITCH_READINESS)
+        version = publishing.publish(job.flow, job.user, progress=progress, note=job.note, elsewhere=elsewhere)
     except PublishRefusedError as error:
         _end(job, State.REFUSED, [str(problem) for problem in error.problems])
     except (CallflowsError, SpeechError, OSError) as error:

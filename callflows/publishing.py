@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from ivr_fallback.parity import Problem
 
 Render = Callable[[str, str], bytes]
 Progress = Callable[[int, int], None]
+Elsewhere = Callable[[Collection[str]], list[Problem]]
 # Prompts are stored in batches: one write for each would wait for every other writer of the database.
 BATCH = 50
 # Between two looks at what another publisher is rendering: a piece takes it some 20 ms.
@@ -105,8 +106,11 @@ def publish(
     progress: Progress = lambda done, total: None,
     note: str = "",
     pause: Callable[[], None] = lambda: time.sleep(PAUSE_S),
+    elsewhere: Elsewhere = lambda files: [],
 ) -> VersionRow:
     """Publish the draft, and return the version: the latest one, when the draft does not differ from it.
+
+    ``elsewhere`` says which files are not where other machines will look for them; `sync_switch` brings them there by then.
 
     Raises :class:`PublishRefusedError` with every problem, :class:`DraftChangedError`, or an error of the
     speech engine; the draft and the published versions are then as they were. Repeating it renders nothing twice.
@@ -120,6 +124,8 @@ def publish(
         raise PublishRefusedError([Problem("Dialplan of last resort", problem)])
     # The switch has every file before any bridge can learn of the version.
     store.sync_prompts(Path(settings.LIFELINE_PROMPT_DIR))
+    if problems := elsewhere(draft.files()):
+        raise PublishRefusedError(problems)
     version = _store(flow, user, draft, note)
     snapshot, _ = store.export(Path(settings.LIFELINE_PROMPT_DIR), Path(settings.LIFELINE_FLOW_SNAPSHOT))
     last_resort.write_or_say_why_not(snapshot)

@@ -1,7 +1,7 @@
-"""Having the switches read the dialplan of last resort anew when the file here is another one.
+"""Having the switches read the dialplan of last resort anew until they have what the file here says.
 
-Owns when they are asked and what is kept of their answer. Whether a switch's `include` names this file only its own
-dialplan knows: one on another machine reads its own copy, and reading it once more does no harm.
+Owns when they are asked and what is kept of their answer. Which file a switch's `include` names only its own dialplan knows: one
+on another machine reads its own copy, which `sync_switch` makes there. So what it has in memory is asked for, not believed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.utils import timezone
 from callflows.definition.hours import zone_of
 from console.models import SwitchReport
 from esl_bridge.control import SwitchControl
-from esl_bridge.control_errors import RefusedError, SwitchControlError
+from esl_bridge.control_errors import RefusedError, SwitchAwayError, SwitchControlError
 from ivr_fallback import last_resort_checks
 
 log = structlog.get_logger(__name__)
@@ -37,23 +37,43 @@ def file_now() -> str:
 
 
 def read_anew(report: SwitchReport, control: Callable[[], SwitchControl]) -> None:
-    """Ask a switch that has just answered, when the file has changed since it last read one. What it says is kept."""
+    """Have a switch that has just answered read it, when it has another one. What it says is kept."""
     wanted, now = file_now(), timezone.now()
-    if not wanted or (report.dialplan_file == wanted and not report.dialplan_problem):
+    is_new = report.dialplan_file != wanted and not report.dialplan_problem
+    if not wanted or (not is_new and report.dialplan_tried_at is not None and now - report.dialplan_tried_at < RETRY):
         return
-    if report.dialplan_problem and report.dialplan_tried_at is not None and now - report.dialplan_tried_at < RETRY:
-        return
+    has_it = not is_new and not report.dialplan_problem
+    report.dialplan_tried_at = now
     try:
-        control().reload_dialplan()
+        if not has_it or _another(control()):
+            control().reload_dialplan()
+            if another := _another(control()):
+                raise RefusedError(another)
+            report.dialplan_file, report.dialplan_read_at = wanted, now
+            report.dialplan_problem = _wrong_hours(control(), now)[:300]
+            log.info("dialplan_read", switch=report.name, problem=report.dialplan_problem)
     except SwitchControlError as error:
+        if has_it and isinstance(error, SwitchAwayError):
+            return  # It has what it had; that it is away, the next look says.
         report.dialplan_problem = str(error)[:300]
         log.error("dialplan_not_read", switch=report.name, error=report.dialplan_problem)
-    else:
-        report.dialplan_file, report.dialplan_read_at = wanted, now
-        report.dialplan_problem = _wrong_hours(control(), now)[:300]
-        log.info("dialplan_read", switch=report.name, problem=report.dialplan_problem)
-    report.dialplan_tried_at = now
     report.save(update_fields=["dialplan_file", "dialplan_problem", "dialplan_read_at", "dialplan_tried_at"])
+
+
+def _another(control: SwitchControl) -> str:
+    """How what the switch has in memory differs from the file here, or an empty text.
+
+    It says +OK to reading, too, when its file is an older one on a disk of its own, or one that it cannot open.
+    """
+    here = last_resort_checks.versions_named(_text())
+    there = last_resort_checks.versions_named(control.dialplan(settings.LIFELINE_CHAIN_CONTEXT))
+    if there == here:
+        return ""
+    return f"it has {_said(there)}, the console's file {_said(here)}. Run manage.py sync_switch on it; is its file readable there?"
+
+
+def _said(versions: dict[str, int]) -> str:
+    return ", ".join(f"{slug} {number}" for slug, number in sorted(versions.items())) or "none"
 
 
 def _wrong_hours(control: SwitchControl, now: datetime) -> str:

@@ -221,6 +221,8 @@ LIFELINE_SWITCHES = further_switches(
     env.names("LIFELINE_SWITCHES"),
     SwitchAddress(MAIN, LIFELINE_SWITCH_HOST, LIFELINE_SWITCH_PORT, LIFELINE_SWITCH_PASSWORD),
 )
+# What publishing asks before calls may use a version: callflows may not import it. Not the environment's to say.
+LIFELINE_SWITCH_READINESS = "console.switch_readiness.problems"
 LIFELINE_TEST_CALL_ENDPOINT = checked_endpoint(
     "LIFELINE_TEST_CALL_ENDPOINT",
     env.text("LIFELINE_TEST_CALL_ENDPOINT", f"loopback/{LIFELINE_CHAIN_EXTENSION}/{LIFELINE_CHAIN_CONTEXT}"),

@@ -1,7 +1,7 @@
 """Whether each switch finds the sound files that flows play, on its own disk and as its own user.
 
-Owns when switches are asked for them, and what is kept and said of the answers. A file that a switch does not find is silence
-in its last resort, and in a bridge a failure that sends the caller to the menu.
+Owns when switches are asked for those of published flows, and what is kept and said of the answers. A file that a switch does
+not find is silence in its last resort, and in a bridge a failure that sends the caller to the menu.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def look(report: SwitchReport, control: Callable[[], SwitchControl]) -> None:
     snapshot, now = published_flows(), timezone.now()
     if snapshot is None or (report.files_looked_at is not None and now - report.files_looked_at < LOOK_EVERY):
         return
-    paths = _paths(frozenset[str]().union(*(flow.files() for flow in snapshot.flows)))
+    paths = paths_of(frozenset[str]().union(*(flow.files() for flow in snapshot.flows)))
     try:
         report.files_problem = _not_found(control().missing_files(paths), paths)[:300]
     except (SwitchControlError, ValueError) as error:
@@ -41,7 +41,8 @@ def look(report: SwitchReport, control: Callable[[], SwitchControl]) -> None:
     report.save(update_fields=["files_problem", "files_asked", "files_looked_at"])
 
 
-def _paths(files: Collection[str]) -> list[str]:
+def paths_of(files: Collection[str]) -> list[str]:
+    """Where a switch looks for these prompts, sorted."""
     return [f"{settings.LIFELINE_PROMPT_DIR}/{file}" for file in sorted(files)]
 
 

@@ -19,6 +19,8 @@ def folders(settings: Any, tmp_path: Path) -> Path:
     settings.LIFELINE_LAST_RESORT_DIALPLAN = tmp_path / "last_resort.xml"
     # Nothing listens there: publishing is done by the process that asks.
     settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
+    # Nor is any switch asked whether it has the files.
+    settings.LIFELINE_SWITCH_PORT = 1
     # WhiteNoise warns of a folder that does not exist.
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     return tmp_path

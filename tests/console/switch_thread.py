@@ -22,9 +22,9 @@ START_LIMIT_S = 10.0
 
 
 @contextmanager
-def running_switch(folder: Path, **config: Any) -> Iterator[Switch]:
+def running_switch(folder: Path, text: str = DIALPLAN, **config: Any) -> Iterator[Switch]:
     dialplan = folder / "dialplan.xml"
-    dialplan.write_text(DIALPLAN)
+    dialplan.write_text(text)
     agents = AgentsConfig(ring_s=(0.0, 0.0))
     loop = asyncio.new_event_loop()
     switch = Switch(SwitchConfig(dialplan=dialplan, inbound_port=0, password=PASSWORD, agents=agents, **config))
