@@ -34,6 +34,7 @@ from esl_bridge.calls.orders import (
     TransferToLastResort,
 )
 from esl_bridge.calls.ownership import Ownership
+from esl_bridge.calls.salvage import salvaged
 from esl_bridge.calls.speaker import Heard, Said, Speaker
 from esl_bridge.calls.turns import BargeIn, FalseBargeIn, News, Replying, Turns
 from esl_bridge.journal.events import (
@@ -449,11 +450,10 @@ class Call:
         self._mode = Mode.FALLBACK
         self._after_hold = []
         self._incidents.goes_to_menu()
-        intent, salvaged = self._turns.salvage(self.flow, self._slots)
-        self._intent = intent or self._intent
         orders: list[Order] = []
-        for name, value in salvaged.items():
-            orders += self._keep_slot(menu_steps.KeepSlot(name, value))
+        if (failed := self._turns.take_failed()) is not None:
+            for step in salvaged(failed, self.flow, self._slots, chosen=self._intent):
+                orders += self._carry_out_one(step, now)
         drill = self._use_drill if reason is FallbackReason.NO_ENGINE else ""
         orders += [Record(FellBack(reason, detail, drill)), *self._turns.abandon(now), *self._speaker.stop(now)]
         orders += [SetVariables({"mode": self._mode.value, "intent": self._intent}), StopAudio()]

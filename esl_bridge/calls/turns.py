@@ -23,7 +23,6 @@ from ai_engine.messages import (
     TurnReplying,
     TurnTaken,
 )
-from callflows.definition.certainty import is_sure
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls import confirming
 from esl_bridge.calls.history import HISTORY_LENGTH
@@ -41,7 +40,6 @@ from esl_bridge.calls.orders import (
     WatchFor,
 )
 from esl_bridge.calls.reply_parts import ReplyParts
-from esl_bridge.calls.slots import fits
 from esl_bridge.journal.events import Cause, TurnFinished, TurnOutcome, TurnStarted
 
 # A worker's word for a transcript without words although there was voice (ai_engine.errors.Kind.EMPTY).
@@ -349,22 +347,8 @@ class Turns:
         running, self._running = self._running, None
         return [] if running is None else [SettleTurn(running.turn, TurnVerdict.ABANDONED)]
 
-    # --- What a turn leaves behind ---
-
-    def salvage(self, flow: FlowVersion, known: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-        """What was understood before a stage failed, and needs no confirming: the intent (or nothing) and new slots."""
+    def take_failed(self) -> TurnFailed | None:
+        """How the worker told of the turn that has just failed, if it did; once."""
         failed, self._failed = self._failed, None
-        if failed is None:
-            return "", {}
-        self.just_understood = True
-        slots = {
-            name: value
-            for name, value in failed.slots.items()
-            if name not in known
-            and (slot := flow.slot(name)) is not None
-            and fits(slot, value)
-            and not confirming.is_read_back(flow, slot)
-        }
-        intent = flow.intent(failed.intent)
-        sure = intent is not None and is_sure(intent, failed.confidence)
-        return (failed.intent if sure else ""), slots
+        self.just_understood = self.just_understood or failed is not None
+        return failed

@@ -152,8 +152,9 @@ THE_CALLER_IS_ANSWERED = (
         (OF_CALL + "an_engine_that_fails_moves_the_caller_to_the_menu",),
     ),
     Mutation(
-        "what was understood goes into the menu", CALL, "        intent, salvaged = self._turns.salvage(self.flow, self._slots)",
-        '        intent, salvaged = "", {}', (OF_CALL + "what_was_understood_before_the_failure_is_kept",),
+        "what was understood goes into the menu", CALL,
+        "        if (failed := self._turns.take_failed()) is not None:\n", "        if (failed := None) is not None:\n",
+        (OF_CALL + "what_was_understood_before_the_failure_is_kept",),
     ),
     Mutation(
         "turn budget", "esl_bridge/calls/turns.py",

@@ -168,7 +168,7 @@ def test_an_engine_that_fails_moves_the_caller_to_the_menu(kind: str) -> None:
     assert line.all(order.SettleTurn)[0].verdict is order.TurnVerdict.OK
 
 
-def test_what_was_understood_before_the_failure_is_kept() -> None:
+def served_their_balance() -> Line:
     line = Line()
     line.to_listening()
     line.understood("balance")
@@ -178,13 +178,51 @@ def test_what_was_understood_before_the_failure_is_kept() -> None:
     line.understood(transcript="yes")
     line.tell(told.ActionDone(last_action(line).key, "ok", {"balance": Decimal("1.00")}))
     line.hear_out()
+    return line
+
+
+def test_what_was_understood_before_the_failure_is_kept() -> None:
+    line = served_their_balance()
     line.turn_fails(stage="tts", kind="silent", intent="balance")
-    line.tell(told.ActionDone(last_action(line).key, "ok", {"balance": Decimal("1.00")}))
+    line.tell(told.ActionDone(last_action(line).key, "ok", {"balance": Decimal("2.00")}))
     heard = line.hear_out()
-    assert heard[:3] == ["transfer_to_team", "menu_hint", "Your balance is"]
+    assert heard[:4] == ["transfer_to_team", "menu_hint", "Your balance is", "two"]
     assert "key account" not in heard
     assert any(order.SetVariables({"slot_account": "4217"}) == item for item in line.orders)
     assert line.journal(IntentServed)[-1] == IntentServed("balance", Mode.FALLBACK)
+
+
+def test_who_asks_again_for_what_was_done_has_it_done_again_also_when_the_turn_then_fails() -> None:
+    line = served_their_balance()
+    first = last_action(line)
+    line.turn_fails(stage="tts", kind="silent", intent="balance")
+    assert [one.key == first.key for one in line.all(order.RunAction)] == [True, False]
+    line.tell(told.ActionDone(first.key, "ok", {"balance": Decimal("1.00")}))
+    assert "one" not in line.hear_out(), "the first one's answer is no answer to the second"
+
+
+def test_an_heir_to_a_wish_that_was_understood_before_the_failure_does_not_begin_it_anew() -> None:
+    line = served_their_balance()
+    line.turn_fails(stage="tts", kind="silent", intent="balance")
+    kept: dict[str, str] = {}
+    for one in line.all(order.SetVariables):
+        kept |= one.values
+    heir = Line(bridge_id="bridge-2")
+    heir.connect(kept=kept)
+    assert [one.key for one in heir.all(order.RunAction)] == [last_action(line).key]
+
+
+@pytest.mark.parametrize("heard", ["balance", "hours"])
+def test_a_failure_in_the_middle_of_a_wish_begins_none_anew(heard: str) -> None:
+    """As in the dialogue: what else was heard in the answer to a question is no new wish."""
+    line = Line()
+    line.to_listening()
+    line.understood("balance")
+    line.hear_out()
+    visits = [one.values["visit"] for one in line.all(order.SetVariables) if "visit" in one.values]
+    line.turn_fails(stage="tts", kind="silent", intent=heard)
+    assert line.hear_out() == ["transfer_to_team", "menu_hint", "key account"]
+    assert [one.values["visit"] for one in line.all(order.SetVariables) if "visit" in one.values] == visits == ["1"]
 
 
 def test_a_caller_who_hangs_up_before_the_menu_begins_is_a_drop() -> None:

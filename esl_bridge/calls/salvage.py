@@ -1,0 +1,31 @@
+"""What a turn leaves behind that failed after its caller had been understood: the steps that it would have led to.
+
+Owns which of it needs no confirming. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ai_engine.messages import TurnFailed
+from callflows.definition.certainty import is_sure
+from callflows.definition.flow import FlowVersion
+from esl_bridge.calls import confirming
+from esl_bridge.calls.slots import fits
+from ivr_fallback.steps import ChooseIntent, KeepSlot
+
+
+def salvaged(
+    failed: TurnFailed, flow: FlowVersion, known: Mapping[str, str], *, chosen: str
+) -> list[KeepSlot | ChooseIntent]:
+    """``chosen``: the intent in the middle of which it failed. That one stands, as it does in the dialogue; any other wish is a
+    new one, also for what was asked for and done before."""
+    steps: list[KeepSlot | ChooseIntent] = []
+    for name, value in failed.slots.items():
+        slot = flow.slot(name)
+        if slot is not None and name not in known and fits(slot, value) and not confirming.is_read_back(flow, slot):
+            steps.append(KeepSlot(name, value))
+    intent = flow.intent(failed.intent)
+    if intent is not None and not chosen and is_sure(intent, failed.confidence):
+        steps.append(ChooseIntent(intent.name))
+    return steps
