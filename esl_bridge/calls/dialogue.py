@@ -235,6 +235,8 @@ class Dialogue:
                 continue
             if confirming.is_read_back(self._flow, slot):
                 self._unconfirmed[name] = value
+                if self._slots.pop(name, None):
+                    kept.append(ForgetSlots((name,)))  # What was said last counts, once it is confirmed.
             else:
                 self._slots[name] = value
                 kept.append(KeepSlot(name, value))

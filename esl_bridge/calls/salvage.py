@@ -12,19 +12,27 @@ from callflows.definition.certainty import is_sure
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls import confirming
 from esl_bridge.calls.slots import fits
-from ivr_fallback.steps import ChooseIntent, KeepSlot
+from ivr_fallback.steps import ChooseIntent, ForgetSlots, KeepSlot
 
 
 def salvaged(
     failed: TurnFailed, flow: FlowVersion, known: Mapping[str, str], *, chosen: str
-) -> list[KeepSlot | ChooseIntent]:
-    """``chosen``: the intent in the middle of which it failed. That one stands, as it does in the dialogue; any other wish is a
-    new one, also for what was asked for and done before."""
-    steps: list[KeepSlot | ChooseIntent] = []
+) -> list[KeepSlot | ForgetSlots | ChooseIntent]:
+    """What was said last counts: a value takes the place of the one that is known; a number that nobody can confirm any more
+    leaves the place empty, so that it is asked for.
+
+    ``chosen``: the intent in the middle of which it failed. That one stands, as it does in the dialogue; any other wish is a
+    new one, also for what was asked for and done before.
+    """
+    steps: list[KeepSlot | ForgetSlots | ChooseIntent] = []
     for name, value in failed.slots.items():
         slot = flow.slot(name)
-        if slot is not None and name not in known and fits(slot, value) and not confirming.is_read_back(flow, slot):
+        if slot is None or not fits(slot, value) or known.get(name) == value:
+            continue
+        if not confirming.is_read_back(flow, slot):
             steps.append(KeepSlot(name, value))
+        elif name in known:
+            steps.append(ForgetSlots((name,)))
     intent = flow.intent(failed.intent)
     if intent is not None and not chosen and is_sure(intent, failed.confidence):
         steps.append(ChooseIntent(intent.name))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import time
+
 import pytest
 from msgspec.structs import replace
 
-from callflows.definition.flow import UNSPOKEN, FlowVersion
+from callflows.definition.flow import UNSPOKEN, Choice, FlowVersion, Slot, SlotKind
+from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.confirming import Answer, read_answer
 from esl_bridge.journal.events import FallbackReason, FellBack, SlotCollected, StepEntered
-from tests.esl_bridge.calls.flow import demonstration
+from tests.esl_bridge.calls.flow import demonstration, phrase
 from tests.esl_bridge.calls.harness import Line
 
 NUMBER = ["read_back", "four", "two", "one", "seven", "yes_or_no"]
@@ -200,6 +203,71 @@ def test_a_failure_gives_the_menu_what_was_confirmed_and_nothing_else() -> None:
     line.hear_out()
     line.turn_fails()
     assert line.hear_out() == ["transfer_to_team", *MENU]
+
+
+def served(flow: FlowVersion, intent: str, slots: dict[str, str]) -> Line:
+    line = listening(flow)
+    line.understood(intent, slots=slots)
+    for _ in slots:
+        if not actions(line):  # A number, which is read back.
+            line.hear_out()
+            line.understood(transcript="yes")
+    line.tell(told.ActionDone(line.all(order.RunAction)[-1].key, "open", {"closes": time(18, 0)}))
+    assert line.hear_out()[-1] == "anything_else"
+    return line
+
+
+def asking_for(slot: Slot) -> FlowVersion:
+    """The opening hours and what people do, both of one day, or of one number."""
+    flow = demonstration()
+    hours = replace(flow.intents[1], slots=(slot.name,))
+    other = replace(hours, name="people", action="staff", digit="3")
+    return replace(flow, slots=(slot,), intents=(hours, other))
+
+
+DAY = Slot("day", SlotKind.CHOICE, "Day", phrase("say the day"), phrase("key the day"),
+           choices=(Choice("monday", "1", "on Monday"), Choice("tuesday", "2", "on Tuesday")))  # fmt: skip
+
+
+@pytest.mark.parametrize("fails", [True, False])
+@pytest.mark.parametrize(("intent", "action"), [("hours", "opening_hours"), ("people", "staff")])
+def test_a_value_that_is_said_anew_takes_the_place_of_the_old_one_also_when_the_turn_fails(
+    intent: str, action: str, fails: bool
+) -> None:
+    line = served(asking_for(DAY), "hours", {"day": "monday"})
+    if fails:
+        line.turn_fails(stage="tts", intent=intent, slots={"day": "tuesday"})
+    else:
+        line.understood(intent, slots={"day": "tuesday"})
+    assert actions(line) == [("opening_hours", {"day": "monday"}), (action, {"day": "tuesday"})]
+    assert [event.value for event in line.journal(SlotCollected)] == ["monday", "tuesday"]
+    on_switch = [one.values["slot_day"] for one in line.all(order.SetVariables) if "slot_day" in one.values]
+    assert on_switch == ["monday", "tuesday"]
+
+
+def test_a_number_that_is_said_anew_is_read_back_and_never_the_old_one_used() -> None:
+    line = served(asking_for(demonstration().slots[0]), "hours", {"account": "4217"})
+    line.understood("hours", slots={"account": "4218"})
+    assert line.hear_out() == ["read_back", "four", "two", "one", "eight", "yes_or_no"]
+    assert order.SetVariables({"slot_account": "", "visit": "2"}) in line.orders, "nor would an heir use it"
+    line.understood(transcript="yes")
+    assert actions(line)[1:] == [("opening_hours", {"account": "4218"})]
+
+
+def test_a_number_that_was_said_anew_before_the_turn_failed_is_asked_for_and_never_the_old_one_used() -> None:
+    line = served(asking_for(demonstration().slots[0]), "hours", {"account": "4217"})
+    line.turn_fails(stage="tts", intent="hours", slots={"account": "4218"})
+    assert line.hear_out() == ["transfer_to_team", "menu_hint", "key account"]
+    assert order.SetVariables({"slot_account": "", "visit": "2"}) in line.orders
+    for digit in "4218":
+        line.key(digit)
+    assert actions(line)[1:] == [("opening_hours", {"account": "4218"})]
+
+
+def test_what_is_known_and_said_again_is_not_asked_for_again() -> None:
+    line = served(asking_for(demonstration().slots[0]), "hours", {"account": "4217"})
+    line.turn_fails(stage="tts", intent="hours", slots={"account": "4217"})
+    assert actions(line)[1:] == [("opening_hours", {"account": "4217"})]
 
 
 def test_an_unsure_wish_of_a_failed_turn_is_chosen_anew() -> None:
