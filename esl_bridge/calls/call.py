@@ -107,6 +107,7 @@ class Call:
         self._catching_up_until = 0.0
         self._kept_history: tuple[Exchange, ...] = ()
         self._kept_slots: dict[str, int] = {}
+        # They have heard what they asked for, and have asked for nothing since.
         self._served = False
         self.ended = False
         self.simulated = False
@@ -291,8 +292,7 @@ class Call:
             case told.StreamRefused():
                 return self._stream_refused(event, now)
             case told.StoodStill() if self._served and not self._turns.has_heard_a_voice:
-                # They have heard what they asked for, and asked nothing since: nobody owed them a word.
-                return []
+                return []  # Nobody owed them a word.
             case told.StoodStill():
                 return self._incidents.open(TurnFailure(Cause.BRIDGE, "bridge", "stood_still"), attempts=1, turn=self._turns.turn)
             case told.Answered():
@@ -322,6 +322,8 @@ class Call:
             again: list[DialogueStep] = [menu_steps.Say(self._question)]
             return self._carry_out(again, now)
         steps = self._talker.on_nothing_said() if news.done is None else self._talker.on_understood(news.done)
+        if news.done is not None and not self._talker.is_leaving:
+            self._served = False
         return self._carry_out(steps, now)
 
     def _hear_reply(self, now: float) -> list[Order]:
@@ -375,6 +377,7 @@ class Call:
         steps = self._talker.on_key(key)
         if not steps:
             return proof
+        self._served = False
         self._key_deadline = None
         self._after_hold = []  # Keys come by another way than audio, and this one is the answer.
         return [*proof, *self._turns.abandon(now), *self._speaker.stop(now), *self._carry_out(steps, now)]
@@ -439,6 +442,7 @@ class Call:
         """The AI side failed in this call: it is in the menu from here on, with everything already said kept."""
         if self._mode is not Mode.AI:
             return []
+        self._served = False
         orders = self._incidents.open(
             failure, attempts=self._turns.attempts, turn=self._turns.turn,
             drill=self._turns.drill, silent_from=self._turns.speech_ended_at,

@@ -113,6 +113,11 @@ class Dialogue:
         """What is being said is a question: when it has been said, or spoken over, ``on_said`` listens."""
         return self.state in (State.ASKING, State.MORE, State.CONFIRMING)
 
+    @property
+    def is_leaving(self) -> bool:
+        """The caller wants nothing more; only the goodbye is left."""
+        return self.state is State.ENDING
+
     def on_said(self) -> list[DialogueStep]:
         match self.state:
             case State.ASKING | State.MORE:

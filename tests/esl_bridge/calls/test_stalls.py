@@ -10,7 +10,7 @@ from ai_engine.messages import MediaReport, SpeechStarted
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.call import CATCH_UP_S
-from esl_bridge.journal.events import IncidentOpened, IntentServed
+from esl_bridge.journal.events import IncidentClosed, IncidentOpened, IntentServed, Outcome
 from tests.esl_bridge.calls.harness import UUID, Line
 
 # Shorter than what makes the call's owner doubtful; longer than the gateway may be silent.
@@ -63,27 +63,81 @@ def test_a_key_pressed_during_the_stall_counts_before_the_end_of_waiting_for_it(
     assert line.all(order.Play)[said:], "the key was acted on"
 
 
-def test_who_has_been_served_and_goes_while_we_stand_still_was_not_lost() -> None:
+def served(use: told.AiUse = told.AiUse.USABLE) -> Line:
+    """They have heard their answer, and are asked whether there is anything else."""
     line = Line()
-    line.to_listening()
-    line.understood("hours")
+    if use is told.AiUse.USABLE:
+        line.to_listening()
+        line.understood("hours")
+    else:
+        line.connect(use=use)
+        line.hear_out()
+        line.key("2")
     line.tell(told.ActionDone(line.all(order.RunAction)[-1].key, "open", {"closes": time(18, 0)}))
     line.hear_out()
     assert line.journal(IntentServed), "the answer was heard"
+    return line
+
+
+def lost_in_a_stall(line: Line) -> list[tuple[str, Outcome]]:
+    """The bridge stands still here, and its caller goes meanwhile."""
     line.tell(told.StoodStill())
-    assert line.journal(IncidentOpened) == []
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    ends = {one.incident_id: one.outcome for one in line.journal(IncidentClosed)}
+    return [(one.kind, ends[one.incident_id]) for one in line.journal(IncidentOpened)]
+
+
+def test_who_has_been_served_and_goes_while_we_stand_still_was_not_lost() -> None:
+    assert lost_in_a_stall(served()) == []
+    assert lost_in_a_stall(served(told.AiUse.NO_ENGINE)) == []
+
+
+def test_who_has_been_served_and_says_no_thank_you_was_not_lost_either() -> None:
+    line = served()
+    line.understood("", transcript="no thank you")
+    line.begin_play()
+    assert lost_in_a_stall(line) == []
+
+
+def test_who_has_been_served_and_says_nothing_more_was_not_lost_either() -> None:
+    line = served(told.AiUse.NO_ENGINE)
+    line.wait(6.0)
+    assert line.hear_out() == ["goodbye"]
+    assert lost_in_a_stall(line) == []
 
 
 def test_who_has_been_served_and_asks_for_more_while_we_stand_still_was_lost() -> None:
-    line = Line()
-    line.to_listening()
-    line.understood("hours")
-    line.tell(told.ActionDone(line.all(order.RunAction)[-1].key, "open", {"closes": time(18, 0)}))
-    line.hear_out()
+    line = served()
     line.taken()
     line.tell(SpeechStarted(UUID, line.turn()))
-    line.tell(told.StoodStill())
-    assert [one.kind for one in line.journal(IncidentOpened)] == ["stood_still"]
+    assert lost_in_a_stall(line) == [("stood_still", Outcome.DROPPED)]
+
+
+@pytest.mark.parametrize(("use", "key"), [(told.AiUse.USABLE, "0"), (told.AiUse.NO_ENGINE, "0"), (told.AiUse.NO_ENGINE, "*")])
+@pytest.mark.parametrize("held", [True, False])
+def test_who_has_been_served_and_then_pressed_a_key_was_lost(use: told.AiUse, key: str, held: bool) -> None:
+    line = served(use)
+    if held:
+        line.tell(told.PutOnHold())
+    line.key(key)
+    assert lost_in_a_stall(line) == [("stood_still", Outcome.DROPPED)]
+
+
+@pytest.mark.parametrize("intent", ["balance", ""])
+def test_who_has_been_served_and_said_what_we_are_not_sure_of_was_lost(intent: str) -> None:
+    line = served()
+    line.understood(intent, confidence=0.6)
+    line.begin_play()
+    assert lost_in_a_stall(line) == [("stood_still", Outcome.DROPPED)]
+
+
+@pytest.mark.parametrize("intent", ["balance", ""])
+def test_who_has_been_served_and_spoke_in_a_turn_that_failed_was_lost_though_they_had_heard_the_keys(intent: str) -> None:
+    line = served()
+    line.turn_fails(stage="tts", intent=intent)
+    while not line.journal(IncidentClosed):
+        line.end_play()
+    assert lost_in_a_stall(line) == [("refused", Outcome.FAILED_OVER), ("stood_still", Outcome.DROPPED)]
 
 
 def test_who_waits_for_an_answer_and_goes_while_we_stand_still_was_lost() -> None:
