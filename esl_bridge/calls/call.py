@@ -362,9 +362,11 @@ class Call:
         if said is Said.REPLY_LOST:
             return self._fail_over(TurnFailure(Cause.MEDIA, "reply", "reply_lost"), now)
         if said is Said.MISSING:
-            if isinstance(self._talker, Menu):
-                return self._carry_out(self._talker.on_prompt_missing(), now)
-            return self._fail_over(TurnFailure(Cause.MEDIA, "prompt", "prompt_missing"), now)
+            missing = TurnFailure(Cause.MEDIA, "prompt", "prompt_missing")
+            if not isinstance(self._talker, Menu):
+                return self._fail_over(missing, now)
+            opened = self._incidents.open(missing, attempts=1, turn=self._turns.turn)
+            return opened + self._carry_out(self._talker.on_prompt_missing(), now)
         return []
 
     def _key(self, key: str, now: float) -> list[Order]:

@@ -173,7 +173,7 @@ THE_CALLER_IS_ANSWERED = (
     ),
     Mutation(
         "a person when the menu's own prompt is missing", CALL,
-        "                return self._carry_out(self._talker.on_prompt_missing(), now)", "                return []",
+        "            return opened + self._carry_out(self._talker.on_prompt_missing(), now)", "            return opened",
         (OF_CALL + "a_menu_prompt_whose_file_never_opened_is_no_proof_and_a_person_follows",),
     ),
     Mutation(

@@ -82,6 +82,7 @@ class RandomCall:
     facts: list[Fact] = field(default_factory=list)
     entries: list[list[Entry]] = field(default_factory=list)
     found_gone: bool = False
+    _begun: set[str] = field(default_factory=set)
     _kept: dict[str, str] = field(default_factory=dict)
     _at_us: int = 0
     _seen: int = 0
@@ -139,6 +140,13 @@ class RandomCall:
         over = {event.turn for event in line.journal(TurnFinished)}
         return self._kept.get("mode") == "ai" and bool(line.all(order.PublishTurn)) and line.turn() not in over
 
+    def _awaits_the_beginning(self) -> bool:
+        """Of what was to be played last, and has neither begun nor been stopped."""
+        play = self._line.playing()
+        assert play is not None
+        since = self._line.orders[self._line.orders.index(play) :]
+        return play.play_id not in self._begun and order.StopPlayback() not in since
+
     def _act(self, action: str) -> None:
         line, released = self._line, bool(self._line.all(order.TransferToAgent))
         listening = bool(line.all(order.PublishTurn)) and not released
@@ -151,7 +159,11 @@ class RandomCall:
             case "begin":
                 self._hear()
             case "missing":
+                awaited = self._awaits_the_beginning()
                 line.end_play("FILE NOT FOUND", started=False)
+                self._note()
+                if awaited:
+                    self._failed(action)
             case "fail":
                 self._tell(told.QueueLost("redis_away") if self.dice.random() < 0.5 else told.AudioFailed("closed"))
             case "fail turn" if listening:
@@ -190,6 +202,7 @@ class RandomCall:
         play = self._line.playing()
         assert play is not None
         self.facts.append(Fact("heard", play.file))
+        self._begun.add(play.play_id)
         self._line.begin_play()
 
     def _tell(self, event: told.Input) -> None:

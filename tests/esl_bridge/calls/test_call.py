@@ -518,6 +518,44 @@ def test_without_words_and_without_a_person_the_switchs_own_menu_is_next_and_nob
     assert line.journal(CallEnded)
 
 
+def without_a_prompt_in_the_menu() -> Line:
+    """Straight to the menu, which has no words: a person is rung."""
+    line = Line()
+    line.connect(use=told.AiUse.NO_ENGINE)
+    line.end_play("FILE NOT FOUND", started=False)
+    assert line.all(order.TransferToAgent)
+    return line
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_menu_without_words_is_a_failure_that_ends_with_a_person_or_as_a_drop(joined: bool) -> None:
+    line = without_a_prompt_in_the_menu()
+    if joined:
+        line.tell(told.AgentBridged())
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    (incident,) = line.journal(IncidentOpened)
+    assert (incident.cause.value, incident.stage, incident.kind) == ("media", "prompt", "prompt_missing")
+    assert outcomes(line) == [Outcome.FAILED_OVER if joined else Outcome.DROPPED]
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_who_comes_back_to_a_menu_without_words_and_still_hears_none_was_not_kept(words: bool) -> None:
+    line = without_a_prompt_in_the_menu()
+    kept: dict[str, str] = {}
+    for one in line.all(order.SetVariables):
+        kept |= one.values
+    heir = Line(bridge_id="bridge-2")
+    heir.connect(kept=kept, disposition="NO_ANSWER")
+    if words:
+        heir.hear_out()
+    else:
+        heir.end_play("FILE NOT FOUND", started=False)
+        assert heir.all(order.TransferToLastResort)
+    heir.tell(told.HungUp("NORMAL_CLEARING"))
+    assert heir.journal(IncidentOpened) == [], "it is the same one"
+    assert outcomes(heir) == [Outcome.FAILED_OVER if words else Outcome.DROPPED]
+
+
 def test_a_call_that_somebody_moves_hears_nothing_more_of_us_and_no_timer_of_ours_takes_it_back() -> None:
     """An operator's uuid_transfer: seen on a real switch, where prompts were heard in it and the timer was re-armed."""
     line = Line()
