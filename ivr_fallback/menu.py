@@ -121,9 +121,10 @@ class Menu:
             if key == END_KEY:
                 return self._number_ended(self._slot)
         if key == MENU_KEY:
+            dropped: list[MenuStep] = [DropIntent()] if self._intent else []
             self._intent = None
             self._tries = 0
-            return self._offer(())
+            return [*dropped, *self._offer(())]
         if self.state is State.COLLECTING and self._slot is not None:
             return self._choice_of_slot(self._slot, key)
         # A number is taken at its last digit; the "#" that the caller was told to press may still follow.

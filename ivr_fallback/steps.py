@@ -71,7 +71,8 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class DropIntent:
-    """What the caller wanted cannot be had now: another process that goes on from here does not begin it again."""
+    """What the caller wanted cannot be had now, or is not wanted any more: another process that goes on from here does not
+    begin it again."""
 
 
 @dataclass(frozen=True, slots=True)

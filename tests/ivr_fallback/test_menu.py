@@ -122,8 +122,11 @@ def test_a_late_hash_after_a_complete_number_changes_nothing() -> None:
 
 def test_star_leads_back_to_the_menu_from_anywhere() -> None:
     menu = collecting()
-    assert words(menu.on_key("*"))[0] == "menu_intro"
+    steps = menu.on_key("*")
+    assert words(steps)[0] == "menu_intro"
     assert menu.state is State.CHOOSING
+    assert of(steps, DropIntent), "whoever goes on from here does not begin it again"
+    assert not of(menu.on_key("*"), DropIntent), "there is none any more"
 
 
 @pytest.mark.parametrize("key", ["5", "8"])

@@ -40,6 +40,13 @@ def last_action(line: Line) -> order.RunAction:
     return line.all(order.RunAction)[-1]
 
 
+def kept_by_switch(line: Line) -> dict[str, str]:
+    kept: dict[str, str] = {}
+    for one in line.all(order.SetVariables):
+        kept |= one.values
+    return kept
+
+
 # --- With AI ---
 
 
@@ -204,11 +211,8 @@ def test_who_asks_again_for_what_was_done_has_it_done_again_also_when_the_turn_t
 def test_an_heir_to_a_wish_that_was_understood_before_the_failure_does_not_begin_it_anew() -> None:
     line = served_their_balance()
     line.turn_fails(stage="tts", kind="silent", intent="balance")
-    kept: dict[str, str] = {}
-    for one in line.all(order.SetVariables):
-        kept |= one.values
     heir = Line(bridge_id="bridge-2")
-    heir.connect(kept=kept)
+    heir.connect(kept=kept_by_switch(line))
     assert [one.key for one in heir.all(order.RunAction)] == [last_action(line).key]
 
 
@@ -468,6 +472,22 @@ def test_a_call_resumed_in_the_menu_stays_there_with_what_it_had() -> None:
     assert dict(last_action(line).slots) == {"account": "4217"}
 
 
+@pytest.mark.parametrize("told_already", [True, False])
+def test_a_call_resumed_after_a_star_is_in_the_menu_and_not_in_the_wish_before(told_already: bool) -> None:
+    line = Line()
+    line.connect(use=told.AiUse.NO_ENGINE)
+    line.hear_out()
+    line.key("2" if told_already else "1")
+    if told_already:
+        line.tell(told.ActionDone(last_action(line).key, "open", {"closes": time(18, 0)}))
+        line.begin_play()
+    line.key("*")
+    heir = Line(bridge_id="bridge-2")
+    heir.connect(kept=kept_by_switch(line))
+    assert heir.hear_out()[0] == "menu_intro"
+    assert heir.all(order.RunAction) == []
+
+
 @pytest.mark.parametrize("mode", ["ai", "fallback"])
 @pytest.mark.parametrize("incident", ["", "call:3:1"])
 def test_a_call_resumed_in_the_goodbye_hears_that_and_no_more_and_was_not_dropped(mode: str, incident: str) -> None:
@@ -541,11 +561,8 @@ def test_a_menu_without_words_is_a_failure_that_ends_with_a_person_or_as_a_drop(
 @pytest.mark.parametrize("words", [True, False])
 def test_who_comes_back_to_a_menu_without_words_and_still_hears_none_was_not_kept(words: bool) -> None:
     line = without_a_prompt_in_the_menu()
-    kept: dict[str, str] = {}
-    for one in line.all(order.SetVariables):
-        kept |= one.values
     heir = Line(bridge_id="bridge-2")
-    heir.connect(kept=kept, disposition="NO_ANSWER")
+    heir.connect(kept=kept_by_switch(line), disposition="NO_ANSWER")
     if words:
         heir.hear_out()
     else:
