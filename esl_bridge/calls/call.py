@@ -17,6 +17,7 @@ from esl_bridge.calls import inputs as told
 from esl_bridge.calls.actions_taken import ActionsTaken
 from esl_bridge.calls.dialogue import Dialogue, DialogueStep, HearReply, Listen, UseMenu
 from esl_bridge.calls.history import pack
+from esl_bridge.calls.hold import Hold
 from esl_bridge.calls.incidents import OPEN_VARIABLE, Incidents
 from esl_bridge.calls.inputs import AiUse
 from esl_bridge.calls.listening import TurnFailure
@@ -68,8 +69,6 @@ LATE_S = 0.3
 CATCH_UP_S = 0.3
 # A line whose noise has stopped this many prompts hears the others to their end, and may speak then.
 MAX_FALSE_BARGE_INS = 2
-# What is known at once, also in a hold, whatever is said or done about it later.
-LEARNT = (menu_steps.ChooseIntent, menu_steps.KeepSlot, menu_steps.ForgetSlots, menu_steps.DropIntent)
 
 
 def epoch_of(owner: str) -> int:
@@ -95,10 +94,7 @@ class Call:
         self._elsewhere = False
         self._in_last_resort = False
         self._hanging_up = False
-        self._held = False
-        # What was said last, and what is to be done once a hold is over.
-        self._saying: list[DialogueStep] = []
-        self._after_hold: list[DialogueStep] = []
+        self._hold = Hold()
         self._well = False
         self._audio_due = False
         self._audio_retry_at: float | None = None
@@ -190,7 +186,7 @@ class Call:
         self.call_uuid = event.call_uuid
         self.simulated = kept.get("simulated") == SIMULATED
         self._use, self._use_drill = event.ai_use, event.drill
-        self._held = event.held
+        self._hold.is_on = event.held
         self._ownership = Ownership(event.call_uuid)
         self._speaker = Speaker(f"{self.epoch:04x}-{event.call_uuid}")
         self._incidents = Incidents(event.call_uuid, self.epoch, kept.get(OPEN_VARIABLE, ""))
@@ -313,7 +309,7 @@ class Call:
         if not isinstance(self._talker, Dialogue):
             return []
         if isinstance(news, Replying):
-            wanted = not self._held and self._talker.acts_on(news.intent, news.confidence)
+            wanted = not self._hold.is_on and self._talker.acts_on(news.intent, news.confidence)
             return self._hear_reply(now) if wanted else []
         if isinstance(news, BargeIn):
             return [*self._speaker.stop(now), *self._carry_out(self._talker.on_said(), now)]
@@ -324,6 +320,7 @@ class Call:
         steps = self._talker.on_nothing_said() if news.done is None else self._talker.on_understood(news.done)
         if news.done is not None and not self._talker.is_leaving:
             self._served = False
+        self._hold.answered()
         return self._carry_out(steps, now)
 
     def _hear_reply(self, now: float) -> list[Order]:
@@ -381,7 +378,7 @@ class Call:
             return proof
         self._served = False
         self._key_deadline = None
-        self._after_hold = []  # Keys come by another way than audio, and this one is the answer.
+        self._hold.forget()  # Keys come by another way than audio, and this one is the answer.
         return [*proof, *self._turns.abandon(now), *self._speaker.stop(now), *self._carry_out(steps, now)]
 
     def _action_ended(self, event: told.ActionDone | told.ActionFailed, now: float) -> list[Order]:
@@ -418,18 +415,14 @@ class Call:
         """Whoever is held hears nothing of us: nothing is said to them, nothing counts as heard, and nothing is asked or decided
         until they are back. What was being said then, or asked, is said again.
         """
-        self._held = True
-        interrupted = self._speaker.busy or self._key_deadline is not None
+        cuts = self._speaker.goes_on
+        waits, self._key_deadline = self._key_deadline is not None, None
         orders, was_asked = self._turns.stop_hearing(now)
-        if was_asked or (interrupted and not self._turns.is_running):
-            self._after_hold = list(self._saying)
-        self._key_deadline = None
+        self._hold.begin(interrupts=was_asked or ((cuts or waits) and not self._turns.is_running))
         return [*orders, *self._speaker.stop(now)]
 
     def _taken_off_hold(self, now: float) -> list[Order]:
-        self._held = False
-        steps, self._after_hold = self._after_hold, []
-        return self._carry_out(steps, now)
+        return self._carry_out(self._hold.end(), now)
 
     # --- Passages ---
 
@@ -454,7 +447,7 @@ class Call:
 
     def _fall_back(self, reason: FallbackReason, opening: tuple[Phrase, ...], now: float, *, detail: str) -> list[Order]:
         self._mode = Mode.FALLBACK
-        self._after_hold = []
+        self._hold.forget()
         self._incidents.goes_to_menu()
         orders: list[Order] = []
         if (failed := self._turns.take_failed()) is not None:
@@ -469,14 +462,9 @@ class Call:
         return orders + self._carry_out(menu.begin(opening), now)
 
     def _carry_out(self, steps: Sequence[DialogueStep], now: float) -> list[Order]:
-        if self._held:
-            self._after_hold += [step for step in steps if not isinstance(step, LEARNT)]
-            return [wanted for step in steps if isinstance(step, LEARNT) for wanted in self._carry_out_one(step, now)]
-        says = [step for step in steps if isinstance(step, menu_steps.Say)]
-        if says:
-            # Behind a reply: what was asked before it is answered.
-            adds = self._speaker.goes_on and HearReply() not in steps
-            self._saying = [*(self._saying if adds else []), *says]
+        if self._hold.is_on:
+            return [wanted for step in self._hold.put_off(steps) for wanted in self._carry_out_one(step, now)]
+        self._hold.saying(steps, adds=self._speaker.goes_on)
         orders: list[Order] = []
         for step in steps:
             orders += self._carry_out_one(step, now)
@@ -489,7 +477,7 @@ class Call:
 
     def _let_speak_over(self) -> list[Order]:
         """A question is being asked: from the moment the switch plays it the caller may answer it."""
-        allowed = self._use is AiUse.USABLE and not self._held and self._false_barge_ins < MAX_FALSE_BARGE_INS
+        allowed = self._use is AiUse.USABLE and not self._hold.is_on and self._false_barge_ins < MAX_FALSE_BARGE_INS
         return self._turns.watch() if allowed and self._asks and self._speaker.is_heard else []
 
     def _carry_out_one(self, step: DialogueStep, now: float) -> list[Order]:

@@ -52,13 +52,13 @@ THE_CALL_STAYS = (
         (OF_CHAIN + "a_caller_whom_a_person_passes_on_is_rung_through_or_comes_back",),
     ),
     Mutation(
-        "nothing is said or decided in a hold", CALL,
-        "        if self._held:\n            self._after_hold += [", "        if False:\n            self._after_hold += [",
+        "nothing is said or decided in a hold", CALL, "        if self._hold.is_on:\n", "        if False:\n",
         (OF_HOLD + "a_menu_that_nobody_could_hear_is_no_proof_that_the_caller_was_kept",
          OF_HOLD + "a_caller_in_a_hold_is_neither_hung_up_on_nor_given_to_a_person"),
     ),
     Mutation(
-        "what a hold interrupts is said again", CALL, "            self._after_hold = list(self._saying)\n", "            pass\n",
+        "what a hold interrupts is said again", "esl_bridge/calls/hold.py",
+        "            self._afterwards = list(self._saying)\n", "            pass\n",
         (OF_HOLD + "the_menu_is_offered_again_after_a_hold_and_then_waits_as_long_as_ever",),
     ),
     Mutation(

@@ -194,7 +194,7 @@ class Running:
 
     @property
     def is_held(self) -> bool:
-        return self._bridge._by_call[UUID].call._held
+        return self._bridge._by_call[UUID].call._hold.is_on
 
     async def has_read_every_answer(self) -> None:
         conversation = self._bridge._by_call[UUID]._conversation

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import time
+
+import pytest
+
 from ai_engine.messages import SpeechStarted, TurnDone
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
@@ -193,6 +197,61 @@ def test_a_question_that_is_answered_is_not_asked_again_after_a_hold_in_the_repl
     line.end_play()
     line.tell(told.TakenOffHold())
     assert line.hear_out() == ["say account"]
+
+
+OUTCOME = ["We are open until", "six", "p.m.", "anything_else"]
+
+
+def act(line: Line) -> None:
+    line.tell(told.ActionDone(line.all(order.RunAction)[-1].key, "open", {"closes": time(18, 0)}))
+
+
+@pytest.mark.parametrize("comes", ["before the reply", "in the reply", "in the hold"])
+def test_after_a_hold_in_the_reply_the_answer_is_told_and_nothing_before_it(comes: str) -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("hours", reply=True)
+    if comes == "before the reply":
+        act(line)
+    line.tell(told.ReplyFileReady("/reply.wav"))
+    line.begin_play()
+    if comes == "in the reply":
+        act(line)
+    line.tell(told.PutOnHold())
+    line.end_play(started=False)
+    if comes == "in the hold":
+        act(line)
+    line.tell(told.TakenOffHold())
+    assert line.hear_out() == OUTCOME
+
+
+def test_after_a_hold_in_the_answer_the_answer_is_told_and_nothing_before_it() -> None:
+    line = Line()
+    line.to_listening()
+    line.understood("hours", reply=True)
+    line.tell(told.ReplyFileReady("/reply.wav"))
+    act(line)
+    line.end_play()
+    line.begin_play()
+    line.tell(told.PutOnHold())
+    line.end_play(started=False)
+    line.tell(told.TakenOffHold())
+    assert line.hear_out() == OUTCOME
+
+
+def test_a_question_that_the_last_digit_has_answered_is_not_asked_again() -> None:
+    """Also where the switch has not yet told that it stopped."""
+    line = Line()
+    line.to_listening()
+    line.understood("balance")
+    line.begin_play()
+    for digit in "4217":
+        line.tell(told.KeyPressed(digit))
+    assert line.all(order.RunAction)
+    line.tell(told.PutOnHold())
+    line.end_play(started=False)
+    line.tell(told.TakenOffHold())
+    assert line.hear_out() == []
 
 
 def test_a_call_that_is_resumed_while_it_is_held_begins_no_turn_either() -> None:
