@@ -418,6 +418,8 @@ class Call:
         cuts = self._speaker.goes_on
         waits, self._key_deadline = self._key_deadline is not None, None
         orders, was_asked = self._turns.stop_hearing(now)
+        if cuts and self._turns.is_running:
+            self._turns.reply.give_up()
         self._hold.begin(interrupts=was_asked or ((cuts or waits) and not self._turns.is_running))
         return [*orders, *self._speaker.stop(now)]
 

@@ -57,6 +57,10 @@ class ReplyParts:
         """Its part is not to be said yet, or has not been told of."""
         self._files.append(path)
 
+    def give_up(self) -> None:
+        """What was taken of it was not heard to its end: what is told of it from here on is not said either."""
+        self._goes_on = False
+
     def take(self) -> list[tuple[TurnReplying, str]]:
         """The sentences not yet taken, each with its file (empty: still on its way)."""
         parts, self._parts = self._parts, []

@@ -254,6 +254,41 @@ def test_a_question_that_the_last_digit_has_answered_is_not_asked_again() -> Non
     assert line.hear_out() == []
 
 
+@pytest.mark.parametrize("file_first", [True, False])
+def test_a_reply_whose_beginning_was_not_heard_for_a_hold_is_left_out_whole(file_first: bool) -> None:
+    """As when all of it had been told: what counts is the question, or the answer, behind it."""
+    line = Line()
+    line.to_listening()
+    line.speak()
+    line.replying("First.", "balance")
+    if file_first:
+        line.tell(told.ReplyFileReady("/1.wav"))
+        line.begin_play()
+    line.tell(told.PutOnHold())
+    if file_first:
+        line.end_play(started=False)
+    else:
+        line.tell(told.ReplyFileReady("/1.wav"))
+    line.replying("Second.", "balance", part=2)
+    line.tell(told.ReplyFileReady("/2.wav"))
+    line.tell(TurnDone(UUID, line.turn(), "words", "balance", 0.9, {}, "First. Second.", True, ()))
+    line.tell(told.TakenOffHold())
+    assert line.hear_out() == ["say account"]
+    assert not line.journal(IncidentOpened)
+
+
+def test_a_reply_that_comes_in_a_hold_is_heard_after_it() -> None:
+    line = Line()
+    line.to_listening()
+    line.speak()
+    line.tell(told.PutOnHold())
+    line.replying("First.", "balance")
+    line.tell(told.ReplyFileReady("/1.wav"))
+    line.tell(TurnDone(UUID, line.turn(), "words", "balance", 0.9, {}, "First.", True, ()))
+    line.tell(told.TakenOffHold())
+    assert line.hear_out() == ["/1.wav", "say account"]
+
+
 def test_a_call_that_is_resumed_while_it_is_held_begins_no_turn_either() -> None:
     line = Line()
     flow = f"{line.flow.slug}:{line.flow.number}"
