@@ -453,7 +453,8 @@ class Call:
         self._incidents.goes_to_menu()
         orders: list[Order] = []
         if (failed := self._turns.take_failed()) is not None:
-            for step in salvaged(failed, self.flow, self._slots, chosen=self._intent):
+            doubted = self._talker.doubted if isinstance(self._talker, Dialogue) else ""
+            for step in salvaged(failed, self.flow, self._slots, chosen=self._intent, doubted=doubted):
                 orders += self._carry_out_one(step, now)
         drill = self._use_drill if reason is FallbackReason.NO_ENGINE else ""
         orders += [Record(FellBack(reason, detail, drill)), *self._turns.abandon(now), *self._speaker.stop(now)]

@@ -94,6 +94,12 @@ class Dialogue:
         self._denials = 0
         self.state = State.ASKING
 
+    @property
+    def doubted(self) -> str:
+        """The intent that the caller is asked to confirm, or nothing."""
+        doubt = self._doubt if self.state is State.CONFIRMING else None
+        return "" if doubt is None or doubt.slot is not None or doubt.intent is None else doubt.intent.name
+
     def begin(self) -> list[DialogueStep]:
         return [EnterStep("greeting"), Say(self._flow.greeting(is_open=self._is_open()))]
 

@@ -7,13 +7,14 @@ from datetime import time
 import pytest
 from msgspec.structs import replace
 
+from ai_engine.messages import TurnFailed
 from callflows.definition.flow import UNSPOKEN, Choice, FlowVersion, Slot, SlotKind
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.confirming import Answer, read_answer
 from esl_bridge.journal.events import FallbackReason, FellBack, SlotCollected, StepEntered
 from tests.esl_bridge.calls.flow import demonstration, phrase
-from tests.esl_bridge.calls.harness import Line
+from tests.esl_bridge.calls.harness import UUID, Line
 
 NUMBER = ["read_back", "four", "two", "one", "seven", "yes_or_no"]
 MENU = ["menu_intro", "balance press 1", "hours press 2", "person press 9"]
@@ -45,6 +46,24 @@ def test_a_guess_is_asked_about_and_a_yes_goes_on() -> None:
     assert line.all(order.PublishTurn)[-1].expect == "yes_or_no"
     line.understood(transcript="yes please")
     assert line.hear_out() == ["say account"]
+
+
+@pytest.mark.parametrize(
+    ("words", "understood", "then"),
+    [
+        ("no not my balance", "balance", MENU),  # what they have denied is not begun
+        ("yes please", "", ["menu_hint", "key account"]),
+        ("no the opening hours", "hours", ["menu_hint"]),
+        ("hm", "", MENU),
+    ],
+)
+def test_an_answer_stands_although_its_turn_then_fails(words: str, understood: str, then: list[str]) -> None:
+    line = asked_for_balance()
+    line.hear_out()
+    line.speak()
+    line.tell(TurnFailed(UUID, line.turn(), "tts", "silent", 4, (), words, understood, confidence=0.9))
+    assert line.hear_out() == ["transfer_to_team", *then]
+    assert [one.action for one in line.all(order.RunAction)] == (["opening_hours"] if understood == "hours" else [])
 
 
 @pytest.mark.parametrize("key", ["1", "2"])
