@@ -21,7 +21,7 @@ os.environ["LIFELINE_REDIS_DURABLE_URL"] = os.environ["LIFELINE_REDIS_VOLATILE_U
 os.environ["LIFELINE_DATA_DIR"] = tempfile.mkdtemp(prefix="lifeline-test-")
 os.environ["LIFELINE_DEMO"] = "true"
 
-from console.settings import *  # noqa: F403 — a settings module is the one place where this is Django's own way
+from console.settings import *  # noqa: E402, F403 — a settings module is the one place where this is Django's own way
 
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405 — WhiteNoise warns of a folder that is not there
 atexit.register(shutil.rmtree, os.environ["LIFELINE_DATA_DIR"], ignore_errors=True)

@@ -6,6 +6,7 @@ Owns the processes. The fixtures are in ``conftest.py``; a test writes rows as t
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from playwright.sync_api import Page
 from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
+# The one that .ci/run looks for.
+CHROMIUM = shutil.which("chromium")
 ARGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
