@@ -54,9 +54,9 @@ def console(empty_database: Path) -> Iterator[Console]:
         }  # fmt: skip
         command = [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "console.asgi:application"]
         served = Console(f"http://127.0.0.1:{port}", env, command, volatile)
-        served.start()
-        report_bridge(durable.url)
         try:
+            served.start()
+            report_bridge(durable.url)
             yield served
         finally:
             served.stop()
