@@ -1,5 +1,7 @@
-"""A process that stood still knows it, and does not blame the engine that it did not listen to. By a clock that jumps: a stall of
-the machine would add to those of the tests."""
+"""A process that stood still knows it, and does not blame the engine that it did not listen to.
+
+By a clock that jumps: a stall of the machine would add to those of the tests.
+"""
 
 from __future__ import annotations
 
