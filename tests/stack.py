@@ -184,7 +184,8 @@ class Stack:
         return found.groupdict()
 
     def _environ(self, more: Mapping[str, str] = {}) -> dict[str, str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("LIFELINE_", "DJANGO_"))}
+        not_ours = ("LIFELINE_", "DJANGO_", "DATABASE_URL")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(not_ours)}
         return {**clean, "LIFELINE_DATA_DIR": str(self.data_dir), **more, **self.settings}
 
     def _read(self, process: subprocess.Popen[str]) -> None:

@@ -26,8 +26,8 @@ MODEL_RATE_HZ = 16_000
 # and noise fills what stays digitally silent. Clean resampling understood a fifth fewer (bench/recognition.py).
 WIDE_NOISE_LSB = 30
 _NOISE_SAMPLES = 65_521  # prime: 4 s that line up with nothing
-# Moves the model's means from people at 16 kHz to this front end (bench/adapt_recogniser.py makes it). Without it 17 of 40
-# four-digit numbers were understood, with it 31, and voices differ less (bench/recognition.py).
+# Moves the model's means from people at 16 kHz to this front end (bench/adapt_recogniser.py makes it). When it was made, 17 of 40
+# four-digit numbers were understood without it, with it 31, and voices differed less (bench/recognition.py).
 TELEPHONE = Path(__file__).with_name("telephone.mllr")
 # What warms a decoder: its running cepstral mean starts cold and would spoil a call's first sentence.
 WARM_WORDS, WARM_VOICE = "what are your opening hours please", "en-us+klatt"
@@ -36,8 +36,9 @@ FRAME = AUDIO_RATE_HZ // 50
 LOUD_RMS_LSB = 150.0
 LOUD_FRAMES = 6
 UNKNOWN = "[unk]"
-# Acoustic cost a frame at which it is as likely that the grammar's sentence was said as that something else was: 158 of
-# 160 utterances of the demonstration stay below it, 5 to 7 of 52 foreign ones (bench/recognition.py).
+# Acoustic cost a frame at which it is as likely that the grammar's sentence was said as that something else was. Chosen with the
+# demonstration's first 40 examples by four voices, of which 158 of 160 were heard, and 5 to 7 of 52 foreign sentences taken for
+# one (bench/results/recognition.json, of 2026-11-24); not measured again with the 108 examples that it has now.
 EVEN_COST = 4.1
 CONFIDENCE_SLOPE = 2.5
 ACCEPTED = 0.5

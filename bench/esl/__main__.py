@@ -34,7 +34,7 @@ def main() -> None:
             say(f"  {name:38} {figure.value:>10} {figure.unit}  {verdict(figure)}")
         figures |= fresh
     figures["time_taken_s"] = Figure(round(time.monotonic() - began), "s")
-    figures["load_at_the_end"] = Figure(f"{os.getloadavg()[0]:.2f}", "mean of the last minute, the bench's own included")
+    figures["load_at_the_end"] = Figure(round(os.getloadavg()[0], 2), "mean of the last minute, the bench's own included")
     write_results(RESULT, COMMAND, on_machine, figures)
     report.write(figures, levels, on_machine)
     missed = [name for name, figure in figures.items() if figure.reached is False]

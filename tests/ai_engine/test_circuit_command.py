@@ -73,6 +73,7 @@ def test_everything_works_with_a_database_that_is_not_there(durable_redis: str, 
         "LIFELINE_REDIS_DURABLE_URL": durable_redis,
         "LIFELINE_DATA_DIR": str(tmp_path),
         "LIFELINE_DEMO": "true",
+        "DJANGO_SETTINGS_MODULE": "console.settings",
     }
 
     def shell(*words: str) -> str:

@@ -1,14 +1,17 @@
-"""A process that stood still knows it, and does not blame the engine that it did not listen to."""
+"""A process that stood still knows it, and does not blame the engine that it did not listen to.
+
+By a clock that jumps: a stall of the machine would add to those of the tests.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from ai_engine import retries
 from ai_engine.circuits.guard import Guard
 from ai_engine.engines.config import EngineConfig, EngineKind, Stage
 from ai_engine.engines.trace import Trace
@@ -16,6 +19,13 @@ from ai_engine.errors import Kind, SlowEngineError
 from ai_engine.limits import Limits
 from ai_engine.retries import StageResult, run_stage
 from ai_engine.stalls import LoopWatch
+from tests.ai_engine.virtual_clock import LoopTime, VirtualLoop, jumping
+
+
+def stand_still(seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.stand_still(seconds)
 
 
 @contextlib.asynccontextmanager
@@ -29,23 +39,25 @@ async def running(watch: LoopWatch) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+@jumping
 async def test_a_stall_is_known_as_soon_as_it_is_over_and_afterwards() -> None:
-    watch = LoopWatch()
-    began = time.monotonic()
+    watch = LoopWatch(LoopTime.monotonic)
+    began = LoopTime.monotonic()
     async with running(watch):
-        time.sleep(0.4)  # noqa: ASYNC251 — the stall itself
-        assert watch.stood_still_s(began) == pytest.approx(0.35, abs=0.1)
+        stand_still(0.4)
+        assert watch.stood_still_s(began) == pytest.approx(0.35, abs=0.01)
         await asyncio.sleep(0.06)
-        assert watch.stood_still_s(began) == pytest.approx(0.35, abs=0.1)
-        assert watch.stood_still_s(time.monotonic()) == 0
+        assert watch.stood_still_s(began) == pytest.approx(0.35, abs=0.01)
+        assert watch.stood_still_s(LoopTime.monotonic()) == 0
 
 
+@jumping
 async def test_waiting_is_no_stall() -> None:
-    watch = LoopWatch()
-    began = time.monotonic()
+    watch = LoopWatch(LoopTime.monotonic)
+    began = LoopTime.monotonic()
     async with running(watch):
         await asyncio.sleep(0.2)
-    assert watch.stood_still_s(began) < 0.2
+    assert watch.stood_still_s(began) == 0
 
 
 class DeafEngine:
@@ -56,14 +68,19 @@ class DeafEngine:
         self._stall_s = stall_s
 
     async def do(self, _trace: Trace) -> str:
-        time.sleep(self._stall_s)  # noqa: ASYNC251 — the stall itself
+        stand_still(self._stall_s)
         await asyncio.sleep(max(0.0, 0.6 - self._stall_s))
         raise SlowEngineError(Kind.HANG)
 
 
-@pytest.mark.parametrize(("stall_s", "blamed"), [(0.0, 1), (0.12, 1), (0.5, 0)])
-async def test_silence_during_a_stall_of_ours_is_not_counted_against_the_engine(stall_s: float, blamed: int) -> None:
+@pytest.mark.parametrize(("stall_s", "blamed"), [(0.0, 1), (0.12, 1), (0.24, 1), (0.26, 0), (0.5, 0)])
+@jumping
+async def test_silence_during_a_stall_of_ours_is_not_counted_against_the_engine(
+    monkeypatch: pytest.MonkeyPatch, stall_s: float, blamed: int
+) -> None:
+    monkeypatch.setattr(retries, "time", LoopTime)
     limits = Limits()
+    limits.watch = LoopWatch(LoopTime.monotonic)
     guard = Guard("deaf", "nlu", threshold=3)
     async with running(limits.watch):
         result: StageResult[str] = await run_stage(

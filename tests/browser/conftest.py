@@ -54,9 +54,9 @@ def console(empty_database: Path) -> Iterator[Console]:
         }  # fmt: skip
         command = [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "console.asgi:application"]
         served = Console(f"http://127.0.0.1:{port}", env, command, volatile)
-        served.start()
-        report_bridge(durable.url)
         try:
+            served.start()
+            report_bridge(durable.url)
             yield served
         finally:
             served.stop()
@@ -64,10 +64,10 @@ def console(empty_database: Path) -> Iterator[Console]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("there is no chromium at /usr/bin/chromium")
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on PATH (apt-get install chromium)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGS))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGS))
         yield browser
         browser.close()
     # Playwright leaves its loop as the thread's current one, which would trip the async tests that follow.

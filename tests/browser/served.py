@@ -5,12 +5,13 @@ Owns the processes. The fixtures are in ``conftest.py``; a test writes rows as t
 
 from __future__ import annotations
 
+import http.client
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from playwright.sync_api import Page
 from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
+# The one that .ci/run looks for.
+CHROMIUM = shutil.which("chromium")
 ARGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -66,6 +68,7 @@ class Console:
     command: list[str]
     volatile: RedisServer
     process: subprocess.Popen[bytes] | None = None
+    answer_limit_s: float = 2.0
 
     def python(self, code: str) -> None:
         subprocess.run([sys.executable, "-c", SET_UP + code], cwd=ROOT, env=self.env, check=True, timeout=START_LIMIT_S)
@@ -74,13 +77,21 @@ class Console:
         self.python(WRITE.format(body=body) + (NUDGE if nudge else ""))
 
     def start(self) -> None:
+        """Returns when it answers. One that does not is stopped, and its last error raised."""
         self.process = subprocess.Popen(self.command, cwd=ROOT, env=self.env)
+        try:
+            self._until_it_answers(self.process)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_LIMIT_S
         while True:
             try:
-                urllib.request.urlopen(f"{self.url}/healthz", timeout=2).close()
-            except urllib.error.URLError:
-                if time.monotonic() > deadline or self.process.poll() is not None:
+                urllib.request.urlopen(f"{self.url}/healthz", timeout=self.answer_limit_s).close()
+            except (OSError, http.client.HTTPException):  # Once the connection is there, errors come as they are, not as URLError.
+                if time.monotonic() > deadline or process.poll() is not None:
                     raise
                 time.sleep(0.05)
             else:

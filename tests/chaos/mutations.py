@@ -23,6 +23,7 @@ from tests.chaos.report import PAGE
 from tests.stack import ROOT
 
 BEGIN, END = "<!-- mutations: begin -->", "<!-- mutations: end -->"
+TABLE = re.compile(f"{BEGIN}.*{END}", re.DOTALL)
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "staticfiles", ".lifeline", "node_modules")
 # A test that takes longer waits for what was taken away, which is a failure like any other; the rest may take a loaded machine.
 ONE_TEST_S = 50
@@ -108,7 +109,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
 
 def write(verdicts: Sequence[Verdict]) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    replaced = re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{table(verdicts)}\n{END}", text, flags=re.DOTALL)
+    replaced = TABLE.sub(lambda _: f"{BEGIN}\n{table(verdicts)}\n{END}", text)
     PAGE.write_text(replaced, encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ OF_CALL = "tests/esl_bridge/calls/test_call.py::test_"
 OF_BRIDGE = "tests/esl_bridge/test_bridge.py::test_"
 OF_SPOOL = "tests/esl_bridge/journal/test_spool_and_sender.py::test_"
 OF_RECORDER = "tests/console/test_recorder.py::test_"
+OF_FIGURES = "tests/console/test_figures.py::test_"
 OF_PROJECTION = "tests/console/test_projection.py::test_"
 
 THE_RECORDS_ARE_TRUE = (
@@ -97,8 +98,15 @@ THE_RECORDS_ARE_TRUE = (
         (OF_BRIDGE + "a_caller_who_went_before_the_call_was_ours_is_no_call_that_was_lost",),
     ),
     Mutation(
-        "lookup of calls whose end nobody saw", "console/lost_calls.py", "        _incident(call, LOST)\n", "        pass\n",
-        ("tests/console/test_figures.py", OF_PROJECTION + "what_was_heard_corrects_what_was_taken_for_lost"),
+        "lookup of calls whose end nobody saw", "console/tasks.py",
+        "        return sum(_settle(controls, call) for call in _unheard_of(unlisted, now, lag)[:MOST])\n", "        return 0\n",
+        (OF_FIGURES + "an_orphan_is_settled_only_when_the_switch_says_it_is_gone",),
+    ),
+    Mutation(
+        "a call that is gone without a word is a drop", "console/lost_calls.py",
+        "        _incident(call, LOST)\n", "        pass\n",
+        (OF_FIGURES + "an_orphan_is_settled_only_when_the_switch_says_it_is_gone",
+         OF_PROJECTION + "what_was_heard_corrects_what_was_taken_for_lost"),
     ),
     Mutation(
         "a call is gone only when every switch denies it", "console/tasks.py",

@@ -31,6 +31,8 @@ from tests.conformance.sip_agent import SipAgent, sip_agent
 GOES_ON = ("set:went_on=yes", "playback:tone_stream://%(400,0,440)", "hangup")
 SOCKET = "socket:${conf_socket}"
 BEFORE_A_SOCKET = ("set:socket_resume=true", "answer")
+# A busy machine lets any process of ours wait so long, of the wall's time. What a scenario tells apart lies further away.
+STALL_S = 2.0
 Listening = AbstractAsyncContextManager[tuple[int, Peers]]
 
 
@@ -51,11 +53,13 @@ class Agent(Protocol):
 
 
 class Line(ABC):
-    """``speed``: how many of the switch's seconds pass in one of ours."""
+    """``speed``: how many of the switch's seconds pass in one of ours. ``late_s``: of its seconds, by how many what it does may
+    be late because this machine is busy. A real one, and a recording, keep to the time that was measured there."""
 
     name: str
     host: str  # where the switch reaches this machine
     speed: float
+    late_s = 0.0
     folder: Path  # which the switch reads too
     password = "ClueCon"  # of the control port
 
@@ -223,6 +227,7 @@ class SimulatedLine(ControlledLine):
         self.switch = switch
         self.bridge_port = int(switch.config.bridges.rpartition(":")[2])
         self.speed = switch.config.speed
+        self.late_s = STALL_S * self.speed
 
     def now_s(self) -> float:
         return self.switch.clock.now_s()

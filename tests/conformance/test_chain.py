@@ -19,6 +19,8 @@ from tests.conformance.lines import ControlledLine, seconds
 MINUTE = "tone_stream://%(1000,0,440);loops=60"
 NUMBER = "9200"
 pytestmark = pytest.mark.speed(3.0)
+# Where "at once" is told from the chain's timer, which is due after four of the switch's seconds at the soonest.
+AS_FAST_AS_REAL = pytest.mark.speed(1.0)
 
 
 def test_every_socket_of_the_deployed_dialplan_is_async() -> None:
@@ -72,6 +74,7 @@ async def tones(line: ControlledLine, uuid: str) -> Received:
     return menu
 
 
+@AS_FAST_AS_REAL
 async def test_a_bridge_that_closes_three_times_and_the_fourth_connection_owns(line: ControlledLine) -> None:
     async with bridges(line) as peers:
         uuid = await line.arrive(NUMBER)
@@ -81,11 +84,12 @@ async def test_a_bridge_that_closes_three_times_and_the_fourth_connection_owns(l
         for _ in range(2):
             await (await peers.get()).close()
         peer = await peers.get()
-        assert line.now_s() - began_s < 1.0
+        assert line.now_s() - began_s < 1.0 + line.late_s
         assert await own(peer) == uuid
         assert (await peer.execute("answer")).headers["variable_ll_hops"] == "xxxx"
 
 
+@AS_FAST_AS_REAL
 async def test_a_bridge_that_dies_in_a_prompt_is_followed_by_the_next_with_the_variables_kept(
     line: ControlledLine,
 ) -> None:
@@ -100,7 +104,7 @@ async def test_a_bridge_that_dies_in_a_prompt_is_followed_by_the_next_with_the_v
         await peer.close()
         heir = await peers.get()
         connected = await heir.send("connect")
-        assert line.now_s() - died_s < 0.5
+        assert line.now_s() - died_s < 0.5 + line.late_s
         assert connected.headers["variable_ll_step"] == "menu"
         assert connected.headers["variable_export_vars"].split(",").count("rtp_timer_name") == 1
         assert connected.headers["Answer-State"] == "answered"
@@ -126,7 +130,7 @@ async def test_a_bridge_that_stays_silent_loses_the_call_to_the_timer(line: Cont
         silent = await peers.get()
         began_s = line.now_s()
         heir = await peers.get()
-        assert 3.9 <= line.now_s() - began_s <= 5.6
+        assert 3.9 <= line.now_s() - began_s <= 5.6 + line.late_s
         assert await own(heir) == uuid
         assert not silent.closed
 
@@ -139,7 +143,7 @@ async def test_a_bridge_that_freezes_in_a_call_is_the_last_that_is_tried_when_it
         began_s = line.now_s()
         there = await line.seen_variable(uuid, "ll_last_resort_visits", "x")
         await line.seen(uuid, "PLAYBACK_START")
-        assert line.now_s() - began_s < 5.5
+        assert line.now_s() - began_s < 5.5 + line.late_s
         assert there.headers["variable_ll_holder"] == "chain"
         assert peers.empty()
         await line.hang_up(uuid)
@@ -300,7 +304,7 @@ async def test_two_visits_in_which_nobody_speaks_are_followed_by_the_last_resort
         began_s = line.now_s()
         silent.append(await peers.get())
         await line.seen_variable(uuid, "ll_last_resort_visits", "x")
-        assert line.now_s() - began_s < 12
+        assert line.now_s() - began_s < 12 + line.late_s
         assert peers.empty()
         await line.hang_up(uuid)
         for peer in silent:

@@ -26,7 +26,7 @@ async def test_answer_play_hangup(line: Line) -> None:
         lingers_s = line.now_s()
         await peer.until_closed()
     if isinstance(line, ControlledLine):
-        assert 4.9 <= line.now_s() - lingers_s <= 7.0
+        assert 4.9 <= line.now_s() - lingers_s <= 7.0 + line.late_s
     assert complete.headers["Application-Response"] == "FILE PLAYED"
     assert int(complete.headers["variable_playback_ms"]) == pytest.approx(800, abs=40)
     lingering = next(m for m in peer.received if m.kind() == "notice:linger")
@@ -35,6 +35,7 @@ async def test_answer_play_hangup(line: Line) -> None:
     assert_as_recorded(line, "answer-play-hangup", peer)
 
 
+@pytest.mark.speed(2.0)  # beside what is measured in it lies a second time of waiting for keys
 @pytest.mark.recording("menu-dtmf")
 async def test_menu_dtmf(line: Line) -> None:
     async with line.listening() as (port, peers):
@@ -61,7 +62,7 @@ async def test_menu_dtmf(line: Line) -> None:
         )
         assert (found["variable_account_number"], found["variable_read_terminator_used"]) == ("4711", "#")
         found = await ask("1 1 1 1000 # tone_stream://%(200,100,600) silence_stream://100 no_input [1-3] 1000")
-        assert float(found["took"]) == pytest.approx(1.4, abs=0.25)
+        assert 1.15 <= float(found["took"]) < 2.3
         assert found["variable_read_result"] == "failure"
         assert "variable_no_input" not in found
         await finish(peer)
@@ -160,6 +161,6 @@ async def test_app_dies_and_the_dialplan_goes_on_within_a_frame_or_two(line: Lin
             lambda m: m.event == "CHANNEL_EXECUTE_COMPLETE" and m.headers.get("Application-UUID") == event_uuid
         )
         went_on = await line.seen_variable(uuid, "went_on", "yes")
-        assert seconds(went_on) - seconds(cut) < 0.1
+        assert seconds(went_on) - seconds(cut) < 0.1 + line.late_s
         over = await line.seen(uuid, "CHANNEL_HANGUP_COMPLETE")
         assert over.headers["Hangup-Cause"] == "NORMAL_CLEARING"

@@ -39,6 +39,7 @@ async def test_the_tasks_in_a_calls_own_group_go_with_the_call(line: ControlledL
         assert await line.api(f"sched_del ll-{call.uuid}") == "+OK Deleted: 1\n"
 
 
+@pytest.mark.speed(1.0)
 async def test_one_second_may_be_none(line: ControlledLine) -> None:
     async with a_call(line) as call:
         await call.peer.post("playback", "tone_stream://%(1000,0,440);loops=30")

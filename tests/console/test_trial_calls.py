@@ -151,7 +151,7 @@ def test_the_order_is_stored_and_handed_to_a_worker(monkeypatch: pytest.MonkeyPa
 
 
 def test_with_the_queue_away_nothing_is_called_and_that_is_said() -> None:
-    # The tests' settings name a Redis that does not run.
+    # The tests' settings name a Redis that does not run (tests/settings.py).
     began = time.monotonic()
     assert "Not done: the queue to the worker (Redis) does not answer." in order(browser_of("view_call", "place_test_call"))
     assert TrialCall.objects.get().state == TrialState.FAILED

@@ -1,4 +1,4 @@
-"""What only a database with writers at once can show. ``test_on_postgres.py`` runs this, with DATABASE_URL set."""
+"""What only a database with writers at once can show. ``test_on_postgres.py`` runs this, with LIFELINE_TEST_DATABASE_URL set."""
 
 from __future__ import annotations
 

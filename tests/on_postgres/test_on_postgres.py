@@ -36,7 +36,7 @@ def ran(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> tup
     told = tmp_path_factory.mktemp("postgres") / "records.json"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIFELINE_", "DJANGO_", "PYTEST_"))}
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/on_postgres/cases.py", *ALSO)
-    environment = {**kept, "DATABASE_URL": server.url(), "LIFELINE_TEST_RECORDS": str(told)}
+    environment = {**kept, "LIFELINE_TEST_DATABASE_URL": server.url(), "LIFELINE_TEST_RECORDS": str(told)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     return done, told
 
