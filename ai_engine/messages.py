@@ -273,8 +273,10 @@ def decode_media_message(data: bytes) -> SpeakReply:
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """The value of ``worker:{id}``, as JSON. ``engines_problem``: why it does not use the newest engines."""
+    """The value of ``worker:{id}``, as JSON. ``engines_problem``: why it does not use the newest engines. ``has_namesake``:
+    another worker that lives has the same name."""
 
     turns: int
     capacity: int
     engines_problem: str = ""
+    has_namesake: bool = False

@@ -26,6 +26,7 @@ from ai_engine.engines.config import Stage
 from ai_engine.errors import Kind
 from ai_engine.limits import Limits
 from ai_engine.messages import BridgeMessage, Heartbeat, SpeakReply, TurnDone, TurnFailed, TurnRequest, TurnTaken
+from ai_engine.namesakes import Namesake
 from ai_engine.prober import Prober
 from ai_engine.recording import NoAudioError
 from ai_engine.redis_clients import connect_async, uninterrupted
@@ -108,6 +109,7 @@ class Worker:
         self._capacity = capacity
         self._drain_s = drain_s
         self._engines_problem = engines_problem
+        self._namesake = Namesake("worker", worker_id)
         self._queue = TurnQueue(redis_url, worker_id)
         self._hub = AudioHub(redis_url)
         self._outbox = Outbox(redis_url)
@@ -218,7 +220,8 @@ class Worker:
                 task.cancel()
 
     async def _beat(self) -> None:
-        beat = msgspec.json.encode(Heartbeat(len(self._turns), self._capacity, self._engines_problem()))
+        await self._namesake.look(self._outbox.client)
+        beat = msgspec.json.encode(Heartbeat(len(self._turns), self._capacity, self._engines_problem(), self._namesake.is_there))
         await self._outbox.client.set(heartbeat_key(self.worker_id), beat, px=HEARTBEAT_EXPIRY_MS)
 
     async def _beat_no_more(self) -> None:

@@ -93,11 +93,12 @@ class Environment:
             )
         return value
 
-    def name(self, name: str, default: str) -> str:
-        """What goes into keys, channel variables and records as it is: letters, digits and ``. _ -``, 64 at most."""
+    def name(self, name: str, default: str, most: int = 64) -> str:
+        """What goes into keys, channel variables and records as it is: letters, digits and ``. _ -``, ``most`` (64 at most).
+        With an empty ``default`` it may be left out."""
         value = self._as_given(name, default)
-        if not NAME.fullmatch(value):
-            raise ImproperlyConfigured(f"{name} is {value!r}: use letters, digits and . _ - only, 64 at most.")
+        if value != default and not (NAME.fullmatch(value) and len(value) <= most):
+            raise ImproperlyConfigured(f"{name} is {value!r}: use letters, digits and . _ - only, {most} at most.")
         return value
 
     def sound_folder(self, name: str, default: Path) -> Path:
@@ -109,6 +110,22 @@ class Environment:
         if not value and not is_playable(default):
             raise ImproperlyConfigured(not_playable(default.parent))
         return Path(value) if value else default
+
+    def media_url(self, name: str, host: str, port: int) -> str:
+        """Where a switch connects to the gateway, which listens on ``host`` and ``port``. To a switch "every address" is itself."""
+        value = self.text(name, f"ws://[{host}]:{port}/stream" if ":" in host else f"ws://{host}:{port}/stream")
+        try:
+            parts = urlsplit(value)
+            good = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+            good = good and not _is_every_address(parts.hostname or "")
+        except ValueError:
+            good = False
+        if not good:
+            raise ImproperlyConfigured(
+                f"{name} is {value!r}, to which no switch can connect: give the gateway's own address as the switches reach it, "
+                f"such as {name}=ws://10.0.0.11:{port}/stream. (Without it, it is made of LIFELINE_MEDIA_HOST.)"
+            )
+        return value
 
     def networks(self, name: str, default: str) -> list[str]:
         """A list of addresses and networks, checked here so that a typo stops the start."""
@@ -140,6 +157,14 @@ class Environment:
             raise ImproperlyConfigured(
                 f"{name} is not a setting of Lifeline: correct its name or take it out (docs/settings.md)."
             )
+
+
+def _is_every_address(host: str) -> bool:
+    """What one listens on, and cannot connect to. Raises nothing: a name is none."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return host == "0"  # What connect() takes for 0.0.0.0.
 
 
 def is_playable(folder: Path | str) -> bool:

@@ -78,6 +78,7 @@ class Figures:
     ``bridges``: those that reported within three seconds. ``live_unwatched``: live calls that were last with another one, so that
     what is known of them is old; 0 while the bridges are not known.
     ``disabled_engines``: name and stage, in order. ``engine_problems``: workers that do not use the newest engines, and why.
+    ``worker_namesakes``: names that two workers have who live.
     ``recording_lag_s``: how long the oldest journal entry waits to be recorded. Beyond a second or two all the figures are
     older than they seem. ``spools``: how full they are, None when that cannot be asked. ``journal_events_lost``: events for which
     there was no room, so that the other figures lack them. ``answer_ms`` and ``latency_series`` are up to KEPT_FOR old from
@@ -111,6 +112,7 @@ class Figures:
     journal_events_lost: int
     disabled_engines: list[tuple[str, str]]
     engine_problems: list[tuple[str, str]]
+    worker_namesakes: list[str]
 
 
 def figures(now: datetime | None = None) -> Figures:
@@ -130,6 +132,7 @@ def figures(now: datetime | None = None) -> Figures:
         workers=None if workers is None else [(name, beat.turns, beat.capacity) for name, beat in workers],
         disabled_engines=[(one.name, one.stage.value) for one in engines.disabled],
         engine_problems=[(name, beat.engines_problem) for name, beat in workers or () if beat.engines_problem],
+        worker_namesakes=[name for name, beat in workers or () if beat.has_namesake],
     )  # fmt: skip
 
 

@@ -188,6 +188,7 @@ def fingerprint() -> object:
         figures_now.workers,
         figures_now.disabled_engines,
         figures_now.engine_problems,
+        figures_now.worker_namesakes,
         figures_now.bridges,
         _is_behind(figures_now),
         warnings(figures_now.spools, figures_now.journal_events_lost, time.time()),

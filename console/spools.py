@@ -78,6 +78,7 @@ def warnings(rows: Sequence[SpoolRow] | None, lost_today: int, now_s: float) -> 
         ]
     else:
         said = [*_of_full_places(rows), *(_not_known(row, now_s) for row in rows if not row.is_known)]
+        said += [_twice(row.process) for row in rows if row.is_known and row.report is not None and row.report.has_namesake]
     losing = sum(row.report.lost for row in rows or () if row.is_known and row.report is not None)
     if losing:
         said.append(
@@ -87,6 +88,13 @@ def warnings(rows: Sequence[SpoolRow] | None, lost_today: int, now_s: float) -> 
     if lost_today:
         said.append(f"{lost_today:,} events of today’s calls found no room and were lost: today’s figures lack them.")
     return said
+
+
+def _twice(process: str) -> str:
+    return (
+        f"Two processes that run are both called {process}: here one stands for both, and when it ends its calls still count as "
+        "watched. Give each host a LIFELINE_HOST_NAME of its own, and start it again."
+    )
 
 
 def _of_full_places(rows: Sequence[SpoolRow]) -> list[str]:

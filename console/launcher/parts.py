@@ -56,6 +56,11 @@ class Part:
     spare: bool = False
 
 
+def in_fleet(host: str, name: str) -> str:
+    """What Redis, records and page call it: different on each host that has a name."""
+    return f"{host}-{name}" if host else name
+
+
 def choose(parts: Sequence[Part], only: Sequence[str], without: Sequence[str]) -> list[Part]:
     """The parts that ``only`` names (all, when it is empty) less those that ``without`` names. Raises ValueError."""
     known = {part.name for part in parts}

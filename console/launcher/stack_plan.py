@@ -16,12 +16,14 @@ import redis
 
 from ai_engine.redis_clients import connect
 from console.launcher.errors import StartError
-from console.launcher.parts import Part, StartPhase, StopOrder
+from console.launcher.parts import Part, StartPhase, StopOrder, in_fleet
 from console.launcher.ports import Listener, listening_ports
 
 # Audio of 1,000 calls listening at once is 16 MB a second and lives for seconds; what is beyond this is a leak.
 VOLATILE_MEMORY = "256mb"
 HTTP_LIMIT_S = 2.0
+# The fleet's name of the part `bridge`; further ones are bridge-2 and so on.
+FIRST_BRIDGE = "bridge-1"
 # What is done after the last call or the drain limit: the journal's last entries (3 s at most), and the end.
 AFTER_DRAIN_S = 6.0
 # A worker finishes its turns, for 15 s at most (``ai_engine.worker``), and closes its connections.
@@ -101,10 +103,11 @@ def workers(number: int) -> tuple[str, ...]:
 
 
 def lifeline_parts(
-    listeners: Iterable[Listener], volatile_url: str, *, drain_s: float, least: int = 2, most: int = 2
+    listeners: Iterable[Listener], volatile_url: str, *, drain_s: float, least: int = 2, most: int = 2, host: str = ""
 ) -> list[Part]:
     """Everything but Redis, in the order in which it is started. ``drain_s``: how long a bridge lets its calls finish.
-    ``least`` AI workers are started; as many more as make ``most`` are spare."""
+    ``least`` AI workers are started; as many more as make ``most`` are spare. ``host``: by which the fleet tells this host's
+    bridges and workers from those of others; its own commands know them by their names here."""
     listeners = list(listeners)
     bridge_stop_s = drain_s + AFTER_DRAIN_S
     by_setting = {listener.setting: listener for listener in listeners}
@@ -135,7 +138,7 @@ def lifeline_parts(
             Part(
                 bridge.part,
                 manage("run_bridge"),
-                env={"LIFELINE_BRIDGE_ID": bridge.part, "LIFELINE_ESL_PORT": bridge.value},
+                env={"LIFELINE_BRIDGE_ID": in_fleet(host, bridge.part), "LIFELINE_ESL_PORT": bridge.value},
                 stop_order=StopOrder.BRIDGE,
                 grace_s=bridge_stop_s,
                 ready=listens(bridge.setting),
@@ -148,9 +151,9 @@ def lifeline_parts(
             Part(
                 name,
                 manage("run_ai_worker"),
-                env={"LIFELINE_WORKER_ID": name},
+                env={"LIFELINE_WORKER_ID": in_fleet(host, name)},
                 grace_s=WORKER_STOP_S,
-                ready=redis_holds(volatile_url, f"worker:{name}"),
+                ready=redis_holds(volatile_url, f"worker:{in_fleet(host, name)}"),
                 spare=name not in workers(least),
             )
             for name in workers(most)

@@ -28,7 +28,7 @@ class SpoolReport(msgspec.Struct, frozen=True):
     ``waiting``: its events that the recorder has not confirmed. ``oldest_s``: how long the oldest has waited, of those that
     it adopted too. ``place``: machine and folder. ``left_behind``: spools of processes that are gone, which it adopted.
     ``lost``: events for which there was no room, and that are not yet in the journal as lost. ``at_s``: Unix time, by its own
-    clock.
+    clock. ``has_namesake``: another process that lives goes by the same name.
     """
 
     process: str
@@ -41,6 +41,7 @@ class SpoolReport(msgspec.Struct, frozen=True):
     left_behind: int
     lost: int
     at_s: float
+    has_namesake: bool = False
 
 
 def _fresh_key(boot_id: str) -> str:

@@ -21,6 +21,7 @@ import redis.asyncio
 import redis.exceptions
 import structlog
 
+from ai_engine.namesakes import Namesake
 from esl_bridge.journal import reports
 from esl_bridge.journal.adoption import Adopter
 from esl_bridge.journal.delivery import Delivery
@@ -77,6 +78,7 @@ class Journal:
         self._root = root
         self._volatile = volatile
         self._process = process
+        self._namesake = Namesake("journal", process)
         self._limit_bytes = limit_bytes
         self.boot_id = uuid.uuid4().hex
         self._spool = Spool.create(root, self.boot_id, limit_bytes)
@@ -248,7 +250,7 @@ class Journal:
             process=self._process, boot_id=self.boot_id, bytes=self._spool.total_bytes + self._spool.others_bytes,
             limit_bytes=self._limit_bytes, place=f"{socket.gethostname()}:{self._root}",
             waiting=self._seq - self._delivery.stored, oldest_s=oldest_s,
-            left_behind=self._adopter.count, lost=self._lost.count, at_s=time.time(),
+            left_behind=self._adopter.count, lost=self._lost.count, at_s=time.time(), has_namesake=self._namesake.is_there,
         )  # fmt: skip
 
     async def _report_forever(self) -> None:
@@ -259,6 +261,7 @@ class Journal:
             self._warn(report)
             try:
                 if self._volatile is not None:
+                    await self._namesake.look(self._volatile)
                     gone = set(self._gone)
                     await reports.tell(self._volatile, report, gone)
                     self._gone -= gone

@@ -15,6 +15,7 @@ from ai_engine.circuits.states import CircuitState, Verdict
 from ai_engine.engines.config import Stage
 from ai_engine.messages import (
     AudioChunk,
+    Heartbeat,
     SpeechEnded,
     TurnDone,
     TurnFailed,
@@ -71,6 +72,17 @@ async def test_a_whole_turn(rig: Rig) -> None:
         assert beat is not None
         assert b'"capacity":16' in beat
     assert await rig.client.get(heartbeat_key("w1")) is None, "a worker that has ended still counts as ready"
+
+
+async def test_two_workers_of_one_name_both_say_so_until_one_of_them_ends(rig: Rig) -> None:
+    async def says(namesake: bool) -> bool:
+        beat = await rig.client.get(heartbeat_key("w1"))
+        return beat is not None and msgspec.json.decode(beat, type=Heartbeat).has_namesake is namesake
+
+    async with running(rig.worker()):
+        async with running(rig.worker()):
+            await eventually(lambda: says(True))
+        await eventually(lambda: says(False))
 
 
 async def test_no_intent_is_surer_than_the_words_that_it_was_read_from(rig: Rig) -> None:

@@ -27,6 +27,36 @@ def test_a_good_name_is_taken_as_it_is(tmp_path: Path) -> None:
     assert Environment(tmp_path, {}).name("X", "bridge-1") == "bridge-1"
 
 
+def test_a_name_that_may_be_left_out_is_checked_when_it_is_given(tmp_path: Path) -> None:
+    for value in ({}, {"X": ""}):
+        assert Environment(tmp_path, value).name("X", "", most=40) == ""
+    assert Environment(tmp_path, {"X": "h" * 40}).name("X", "", most=40) == "h" * 40
+    with pytest.raises(ImproperlyConfigured, match="40 at most"):
+        Environment(tmp_path, {"X": "h" * 41}).name("X", "", most=40)
+
+
+@pytest.mark.parametrize(
+    "url", ["ws://0.0.0.0:8765/stream", "ws://[::]:8765/stream", "ws://0:8765/", "http://10.0.0.1:8765/", "ws://:8765/", "ws://h:0/"]
+)
+def test_a_gateways_address_that_no_switch_could_connect_to_stops_the_start(tmp_path: Path, url: str) -> None:
+    """A switch that connects to "every address" connects to itself, and every call is in the menu."""
+    with pytest.raises(ImproperlyConfigured, match=r"LIFELINE_MEDIA_URL is .* such as LIFELINE_MEDIA_URL=ws://10.0.0.11:9/stream"):
+        Environment(tmp_path, {"LIFELINE_MEDIA_URL": url}).media_url("LIFELINE_MEDIA_URL", "127.0.0.1", 9)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]"])
+def test_who_listens_on_every_address_must_say_which_one_the_switches_use(tmp_path: Path, host: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="X is "):
+        Environment(tmp_path, {}).media_url("X", host, 9)
+    given = Environment(tmp_path, {"X": "wss://gateway.example.org/stream"})
+    assert given.media_url("X", host, 9) == "wss://gateway.example.org/stream"
+
+
+def test_without_it_the_gateways_address_is_where_it_listens(tmp_path: Path) -> None:
+    assert Environment(tmp_path, {}).media_url("X", "10.0.0.11", 9) == "ws://10.0.0.11:9/stream"
+    assert Environment(tmp_path, {}).media_url("X", "fd00::1", 9) == "ws://[fd00::1]:9/stream"
+
+
 @pytest.mark.parametrize("place", ["/home/jörg/lifeline", "/home/anna/my calls", "/srv/lifeline (old)", "/srv/$x", "/s" * 260])
 def test_a_folder_that_a_switch_plays_nothing_from_stops_the_start_with_its_name_and_the_fix(place: str) -> None:
     name, data_dir = "LIFELINE_PROMPT_DIR", Path("/srv/data")

@@ -388,6 +388,7 @@ def test_disabled_engines_and_workers_that_keep_older_ones_are_told(records: Non
     assert found.disabled_engines == [("off", "stt")]
     assert found.engine_problems == [("w1", beat.engines_problem)]
     assert found.workers == [("w1", 1, 16)]
+    assert found.worker_namesakes == []
     out = StringIO()
     call_command("figures", stdout=out)
     assert "LIFELINE_SECRET_X is not set" in out.getvalue()

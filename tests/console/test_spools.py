@@ -8,6 +8,7 @@ from datetime import timedelta
 from io import StringIO
 from typing import Any
 
+import msgspec
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Permission, User
@@ -15,7 +16,9 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
+from ai_engine.messages import Heartbeat
 from ai_engine.redis_clients import connect, connect_async
+from ai_engine.worker import heartbeat_key
 from console import spools
 from console.figures import figures
 from console.metrics import FiguresCollector
@@ -106,6 +109,19 @@ async def test_of_two_boots_of_one_process_the_one_that_lives_counts(volatile_re
     shown = await in_thread(page)
     assert "spool" not in shown
     assert (await in_thread(metrics))["lifeline_spool_bytes"] == {"bridge-1": 2 * MB}
+
+
+async def test_two_that_live_and_have_one_name_are_told(volatile_redis: str) -> None:
+    await told(volatile_redis, bytes=MB, has_namesake=True)
+    await told(volatile_redis, process="bridge-2", boot="b2", bytes=MB, has_namesake=True, fresh=False)
+    client = connect_async(volatile_redis)
+    await client.set(heartbeat_key("worker-1"), msgspec.json.encode(Heartbeat(1, 16, has_namesake=True)))
+    await client.aclose()
+    shown = await in_thread(page)
+    assert "Two processes that run are both called bridge-1" in shown
+    assert "Two AI workers that run are both called worker-1" in shown
+    assert shown.count("are both called") == 2
+    assert shown.count("LIFELINE_HOST_NAME") == 2
 
 
 def test_a_bridge_that_lives_and_never_told_is_not_known(durable_redis: str) -> None:

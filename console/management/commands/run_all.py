@@ -18,9 +18,9 @@ from console.launcher import ports
 from console.launcher.data_folder import ADMIN_PASSWORD, DataFolder
 from console.launcher.errors import StartError
 from console.launcher.launcher import SOCKET_NAME, Launcher, Scaling, Stack
-from console.launcher.parts import Part, choose
+from console.launcher.parts import Part, choose, in_fleet
 from console.launcher.scaling import Limits, load_by
-from console.launcher.stack_plan import bridge_list, lifeline_parts, manage, redis_parts, state_of, workers
+from console.launcher.stack_plan import FIRST_BRIDGE, bridge_list, lifeline_parts, manage, redis_parts, state_of, workers
 
 
 class Command(BaseCommand):
@@ -45,6 +45,7 @@ def plan(folder: DataFolder) -> Stack:
     listeners = ports.assign(_listeners(), settings.LIFELINE_RUN_PORTS_FROM)
     runtime = folder.make_runtime()
     own_secrets = folder.secrets()
+    host = settings.LIFELINE_HOST_NAME
     admin_password = own_secrets.pop(ADMIN_PASSWORD)
     servers, redis_urls = redis_parts(
         runtime,
@@ -58,6 +59,7 @@ def plan(folder: DataFolder) -> Stack:
         **redis_urls,
         "LIFELINE_RUN_SOCKET": str(runtime / SOCKET_NAME),
         "LIFELINE_BRIDGES": bridge_list(listeners),
+        **({"LIFELINE_BRIDGE_ID": in_fleet(host, FIRST_BRIDGE)} if host else {}),
     }
     # Given without a value is not given: an empty secret would take the place of the one that was made.
     given = {name: value for name, value in os.environ.items() if value.strip() or name not in made_here}
@@ -67,7 +69,7 @@ def plan(folder: DataFolder) -> Stack:
     volatile_url = env["LIFELINE_REDIS_VOLATILE_URL"]
     least = settings.LIFELINE_RUN_WORKERS
     most = max(least, settings.LIFELINE_RUN_WORKERS_MOST)
-    ours = lifeline_parts(listeners, volatile_url, drain_s=settings.LIFELINE_DRAIN_S, least=least, most=most)
+    ours = lifeline_parts(listeners, volatile_url, drain_s=settings.LIFELINE_DRAIN_S, least=least, most=most, host=host)
     try:
         parts = choose(
             [*servers, *ours],

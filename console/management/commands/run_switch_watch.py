@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from ai_engine.redis_clients import connect_async
+from console.launcher.parts import in_fleet
 from console.logs import configure_logging
 from console.switches import switches
 from esl_bridge.journal.sender import Journal
@@ -19,7 +20,7 @@ from esl_bridge.upkeep import Upkeep, part_from_journal
 
 log = structlog.get_logger(__name__)
 
-# Its name where it tells how full its spool is.
+# Its name where it tells how full its spool is, behind its host's, if that has one.
 PROCESS = "switch-watch"
 
 
@@ -36,7 +37,8 @@ async def _serve() -> None:
     durable = connect_async(settings.LIFELINE_REDIS_DURABLE_URL)
     volatile = connect_async(settings.LIFELINE_REDIS_VOLATILE_URL)
     journal = Journal(
-        settings.LIFELINE_SPOOL_DIR, durable, volatile=volatile, process=PROCESS, limit_bytes=settings.LIFELINE_SPOOL_BYTES
+        settings.LIFELINE_SPOOL_DIR, durable, volatile=volatile, process=in_fleet(settings.LIFELINE_HOST_NAME, PROCESS),
+        limit_bytes=settings.LIFELINE_SPOOL_BYTES,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -141,6 +141,42 @@ def test_further_bridges_have_a_name_and_a_port_of_their_own_and_callers_know_th
     assert bridge_list(listeners) == "127.0.0.1:8084|127.0.0.1:8085"
 
 
+def test_on_a_host_with_a_name_the_fleet_knows_each_by_it_and_commands_know_it_without(tmp_path: Path) -> None:
+    listeners = [Listener("x", name, "127.0.0.1", 1) for name in SETTINGS]
+    listeners.append(Listener("bridge-2", "LIFELINE_RUN_BRIDGE_2_PORT", "127.0.0.1", 8085))
+    named, alone = (
+        {part.name: part for part in lifeline_parts(listeners, "unix:///none", drain_s=20, host=host)} for host in ("east", "")
+    )
+    assert list(named) == list(alone)
+    assert named["bridge-2"].env["LIFELINE_BRIDGE_ID"] == "east-bridge-2"
+    assert named["worker-1"].env["LIFELINE_WORKER_ID"] == "east-worker-1"
+    assert alone["worker-1"].env["LIFELINE_WORKER_ID"] == "worker-1"
+
+
+def test_a_hosts_worker_is_ready_when_it_says_so_itself_and_not_its_like_on_another(volatile_redis: str) -> None:
+    listeners = [Listener("x", name, "127.0.0.1", 1) for name in SETTINGS]
+    ready = {part.name: part for part in lifeline_parts(listeners, volatile_redis, drain_s=20, host="east")}["worker-1"].ready
+    assert ready is not None
+    with connect(volatile_redis) as client:
+        client.set("worker:worker-1", b"of another")
+        client.set("worker:west-worker-1", b"of another")
+        assert not ready()
+        client.set("worker:east-worker-1", b"its own")
+        assert ready()
+
+
+@pytest.mark.parametrize(("host", "given", "found"), [("", "", None), ("east", "", "east-bridge-1"), ("east", "mine", "mine")])
+def test_the_first_bridge_of_a_host_with_a_name_has_it_in_its_own_unless_that_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any, host: str, given: str, found: str | None
+) -> None:
+    settings.LIFELINE_RUN_PORTS_FROM = "0"
+    settings.LIFELINE_HOST_NAME = host
+    if given:
+        monkeypatch.setenv("LIFELINE_BRIDGE_ID", given)
+    with DataFolder(tmp_path) as folder:
+        assert plan(folder).env.get("LIFELINE_BRIDGE_ID") == found
+
+
 def test_the_state_file_holds_what_a_command_needs_and_no_secret_of_the_operators() -> None:
     env = {
         "PATH": "/bin",

@@ -55,6 +55,23 @@ async def running(journal: Journal, *clients: redis.asyncio.Redis) -> AsyncItera
             await client.aclose()
 
 
+async def test_two_journals_of_one_name_both_tell_so(
+    small: None, tmp_path: Path, durable_redis: str, volatile_redis: str
+) -> None:
+    clients = [connect_async(url) for url in (durable_redis, volatile_redis, durable_redis, volatile_redis)]
+    first = Journal(tmp_path / "east", clients[0], volatile=clients[1], process="bridge-1")
+    second = Journal(tmp_path / "west", clients[2], volatile=clients[3], process="bridge-1")
+
+    def told() -> dict[str, bool]:
+        return {report.boot_id: report.has_namesake for report, _ in reports(volatile_redis, time.time())}
+
+    async with running(first, *clients[:2]):
+        await until(lambda: told() == {first.boot_id: False}, "the first one's word")
+        async with running(second, *clients[2:]):
+            await until(lambda: told() == {first.boot_id: True, second.boot_id: True}, "both to tell")
+        await until(lambda: not told()[first.boot_id], "the first to be alone again")
+
+
 def confirm(url: str, journal: Journal) -> int:
     """As a recorder does that has stored all there is; returns how far."""
     last = max((one.seq for one in stored(url) if one.boot_id == journal.boot_id), default=0)
