@@ -44,6 +44,10 @@ THE_RECORDS_ARE_TRUE = (
         (OF_RECORDER + "what_redis_lost_in_between_is_waited_for_and_still_stored",),
     ),
     Mutation(
+        "what a newer database refuses is kept", "console/recorder.py", "            refuse_newer_schema()", "            pass",
+        (OF_RECORDER + "what_a_newer_database_refuses_waits_for_the_newer_recorder",),
+    ),
+    Mutation(
         "text that no database takes is cleaned", INTAKE, "            kept = storable(fresh)\n", "            kept = fresh\n",
         (OF_RECORDER + "a_nul_in_a_callers_name_is_in_no_row",),
     ),

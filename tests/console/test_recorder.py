@@ -18,7 +18,8 @@ import pytest
 import redis
 import structlog
 from django.conf import settings
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
+from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import override_settings
 from django.utils import timezone
 
@@ -27,6 +28,7 @@ from console import recorder as recorder_module
 from console.intake import Stored, store
 from console.management.commands.run_recorder import Nudge
 from console.models import Call, Incident, JournalLine, Producer, Turn
+from console.newer_schema import NewerSchemaError
 from console.recorder import GAP_LIMIT_S, LOOK_EVERY_S, MARK_KEPT_S, REFUSED_STREAM, Recorder
 from console.spools import events_lost
 from esl_bridge.journal.events import (
@@ -278,6 +280,25 @@ def test_what_the_database_cannot_take_is_put_aside_alone(durable_redis: str) ->
         assert client.xlen(REFUSED_STREAM) == 1
         assert client.xlen(JOURNAL_STREAM) == 0
     assert recorder.step() == 0
+
+
+def test_what_a_newer_database_refuses_waits_for_the_newer_recorder(durable_redis: str) -> None:
+    """An older recorder beside a migrated database: a new column has no value from it, and it lost the records of a minute."""
+    send(durable_redis, whole_call(Boot(), "call-1", None))
+    newer = MigrationRecorder(connection)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE console_turn ADD COLUMN of_tomorrow varchar(9) CHECK (of_tomorrow IS NOT NULL)")
+        newer.record_applied("console", "9999_of_tomorrow")
+        try:
+            with pytest.raises(NewerSchemaError, match="9999_of_tomorrow"):
+                recorded(durable_redis)
+        finally:
+            newer.record_unapplied("console", "9999_of_tomorrow")
+            cursor.execute("ALTER TABLE console_turn DROP COLUMN of_tomorrow")
+    with connect(durable_redis) as client:
+        assert client.xlen(REFUSED_STREAM) == 0
+    recorded(durable_redis)
+    assert Call.objects.get().ended_at is not None
 
 
 def test_a_nul_in_a_callers_name_is_in_no_row(durable_redis: str) -> None:
