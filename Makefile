@@ -2,10 +2,11 @@
 export PYTHON
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test test-slow test-soak chaos chaos-mutations lint audit bench bench-esl bench-ai clean
+.PHONY: help run upgrade install install-dev test test-slow test-soak chaos chaos-mutations lint audit bench bench-esl bench-ai clean
 
 help:
 	@echo 'make run    start Lifeline, with callers, on this machine'
+	@echo 'make upgrade  after a git pull: install, migrate, and restart every process of the running stack, one after the other'
 	@echo 'make test   run the tests (test-slow: those that take long, which CI runs too; test-soak: minutes of load)'
 	@echo 'make lint   check style, types, imports and migrations'
 	@echo 'make audit  look every pinned package up in the list of known vulnerabilities (asks the package index)'
@@ -19,6 +20,11 @@ install:
 
 install-dev:
 	@bash deploy/install.sh --dev
+
+# Beside the running stack, after a `git pull`: docs/running.md, "Upgrading".
+upgrade: install
+	$(PY) manage.py prepare_data
+	@exec $(PY) manage.py stack roll
 
 run: install
 	@exec $(PY) manage.py run_all
