@@ -30,7 +30,7 @@ COUNTS = {
     "ai_failures_dropped": "Calls today in which the AI side failed and the caller was lost.",
     "ai_failures_dropped_before": "The same in the seven days before today.",
     "ai_failures_dropped_ever": "The same whenever it was: an alert sees a caller lost before midnight and recorded after it.",
-    "ai_failures_recovered": "Calls today in which the AI side failed and the same turn succeeded after all.",
+    "ai_failures_recovered": "Calls today that lost their bridge and went on with another: the AI need not have failed.",
     "ai_failures_open": "Calls whose failure is not settled yet.",
     "sent_straight_to_menu": "Calls today that began in the menu because no AI was usable.",
     "calls_total": "Calls today.",

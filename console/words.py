@@ -23,7 +23,7 @@ CACHES = {"intents": "answers known from before", "speech": "speech rendered bef
 MODES = {"ai": "AI", "fallback": "Keypad", "agent": "Person", "last_resort": "Last resort"}
 OUTCOMES = {
     "": "Not settled yet",
-    "recovered": "Recovered: the AI answered after all",
+    "recovered": "Lost its bridge, went on with another",
     "failed_over": "Caller kept",
     "dropped": "Caller lost",
 }

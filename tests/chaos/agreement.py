@@ -25,7 +25,7 @@ import django
 ON_PAGE = {
     "ai_failures_failed_over": "AI failed, caller kept",
     "ai_failures_dropped": "AI failed, caller lost",
-    "ai_failures_recovered": "Failed, but the AI answered after all",
+    "ai_failures_recovered": "Lost their bridge, went on with another",
     "ai_failures_open": "Failures not settled yet",
     "sent_straight_to_menu": "Sent straight to the menu",
     "not_understood": "Not understood, so to the menu",

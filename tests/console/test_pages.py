@@ -147,6 +147,21 @@ def test_the_two_figures_stand_side_by_side_and_zero_lost_is_calm() -> None:
 
 
 @pytest.mark.django_db
+def test_a_call_that_went_on_with_another_bridge_is_not_said_to_be_one_whose_ai_failed_and_answered() -> None:
+    """The only way to ``recovered`` is a bridge that went (``Incidents``); the AI may never have been asked."""
+    call = make_call()
+    fail(call, "recovered", cause="bridge", stage="bridge", kind="resumed")
+    client = browser_of("view_call")
+    for url in ("/", "/calls/", f"/calls/{call.call_uuid}/", "/incidents/"):
+        page = text(client, url)
+        assert "bridge, went on with another" in page, url
+        assert "answered after all" not in page, url
+    metrics = text(Client(), "/metrics")
+    (told,) = [line for line in metrics.splitlines() if line.startswith("# HELP lifeline_ai_failures_recovered ")]
+    assert "lost their bridge" in told
+
+
+@pytest.mark.django_db
 def test_words_of_callers_are_text_and_never_markup() -> None:
     make_call(last_transcript="<script>alert(1)</script>")
     page = text(browser_of("view_call"), "/")
