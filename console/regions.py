@@ -159,7 +159,7 @@ def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
         "calls": [_call_row(call, sight, seen) for call in seen.calls],
         "more_calls": max(0, seen.figures.live_calls - len(seen.calls)),
         "circuits": _circuit_rows(seen),
-        "out_of_use": out_of_use(seen.figures.circuits or ()),
+        "out_of_use": out_of_use(seen.figures.circuits, seen.figures.disabled_engines),
         "moves": seen.moves,
         "switches": seen.switches,
         "last_resort": seen.last_resort,
@@ -223,20 +223,24 @@ def _call_row(call: Call, sight: Sight, seen: Seen) -> CallRow:
     )
 
 
-def out_of_use(circuits: Sequence[CircuitView]) -> list[str]:
-    """Why callers go to the keypad menu now, a sentence for each part of the AI, or bridge, that is not in use."""
+def out_of_use(circuits: Sequence[CircuitView] | None, disabled: Sequence[tuple[str, str]]) -> list[str]:
+    """Why callers go to the keypad menu now, a sentence for each part of the AI, or bridge, that is not in use.
+
+    ``disabled``: engines by name and stage; their circuits are still told of for a minute. Without circuits nothing is known.
+    """
     said = []
-    for stage, name in words.STAGES.items():
-        there = [view for view in circuits if view.stage == stage]
+    for stage, name in words.STAGES.items() if circuits is not None else ():
+        off = [engine for engine, of in disabled if of == stage]
+        there = [view for view in circuits or () if view.stage == stage and view.name not in off]
         out = [view for view in there if view.state not in USABLE]
         if stage == TURNS:
             said += [
                 f"{_whose_callers(view.name)} go to the keypad menu: the way to the AI is not in use ({words.circuit_state(view)})."
                 for view in out
             ]
-        elif there and len(out) == len(there):
-            states = "; ".join(f"{view.name}: {words.circuit_state(view)}" for view in out)
-            said.append(f"All callers go to the keypad menu: {name} has no engine in use ({states}).")
+        elif len(out) == len(there):
+            states = [f"{view.name}: {words.circuit_state(view)}" for view in out] + [f"{engine}: {DISABLED}" for engine in off]
+            said.append(f"All callers go to the keypad menu: {name} has no engine in use ({'; '.join(states) or 'there is none'}).")
     return said
 
 
@@ -248,9 +252,9 @@ def _whose_callers(turns_circuit: str) -> str:
 def _circuit_rows(seen: Seen) -> list[CircuitRow] | None:
     if seen.figures.circuits is None:
         return None
-    names = {view.name for view in seen.figures.circuits}
-    rows = [(view.stage, _circuit_row(view, seen.at)) for view in seen.figures.circuits]
-    rows += [(stage, _disabled_row(name, stage)) for name, stage in seen.figures.disabled_engines if name not in names]
+    off = {name for name, _stage in seen.figures.disabled_engines}
+    rows = [(view.stage, _circuit_row(view, seen.at)) for view in seen.figures.circuits if view.name not in off]
+    rows += [(stage, _disabled_row(name, stage)) for name, stage in seen.figures.disabled_engines]
     places = {stage: place for place, stage in enumerate(words.STAGES)}
     return [row for _stage, row in sorted(rows, key=lambda one: places.get(one[0], len(places)))]
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
@@ -20,10 +21,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from ai_engine.circuits import operators
+from ai_engine.circuits import keys, operators
+from ai_engine.circuits.sharing import Known
 from ai_engine.circuits.states import CircuitState, CircuitView
 from ai_engine.errors import Kind
 from ai_engine.local.faults import Mode, current_fault
+from ai_engine.models import Engine
 from ai_engine.redis_clients import connect, connect_async
 from console import live, words
 from console.chart import latency_chart
@@ -455,15 +458,35 @@ def test_what_is_not_in_use_is_said_at_the_top_with_what_it_means_for_callers() 
     def view(name: str, stage: str, state: CircuitState) -> CircuitView:
         return CircuitView(name, stage, state, failures=3, threshold=3)
 
-    closed = [view("a", "stt", CircuitState.CLOSED), view("turns:b-1", "turns", CircuitState.CLOSED)]
-    assert out_of_use(closed) == []
+    others = [view("n", "nlu", CircuitState.CLOSED), view("s", "tts", CircuitState.CLOSED)]
+    closed = [view("a", "stt", CircuitState.CLOSED), *others, view("turns:b-1", "turns", CircuitState.CLOSED)]
+    assert out_of_use(closed, []) == []
     one_of_two = [*closed, view("b", "stt", CircuitState.OPEN)]
-    assert out_of_use(one_of_two) == [], "the other one hears them"
-    said = out_of_use([view("a", "stt", CircuitState.OPEN), view("turns:b-1", "turns", CircuitState.HALF_OPEN)])
+    assert out_of_use(one_of_two, [("c", "stt")]) == [], "the other one hears them"
+    said = out_of_use([view("a", "stt", CircuitState.OPEN), *others, view("turns:b-1", "turns", CircuitState.HALF_OPEN)], [])
     assert said == [
         "All callers go to the keypad menu: Hearing (speech to text) has no engine in use (a: Open – not used).",
         "Callers of b-1 go to the keypad menu: the way to the AI is not in use (Half-open – testing).",
     ]
+    assert out_of_use(None, [("a", "stt")]) == [], "with Redis away it is not known what is in use, which is said by itself"
+    assert out_of_use(others, []) == [
+        "All callers go to the keypad menu: Hearing (speech to text) has no engine in use (there is none)."
+    ]
+
+
+@pytest.mark.django_db
+def test_a_part_whose_engines_are_all_disabled_sends_callers_to_the_menu_and_the_page_says_so(durable_server: RedisServer) -> None:
+    parser = {"stage": "nlu", "kind": "openai", "address": "http://10.0.0.1/v1", "model": "m"}
+    Engine.objects.create(name="parser", order=1, enabled=False, **parser)
+    with connect(durable_server.url) as client:  # Its circuit is still told of for a minute.
+        client.hset(keys.ENGINES, "parser", msgspec.json.encode(Known("parser", "nlu", 3, 20.0, 1.0)))
+    page = text(browser_of("view_call"), "/")
+    assert "All callers go to the keypad menu: Understanding has no engine in use (parser: disabled)." in page
+    row = page[page.index('id="circuit-parser"') :].split("</li>")[0]
+    assert "Disabled: calls do not use it" in row
+    assert "in use" not in row
+    Engine.objects.create(name="second", order=2, **parser)
+    assert "All callers go to the keypad menu" not in text(browser_of("view_call"), "/")
 
 
 def test_every_kind_of_failure_has_words_of_its_own() -> None:
