@@ -165,6 +165,13 @@ def test_a_call_that_went_on_with_another_bridge_is_not_said_to_be_one_whose_ai_
 
 
 @pytest.mark.django_db
+def test_who_came_to_a_person_by_the_menu_is_counted_with_the_menu_and_the_page_says_so() -> None:
+    make_call(mode="agent", fell_back_reason="incident", fell_back_at=timezone.now())
+    make_call(mode="agent")
+    assert "In the keypad menu now, or with a person after it</dt><dd id=\"in-menu\">1<" in text(browser_of("view_call"), "/")
+
+
+@pytest.mark.django_db
 def test_words_of_callers_are_text_and_never_markup() -> None:
     make_call(last_transcript="<script>alert(1)</script>")
     page = text(browser_of("view_call"), "/")
