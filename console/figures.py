@@ -26,7 +26,7 @@ from ai_engine.heartbeats import workers_seen
 from ai_engine.redis_clients import connect
 from ai_engine.turn_queue import turns_waiting
 from console.models import Call, Incident, Turn
-from console.recorder import lag_s
+from console.record_lag import recording_lag_s
 from console.spools import SpoolRow, events_lost, spools
 from esl_bridge.journal.events import FallbackReason, Mode, Outcome, TurnOutcome
 
@@ -127,7 +127,7 @@ def figures(now: datetime | None = None) -> Figures:
     latency = latency_reading.at(now)
     return Figures(
         since=since, **calls, answer_ms=latency.whole, latency_series=latency.series,
-        circuits=circuits, turns_waiting=waiting_turns(), bridges=bridges, recording_lag_s=_recording_lag_s(),
+        circuits=circuits, turns_waiting=waiting_turns(), bridges=bridges, recording_lag_s=recording_lag_s(),
         spools=spools(bridges), journal_events_lost=events_lost(since),
         workers=None if workers is None else [(name, beat.turns, beat.capacity) for name, beat in workers],
         disabled_engines=[(one.name, one.stage.value) for one in engines.disabled],
@@ -261,13 +261,6 @@ def _circuits(engines: Sequence[EngineConfig]) -> list[CircuitView] | None:
     try:
         return operators.views(settings.LIFELINE_REDIS_DURABLE_URL, engines)
     except (CircuitError, redis.RedisError, OSError):
-        return None
-
-
-def _recording_lag_s() -> float | None:
-    try:
-        return lag_s(settings.LIFELINE_REDIS_DURABLE_URL)
-    except (redis.RedisError, OSError):
         return None
 
 

@@ -28,6 +28,7 @@ from console.last_resort_panel import LastResortRow, last_resort_row, published_
 from console.models import Call
 from console.opening_panel import OpeningRow, opening_rows
 from console.partials import hearing
+from console.record_lag import behind, is_behind
 from console.spools import warnings
 from console.switch_panel import SwitchRow, TrialRow
 from console.trial_calls import LASTS_S
@@ -43,8 +44,6 @@ FAULT_NAMES = {
     FaultMode.GARBAGE: "answers garbage",
     FaultMode.DELAY: "is slow",
 }
-# A recorder that is well stores within a quarter of a second, and one that was started again has caught up after two.
-LAG_SHOWN_S = 3.0
 DISABLED = "disabled"
 BADGES = {"ai": "ai", "fallback": "keypad", "agent": "person", "last_resort": "keypad"}
 
@@ -151,9 +150,10 @@ def live_context(seen: Seen, sight: Sight) -> dict[str, Any]:
     return {
         "figures": seen.figures,
         "since": timezone.localtime(seen.figures.since),
-        "behind_since_ms": int((seen.at - (seen.figures.recording_lag_s or 0)) * 1000) if _is_behind(seen.figures) else None,
+        **behind(seen.figures.recording_lag_s, seen.at),
         "spool_warnings": warnings(seen.figures.spools, seen.figures.journal_events_lost, seen.at),
-        "behind_for": words.duration(seen.figures.recording_lag_s or 0),
+        "losses_are_known": _losses_are_known(seen.figures),
+        "not_asked": switch_panel.not_asked(seen.switches) if seen.figures.live_unwatched else "",
         "sight": sight,
         "drill": seen.drill,
         "calls": [_call_row(call, sight, seen) for call in seen.calls],
@@ -190,7 +190,7 @@ def fingerprint() -> object:
         figures_now.engine_problems,
         figures_now.worker_namesakes,
         figures_now.bridges,
-        _is_behind(figures_now),
+        is_behind(figures_now.recording_lag_s),
         warnings(figures_now.spools, figures_now.journal_events_lost, time.time()),
         current_fault(settings.LIFELINE_DATA_DIR) if settings.LIFELINE_DEMO else None,
         Call.objects.filter(ended_at__isnull=True).aggregate(Max("last_event_at")),
@@ -202,8 +202,11 @@ def fingerprint() -> object:
     )
 
 
-def _is_behind(figures_now: Figures) -> bool:
-    return figures_now.recording_lag_s is not None and figures_now.recording_lag_s > LAG_SHOWN_S
+def _losses_are_known(figures_now: Figures) -> bool:
+    """Nothing waits that may yet tell of one."""
+    lag_s = figures_now.recording_lag_s
+    unknown = figures_now.live_unwatched or figures_now.journal_events_lost
+    return lag_s is not None and not is_behind(lag_s) and not unknown
 
 
 def _call_row(call: Call, sight: Sight, seen: Seen) -> CallRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ from django.views.decorators.http import require_GET
 from console import words
 from console.at_once import at_each_minute, most_in
 from console.figures import Percentiles, waiting_turns
+from console.record_lag import behind, recording_lag_s
 from console.speed import CacheUse, Speed, StageSpeed, Window, speed
 from console.speed_chart import load_chart, moment, times_chart
 from console.tallies import MixedReadingError
@@ -27,11 +29,12 @@ def how_fast(request: HttpRequest) -> HttpResponse:
     chosen = request.GET.get("window", "")
     window = Window(chosen) if chosen in list(Window) else Window.HOUR
     shown = By(*(request.GET.get(name, "")[:64] for name in ("stage", "engine", "cache")))
+    lag = behind(recording_lag_s(), time.time())
     try:
         found = speed(window, shown if shown.stage else By(ANSWER))
     except MixedReadingError:
-        return render(request, "console/speed.html", {"catching_up": True}, status=503)
-    return render(request, "console/speed.html", _context(found))
+        return render(request, "console/speed.html", {**lag, "catching_up": True}, status=503)
+    return render(request, "console/speed.html", {**lag, **_context(found)})
 
 
 def _context(found: Speed) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Owns telling what is known now from what was known once. The looking is ``consol
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -147,6 +147,14 @@ def _switch_row(switch: SwitchAddress, report: SwitchReport | None, now: datetim
     moments = (report.looked_at, report.dialplan_read_at, report.files_looked_at)
     ago = ("" if at is None else words.long_duration((now - at).total_seconds()) for at in moments)
     return SwitchRow(switch.name, switch.place, known, report, *ago)
+
+
+def not_asked(rows: Sequence[SwitchRow]) -> str:
+    """Why it cannot be asked what became of a call, which every switch must answer (``settle_orphans``); empty when it can."""
+    if any(row.known in (Known.STALE, Known.NEVER) for row in rows):
+        return "the worker that asks (celery) is not running. Start it."
+    silent = [f"switch {row.name} is {row.state[:1].lower()}{row.state[1:]}" for row in rows if not row.is_reachable]
+    return "; ".join(silent) + ". Look under Switches." if silent else ""
 
 
 def trial_row(now: datetime) -> TrialRow | None:

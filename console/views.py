@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.views.decorators.http import require_GET
 from console import regions, words
 from console.figures import STRAIGHT
 from console.models import Call, Incident, JournalLine, TrialCall, Turn
+from console.record_lag import behind, recording_lag_s
 from console.storable import NUL
 from console.switch_panel import trials_among
 from console.waterfall import waterfall
@@ -59,6 +61,7 @@ def calls(request: HttpRequest) -> HttpResponse:
     page = Paginator(found.distinct().prefetch_related("incidents"), PAGE).get_page(request.GET.get("page"))
     may_see = request.user.has_perm("console.see_caller")
     context = {
+        **behind(recording_lag_s(), time.time()),
         "page": page,
         "rows": [_call_row(call, may_see) for call in page.object_list],
         "test_calls": trials_among(call.call_uuid for call in page.object_list),
@@ -77,6 +80,7 @@ def call(request: HttpRequest, call_uuid: str) -> HttpResponse:
     may_see = request.user.has_perm("console.see_caller")
     lines = JournalLine.objects.filter(call_uuid=call_uuid).order_by("epoch", "seq")
     context = {
+        **behind(recording_lag_s(), time.time()),
         "call": one,
         "row": _call_row(one, may_see),
         "trial": TrialCall.objects.filter(call_uuid=one.call_uuid).first(),
@@ -97,7 +101,8 @@ def call(request: HttpRequest, call_uuid: str) -> HttpResponse:
 def incidents(request: HttpRequest) -> HttpResponse:
     found = Incident.objects.select_related("call").order_by("-opened_at", "-pk")
     page = Paginator(found, PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "rows": [_incident_row(incident) for incident in page.object_list]}
+    rows = [_incident_row(incident) for incident in page.object_list]
+    context = {**behind(recording_lag_s(), time.time()), "page": page, "rows": rows}
     return render(request, "console/incidents.html", context)
 
 
@@ -121,7 +126,7 @@ def _call_row(call: Call, may_see: bool) -> dict[str, Any]:
         "flow": f"{words.plain(call.flow_slug)} v{call.flow_version}",
         "badge": regions.BADGES.get(call.mode, "ai"),
         "mode": words.MODES.get(call.mode, call.mode),
-        "lasted": "still on the line" if lasted is None else words.duration(lasted),
+        "lasted": "no end recorded" if lasted is None else words.duration(lasted),
         "outcome": _outcome(call),
     }
 

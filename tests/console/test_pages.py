@@ -281,7 +281,7 @@ def test_with_redis_away_an_order_is_not_confirmed_and_the_page_still_opens(dura
     assert not OperatorAction.objects.exists()
     page = text(client, "/")
     assert "states are not known" in page
-    assert "is recorded later, and is not in these figures yet" in page
+    assert "is recorded later, and is not on this page yet" in page
 
 
 @pytest.mark.django_db
