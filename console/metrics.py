@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 COUNTS = {
     "live_calls": "Calls on the line now.",
     "live_in_fallback": "Calls on the line now that are in the keypad menu, or with a person after it.",
-    "live_unwatched": "Calls on the line now as far as known, whose bridge is gone: only the switches can tell what became of them.",
+    "live_unwatched": "Calls on the line now as far as known, whose bridge is gone: only switches know what became of them.",
     "ai_failures_failed_over": "Calls today in which the AI side failed and the caller was kept.",
     "ai_failures_dropped": "Calls today in which the AI side failed and the caller was lost.",
     "ai_failures_dropped_before": "The same in the seven days before today.",

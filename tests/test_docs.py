@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import pytest
 
 from ai_engine.circuits.states import TRANSITIONS
 from ai_engine.circuits.transition_table import PAGE, with_table
+from ai_engine.engines.config import EngineConfig
+from ai_engine.engines.trace import Price
+from ai_engine.worker import DRAIN_S
+from bench.results_file import FOLDER, Figure
+from console.launcher.parts import Part
+from console.launcher.stack_plan import AFTER_DRAIN_S, CELERY_STOP_S, WORKER_STOP_S
 
 ROOT = Path(__file__).resolve().parents[1]
 ROW = re.compile(r"^\| `(?P<name>[A-Z_]+)` \| (?P<default>[^|]+) \| (?P<meaning>[^|]+) \|$", re.MULTILINE)
@@ -76,3 +83,27 @@ def test_the_circuits_table_is_that_of_the_code() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert with_table(page) == page, "run: python -m ai_engine.circuits.transition_table"
     assert page.count("\n| ") == len(TRANSITIONS) + 1
+
+
+def test_every_key_of_an_engine_in_the_setting_is_on_the_page_and_no_other() -> None:
+    section = (ROOT / "docs/ai-engines.md").read_text().split("## Adding one")[1].split("## Which engines serve")[0]
+    keys = [row.split(" | ")[1] for row in section.splitlines() if row.startswith("| ")][1:]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(keys))) == sorted((*EngineConfig.__struct_fields__, *Price.__struct_fields__))
+
+
+def test_the_engine_s_ports_and_the_times_to_stop_are_those_of_the_code() -> None:
+    page = (ROOT / "docs/running.md").read_text()
+    assert f"| {CODE['LIFELINE_ENGINE_STT_PORT']}, {CODE['LIFELINE_ENGINE_HTTP_PORT']} |" in page
+    said = " ".join(page.split())
+    assert f"A worker finishes its turns ({DRAIN_S:g} s, killed after {WORKER_STOP_S:g}), " in said
+    assert f"Celery its task ({CELERY_STOP_S:g} s), the switch watch what it has heard ({AFTER_DRAIN_S:g} s); " in said
+    assert f"the others have {Part('any', ()).grace_s:g} s." in said
+
+
+def test_every_file_of_results_is_told_of_and_what_a_recogniser_missed_is_said() -> None:
+    pages = "".join((ROOT / page).read_text() for page in PAGES)
+    for path in FOLDER.glob("*.json"):
+        assert f"bench/results/{path.name}" in pages, path.name
+    for name, one in json.loads((FOLDER / "recognition.json").read_text())["figures"].items():
+        if Figure(**one).reached is False:
+            assert f"| {name} | {one['value']} {one['unit']} | {one['aim']} | **missed** |" in pages, name
