@@ -192,6 +192,16 @@ class Running:
             while any(tag.what == what for _command, tag in conversation._pending):
                 await asyncio.sleep(0.001)
 
+    async def has_guests(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self._bridge._guests) != count:
+                await asyncio.sleep(0.001)
+
+    async def has_read_of(self, call_uuid: str) -> None:
+        async with asyncio.timeout(5):
+            while all(session.call_uuid != call_uuid for session in self._bridge._guests):
+                await asyncio.sleep(0.001)
+
     @property
     def is_held(self) -> bool:
         return self._bridge._by_call[UUID].call._hold.is_on
@@ -352,32 +362,6 @@ async def test_after_a_stall_a_call_that_another_bridge_has_is_left_alone(bridge
     assert await peer.closed()
     assert peer.sent[already:] == b""
     assert [type(made).__name__ for made in bridge.journalled()] == TAKEN
-
-
-async def test_a_call_that_was_offered_before_a_stall_and_has_another_holder_since_is_not_taken(bridge: Running) -> None:
-    """The kernel accepts connections for a frozen bridge; when it wakes, those calls are long with another."""
-    peer = await bridge.connect()
-    await peer.until(b"connect\n\n")
-    held = channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200\nvariable_ll_holder: bridge-2%3A1")
-    peer.writer.write(held)
-    peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-2:1", "Hangup-Cause: NORMAL_CLEARING\n"))
-    peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
-    assert await peer.closed()
-    assert peer.sent == b"connect\n\n"
-    assert bridge.journalled() == []
-
-
-async def test_a_call_that_the_switch_s_own_menu_has_by_now_is_not_taken(bridge: Running) -> None:
-    """A single bridge that froze before its first word: its call has gone on to the last resort when it wakes."""
-    peer = await bridge.connect()
-    await peer.until(b"connect\n\n")
-    in_menu = re.sub(rb"Caller-Destination-Number: \S+", b"Caller-Destination-Number: ll-lr-demo-1", channel_data())
-    peer.writer.write(in_menu)
-    peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "", "Hangup-Cause: NORMAL_CLEARING\n"))
-    peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
-    assert await peer.closed()
-    assert peer.sent == b"connect\n\n"
-    assert bridge.journalled() == []
 
 
 async def test_after_a_stall_a_call_that_is_still_ours_goes_on_and_its_timer_comes_first(bridge: Running) -> None:
