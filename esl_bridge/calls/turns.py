@@ -182,9 +182,9 @@ class Turns:
         match event:
             case MediaClosed() | AudioFailed():
                 return True
-            case QueueLost():
+            case QueueLost(turn=None):
                 return self._running is not None
-            case TurnFailed():
+            case QueueLost() | TurnFailed():
                 return self._running is not None and event.turn == self._running.turn
             case _:
                 return False
@@ -201,8 +201,9 @@ class Turns:
                 return (self.watch() if self._watch_wanted else []), None
             case MediaClosed() | AudioFailed():
                 return self._stream_lost("closed" if isinstance(event, MediaClosed) else event.kind, now)
-            case QueueLost():
-                return self._fail(TurnFailure(Cause.QUEUE, "queue", event.kind), now) if self._running else ([], None)
+            case QueueLost() if self.fails_by(event):
+                # Not of a turn that the caller has passed over with a key.
+                return self._fail(TurnFailure(Cause.QUEUE, "queue", event.kind), now)
             case SpeechStarted() if self._watched and event.turn == self._watched:
                 self._barged_in = True
                 return [], BargeIn()

@@ -175,7 +175,7 @@ THE_CALLER_IS_ANSWERED = (
     ),
     Mutation(
         "a lost queue is a failure", "esl_bridge/calls/turns.py",
-        '                return self._fail(TurnFailure(Cause.QUEUE, "queue", event.kind), now) if self._running else ([], None)\n',
+        '                return self._fail(TurnFailure(Cause.QUEUE, "queue", event.kind), now)\n',
         "                return [], None\n", (OF_CALL + "redis_lost_in_the_middle_of_a_turn",),
     ),
     Mutation(

@@ -42,7 +42,7 @@ from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.bridge import Bridge, BridgeConfig
 from esl_bridge.calls.listening import MEDIA_SILENCE_S
 from esl_bridge.calls.to_switch import SwitchSettings
-from esl_bridge.journal.events import IncidentClosed, JournalEvent, Outcome
+from esl_bridge.journal.events import Cause, IncidentClosed, IncidentOpened, JournalEvent, Outcome
 from esl_bridge.journal.sender import Journal
 from esl_bridge.journal.spool import Spool
 from tests.esl_bridge.calls.flow import demonstration
@@ -570,6 +570,35 @@ async def test_a_voice_over_the_greeting_breaks_it_off_on_the_wire_and_the_turn_
     assert decode_request(entries[0][1][FIELD]).turn == turn
     await peer.leave()
     await client.aclose()
+
+
+async def test_a_turn_that_redis_does_not_take_in_time_fails_itself(bridge_with_ai: Running, volatile_redis: str) -> None:
+    peer = await bridge_with_ai.connect()
+    await peer.until(b"connect\n\n")
+    peer.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200"))
+    await peer.answer_everything()
+    answered = len(commands_in(peer.sent))
+    await peer.until(b"execute-app-name: playback")
+    file = re.findall(rb"\n\n(/prompts/\S+)", peer.sent)[-1].decode()
+    peer.writer.write(event("PLAYBACK_START", "bridge-1:1", f"Playback-File-Path: {file}\n"))
+    client = connect_async(volatile_redis)
+    await publish_result(client, "bridge-1", MediaConnected(UUID, "gateway-1", 1))
+    await peer.until(b'send_text {"watch":')
+    turn = int(re.findall(rb'{"watch":(\d+)}', peer.sent)[-1])
+    await publish_result(client, "bridge-1", SpeechStarted(UUID, turn))
+    await client.client_pause(5000, all=False)
+    try:
+        await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
+    finally:
+        await client.client_unpause()
+        await client.aclose()
+    for command in commands_in(peer.sent)[answered:]:
+        told = answer("bridge-1:1" if b"ll_holder" in command else "+OK\n")
+        peer.writer.write(told if command.startswith(b"api ") else b"Content-Type: command/reply\nReply-Text: +OK\n\n")
+    await peer.until(b"ll_mode=fallback")
+    (opened,) = [made for made in bridge_with_ai.journalled() if isinstance(made, IncidentOpened)]
+    assert (opened.cause, opened.kind, opened.turn) == (Cause.QUEUE, "not_published", turn)
+    await peer.leave()
 
 
 @pytest.mark.parametrize("is_back", [True, False])
