@@ -40,6 +40,7 @@ from esl_bridge.calls.orders import (
     WatchFor,
 )
 from esl_bridge.calls.reply_parts import ReplyParts
+from esl_bridge.calls.silence import Silence
 from esl_bridge.journal.events import Cause, TurnFinished, TurnOutcome, TurnStarted
 
 # A worker's word for a transcript without words although there was voice (ai_engine.errors.Kind.EMPTY).
@@ -96,8 +97,8 @@ class Turns:
         self.just_understood = False
         self.drill = ""
         """Of the turn that has just failed by it."""
-        self.speech_ended_at: float | None = None
-        """In the turn that has just failed."""
+        self.silence = Silence()
+        """Of the turn that has just failed."""
 
     @property
     def deadline(self) -> float | None:
@@ -137,6 +138,10 @@ class Turns:
         self._watched = self._number
         return [WatchFor(self._watched)]
 
+    def sound(self, now: float) -> None:
+        """The caller hears something, or has gone."""
+        (self.silence if self._running is None else self._running.silence).end(now)
+
     def heard(self, words: str) -> None:
         """What the caller has heard of what was said to them; nothing else is in the history."""
         if words:
@@ -161,7 +166,7 @@ class Turns:
         self.reply.begin(now)
         self.attempts = 0
         self.just_understood = False
-        self.drill, self.speech_ended_at = "", None
+        self.drill, self.silence = "", Silence()
         self._failed = None
         self._running = Listening(self.turn, expect, self._flow, now, interrupts=barged_in)
         public = {
@@ -279,7 +284,7 @@ class Turns:
         reported = failure.cause is Cause.AI and failure.kind != "deadline"
         unseen = TurnVerdict.ABANDONED if failure.stage == "stream" else TurnVerdict.FAIL
         verdict = TurnVerdict.OK if reported else unseen
-        self.speech_ended_at = running.speech_ended_at
+        self.silence = running.silence
         if failure.cause in (Cause.AI, Cause.QUEUE):
             self.drill = running.drill
         if running.drill and verdict is TurnVerdict.FAIL:
