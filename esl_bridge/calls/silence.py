@@ -9,7 +9,7 @@ class Silence:
     def __init__(self) -> None:
         self._began_at: float | None = None
         self.ms: float | None = None
-        """None: nobody has spoken, or it still lasts."""
+        """None: nobody has spoken, it still lasts, or it was the caller's own."""
 
     def begin(self, now: float) -> None:
         """The caller has spoken."""
@@ -20,3 +20,7 @@ class Silence:
         if self._began_at is not None:
             self.ms = max(0.0, now - self._began_at) * 1000
             self._began_at = None
+
+    def put_on_hold(self) -> None:
+        """From here on the caller's own telephone keeps us from being heard: how long we would have been silent is not known."""
+        self._began_at = None

@@ -342,6 +342,7 @@ class Turns:
         """The caller cannot be heard for a while, by nobody's fault. Whether a question of ours was open; what they have already
         said is answered all the same."""
         running = self._running
+        (self.silence if running is None else running.silence).put_on_hold()
         if running is not None and not running.hearing:
             return [], False
         is_open = running is not None or self._waiting is not None
