@@ -77,8 +77,16 @@ def _set_calls(drill: Drill, incidents: Sequence[Met], turned: set[int], straigh
 def _set_silence(drill: Drill, incidents: Sequence[Met], budgets: Mapping[Version, int]) -> None:
     silences = sorted(one.silence_ms for one in incidents if one.silence_ms is not None)
     drill.silence_p50_ms = silences[(len(silences) - 1) // 2] if silences else None
-    drill.silence_most_ms = silences[-1] if silences else None
-    drill.silence_budget_ms = max((budgets.get(one.version, 0) for one in incidents if one.silence_ms is not None), default=0)
+    worst = _worst_silence(incidents, budgets)
+    drill.silence_most_ms, drill.silence_budget_ms = (None, 0) if worst is None else worst
+
+
+def _worst_silence(incidents: Sequence[Met], budgets: Mapping[Version, int]) -> tuple[float, int] | None:
+    """The silence that was longest by the budget of its own call's version, and that budget: another flow may have more time.
+    Where a version cannot be read, the others' longest; 0 where none can."""
+    longest_ms = max((budgets.get(one.version, 0) for one in incidents if one.silence_ms is not None), default=0)
+    found = ((one.silence_ms, budgets.get(one.version, longest_ms)) for one in incidents if one.silence_ms is not None)
+    return max(found, key=lambda pair: pair[0] - pair[1], default=None)
 
 
 def _budgets_ms(versions: set[Version]) -> dict[Version, int]:

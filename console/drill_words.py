@@ -98,7 +98,7 @@ def report(drill: Drill, earlier: Drill | None) -> list[Figure]:
         count("Sent straight to the menu", "sent_straight"),
         *([count("Not settled yet", "unsettled")] if drill.unsettled else []),
         took("Silence, half within", "silence_p50_ms", 1),
-        took("Longest silence", "silence_most_ms", 1),
+        took("Longest silence for its flow", "silence_most_ms", 1),
         took("Circuit open after", "open_after_s", 1000),
         took("Circuit closed after its end", "closed_after_s", 1000),
     ]

@@ -165,7 +165,7 @@ def verdict_of(drill: Drill) -> str:
 
 
 def was_silent_too_long(drill: Drill) -> bool:
-    """Where the longest silence and the flows' budget are known."""
+    """Where the silence that was longest by its own flow's budget, and that budget, are known."""
     known = drill.silence_most_ms is not None and drill.silence_budget_ms > 0
     return known and (drill.silence_most_ms or 0.0) > silence_limit_ms(drill)
 

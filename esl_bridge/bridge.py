@@ -248,7 +248,7 @@ class Bridge:
 
     async def _publish_turn(self, session: Session, request: TurnRequest) -> None:
         if not await self._link.publish(request):
-            session.feed(told.QueueLost("not_published"))
+            session.feed(told.QueueLost("not_published", request.turn))
 
     async def _run_action(self, session: Session, wanted: order.RunAction) -> None:
         session.feed(await self._actions.run(wanted.action, wanted.slots, wanted.key))

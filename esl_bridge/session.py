@@ -7,9 +7,7 @@ An error here costs this call's turn at most: the call goes to the dialplan of l
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol, cast
 
 import structlog
@@ -17,15 +15,16 @@ import structlog
 from callflows.definition.flow import FlowVersion
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
-from esl_bridge.calls.actions_taken import ACTION_KEY
 from esl_bridge.calls.call import SIMULATED, Call, epoch_of
 from esl_bridge.calls.from_switch import AUDIO_EVENTS, EVENTS, OFFER, connected, dialled_number, is_held, kept_variables, told_by
 from esl_bridge.calls.history import unpack
+from esl_bridge.calls.offered import Offered
 from esl_bridge.calls.to_switch import SwitchSettings, to_switch
+from esl_bridge.expecting import Expecting, Tag, expected_of, keeps_key
 from esl_bridge.protocol import commands
 from esl_bridge.protocol.conversation import Conversation, Disconnecting, Happened, JobDone, Received, Rejected, Replied
 from esl_bridge.protocol.errors import ConnectionLost, EventSocketError, TooLarge, UnsafeArgument
-from esl_bridge.protocol.messages import Event
+from esl_bridge.protocol.messages import Event, parse_plain_event
 from esl_bridge.sealing import Seal
 
 log = structlog.get_logger(__name__)
@@ -34,41 +33,19 @@ log = structlog.get_logger(__name__)
 LINGER_S = 10
 # A peer that connects and says nothing that we asked for is no FreeSWITCH.
 HANDSHAKE_S = 5.0
+# After a stall timers are heard before what has come meanwhile: long enough to read that first.
+READ_FIRST_S = 0.1
 # A switch that takes nothing while we write this much is gone; its calls are in the dialplan's hands.
 MAX_UNSENT_BYTES = 1 << 20
 # While the switch is asked whose call this is. It answers in milliseconds, after events that had come already; when this
 # much has gathered it has stopped answering, and the call's timer in it will act.
 MAX_HELD = 1000
-# What the chain writes into `ll_holder` before it offers a call to a bridge.
-IN_CHAIN = "chain"
-# How the dialplan's extensions begin where a call has left the chain: the switch's own menu, or a person.
-NOT_OURS = "ll-"
 # What it answers to a command of a module that is not loaded.
 NO_COMMAND = "Command not found"
 # The cause of an end that was told before we asked to be told.
 UNSEEN = "UNKNOWN"
 # What the switch answers for a variable that nobody has set.
 UNSET = "_undef_"
-
-
-class Expecting(StrEnum):
-    CHANNEL = "channel"
-    NOTHING = "nothing"
-    TIMER_ID = "timer_id"
-    HOLDER = "holder"
-    TAKEN = "taken"
-    STREAM = "stream"
-    KEY = "key"
-    OFFER = "offer"
-
-
-ANSWERS = {order.ArmTimer: Expecting.TIMER_ID, order.StartAudio: Expecting.STREAM}
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    expecting: Expecting
-    what: str
 
 
 class Surroundings(Protocol):
@@ -107,6 +84,7 @@ class Session(asyncio.Protocol):
         self._came_too_late = False
         # What waits while the switch is asked who owns this call; None when nothing is in doubt.
         self._held: list[told.Input] | None = None
+        self._offered = Offered(bridge.now())
         self.call = Call(bridge.bridge_id)
         self.call_uuid = ""
 
@@ -115,7 +93,7 @@ class Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it.
         loop = asyncio.get_running_loop()
-        self._handshake = loop.call_later(HANDSHAKE_S, self._give_up, "no_handshake")
+        self._handshake = loop.call_later(HANDSHAKE_S, self._is_late)
         self._send(commands.connect(), Tag(Expecting.CHANNEL, "connect"))
 
     def data_received(self, data: bytes) -> None:
@@ -187,7 +165,11 @@ class Session(asyncio.Protocol):
                 log.warning("the switch has no call for this connection", text=reply.text)
                 self._give_up("refused")
             case Expecting.CHANNEL:
-                self._begin(reply.message.event())
+                self._weigh_offer(reply.message.event())
+            case Expecting.CHANNEL_AGAIN if reply.ok:
+                self._weigh_offer(parse_plain_event(reply.message.body))
+            case Expecting.CHANNEL_AGAIN:
+                self._offer_is_over()
             case Expecting.TIMER_ID:
                 _, _, task_id = reply.text.partition("Added: ")
                 self.feed(told.TimerArmed(task_id.strip()))
@@ -207,23 +189,33 @@ class Session(asyncio.Protocol):
                 if not reply.ok:
                     log.debug("the switch refused a command", call=self.call_uuid, what=reply.tag.what, text=reply.text)
 
-    def _begin(self, channel: Event) -> None:
+    def _is_late(self) -> None:
+        self._handshake = asyncio.get_running_loop().call_later(READ_FIRST_S, self._give_up, "no_handshake")
+
+    def _weigh_offer(self, channel: Event) -> None:
+        """Take the call, or leave it to whoever has it by now: not a word then, and no closing either, which would take it away."""
         if self._handshake is not None:
             self._handshake.cancel()
             self._handshake = None
+        self.call_uuid = channel.get("Unique-ID")
+        now = self._bridge.now()
+        if not self._offered.told(channel, now) and commands.can_name(self.call_uuid):
+            self._offered.asked_again(now)
+            self._send(commands.dump(self.call_uuid), Tag(Expecting.CHANNEL_AGAIN, "dump"))
+        elif holder := self._offered.left_for(channel):
+            log.warning("this call was offered here too late; its holder keeps it", call=self.call_uuid, holder=holder)
+            self._bridge.identified(self)
+        else:
+            self._begin(channel)
+
+    def _offer_is_over(self) -> None:
+        """The call ended while we stood still. If nobody else can have had it, its end is ours to tell."""
+        if self._offered.first is not None and self._offered.was_ours_alone(self._bridge.now()):
+            self._begin(self._offered.first)
+
+    def _begin(self, channel: Event) -> None:
         if not self._bridge.identified(self):
             self._give_up("full")
-            return
-        self.call_uuid = channel.get("Unique-ID")
-        holder = channel.variable("ll_holder") or IN_CHAIN
-        if holder != IN_CHAIN:
-            # The chain gave up on this connection while we stood still, and another bridge has the call. Not a word then, and
-            # no closing either: that would take the call from its owner.
-            log.warning("this call was offered here too late; its holder keeps it", call=self.call_uuid, holder=holder)
-            return
-        if channel.get("Caller-Destination-Number").startswith(NOT_OURS):
-            # Nor is it ours where the chain has already led it into its own menu, or to a person.
-            log.warning("this call was offered here too late; the switch's own menu has it", call=self.call_uuid)
             return
         if not commands.can_name(self.call_uuid):
             log.error("a call's identifier is none that commands may name; the dialplan keeps the call")
@@ -342,24 +334,17 @@ class Session(asyncio.Protocol):
             ready = to_switch(wanted, self.call_uuid, self._answer_id(), metadata, self._bridge.switch)
         except UnsafeArgument as error:
             log.error("a command was not sent", call=self.call_uuid, order=type(wanted).__name__, error=str(error))
-            if self._is_key(wanted):
+            if keeps_key(wanted):
                 # Behind the order to act, which comes next.
                 asyncio.get_running_loop().call_soon(lambda: self._key_kept(ok=False))
             return
         if isinstance(wanted, order.RunAction):
             self._action_due = wanted
             return
-        takes = isinstance(wanted, order.SetVariables) and "owner" in wanted.values
-        expecting = Expecting.TAKEN if takes else ANSWERS.get(type(wanted), Expecting.NOTHING)
-        if self._is_key(wanted):
-            expecting = Expecting.KEY
         for command in ready:
-            self._send(command, Tag(expecting, type(wanted).__name__))
+            self._send(command, Tag(expected_of(wanted), type(wanted).__name__))
         if not ready:
             self._bridge.carry_out(self, wanted)
-
-    def _is_key(self, wanted: order.Order) -> bool:
-        return isinstance(wanted, order.SetVariables) and ACTION_KEY in wanted.values
 
     def _answer_id(self) -> str:
         return f"00000000-{self.call.epoch:04x}-{self.call_uuid}"

@@ -347,7 +347,7 @@ class Call:
         again = self._speaker.begins_after_all(event.file, now)
         heard = self._speaker.on_started(event.file, now)
         if heard is not Heard.NOTHING:
-            self._incidents.sound(now)
+            self._turns.sound(now)
         proof = f"PLAYBACK_START {event.file}"
         return [*again, *self._incidents.on_heard(heard, proof, in_menu=self._mode is Mode.FALLBACK), *self._let_speak_over()]
 
@@ -442,7 +442,7 @@ class Call:
         self._served = False
         orders = self._incidents.open(
             failure, attempts=self._turns.attempts, turn=self._turns.turn,
-            drill=self._turns.drill, silent_from=self._turns.speech_ended_at,
+            drill=self._turns.drill, silence=self._turns.silence,
         )  # fmt: skip
         detail = f"{failure.cause.value}/{failure.stage}/{failure.kind}"
         return orders + self._fall_back(FallbackReason.INCIDENT, self._transfer_words(), now, detail=detail)
@@ -622,6 +622,6 @@ class Call:
             # Somebody else has the call, or its end was not seen: no outcome of ours.
             return orders
         by = "lifeline" if self._hanging_up else "switch" if event.by_switch else "caller"
-        self._incidents.sound(now)
+        self._turns.sound(now)
         orders += self._incidents.close(Outcome.DROPPED, f"CHANNEL_HANGUP {event.cause}", call_is_up=False)
         return [*orders, Record(CallEnded(event.cause, by))]

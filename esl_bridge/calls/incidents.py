@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from esl_bridge.calls.listening import TurnFailure
 from esl_bridge.calls.orders import Order, Record, SetVariables
+from esl_bridge.calls.silence import Silence
 from esl_bridge.calls.speaker import Heard
 from esl_bridge.journal.events import Cause, IncidentClosed, IncidentOpened, Outcome
 
@@ -23,19 +24,18 @@ class Incidents:
         self._count = 0
         self.open_id = inherited
         self._resuming = False
-        self._silent_from: float | None = None
-        self._silence_ms: float | None = None
+        self._silence = Silence()
 
     def open(
-        self, failure: TurnFailure, *, attempts: int, turn: int, drill: str = "", silent_from: float | None = None
+        self, failure: TurnFailure, *, attempts: int, turn: int, drill: str = "", silence: Silence | None = None
     ) -> list[Order]:
-        """``silent_from``: when the caller of the turn that failed had spoken, for how long they heard nothing."""
+        """``silence``: of the turn that failed, after its caller had spoken; it may still last."""
         if self.open_id:
             return []
         self._count += 1
         self.open_id = f"{self._prefix}:{self._count}"
         self._resuming = failure.cause is Cause.BRIDGE
-        self._silent_from, self._silence_ms = silent_from, None
+        self._silence = silence or Silence()
         event = IncidentOpened(self.open_id, failure.cause, failure.stage, failure.kind, attempts, turn, drill)
         return [Record(event), SetVariables({OPEN_VARIABLE: self.open_id})]
 
@@ -48,12 +48,6 @@ class Incidents:
         """Whatever was being resumed was not: from here on only the keys, or a person, end it well."""
         self._resuming = False
 
-    def sound(self, now: float) -> None:
-        """The caller hears something, whatever it is; or they have gone, and hear nothing any more."""
-        if self._silent_from is not None:
-            self._silence_ms = max(0.0, now - self._silent_from) * 1000
-            self._silent_from = None
-
     def on_heard(self, heard: Heard, proof: str, *, in_menu: bool) -> list[Order]:
         """The caller hears something: a resume has succeeded with the first word, a failover with the keys named."""
         if heard is Heard.NOTHING or not self.open_id:
@@ -65,8 +59,7 @@ class Incidents:
     def close(self, outcome: Outcome, proof: str, *, call_is_up: bool = True) -> list[Order]:
         if not self.open_id:
             return []
-        closed = Record(IncidentClosed(self.open_id, outcome, proof, self._silence_ms))
+        closed = Record(IncidentClosed(self.open_id, outcome, proof, self._silence.ms))
         self.open_id = ""
         self._resuming = False
-        self._silent_from = self._silence_ms = None
         return [closed, SetVariables({OPEN_VARIABLE: ""})] if call_is_up else [closed]

@@ -166,9 +166,10 @@ class AiUseChanged:
 
 @dataclass(frozen=True, slots=True)
 class QueueLost:
-    """The queue cannot be reached: a turn could not be published, or results cannot be read."""
+    """The queue cannot be reached: ``turn`` could not be published, or (None) results cannot be read, whichever turn runs."""
 
     kind: str
+    turn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

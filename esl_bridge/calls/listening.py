@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callflows.definition.flow import FlowVersion
+from esl_bridge.calls.silence import Silence
 from esl_bridge.journal.events import Cause
 
 # The gateway reports every 250 ms; six missed reports are no jitter.
@@ -42,6 +43,7 @@ class Listening:
         self.queue_ms: float | None = None
         self.speech_began_at: float | None = None
         self.speech_ended_at: float | None = None
+        self.silence = Silence()
         self.answered_at: float | None = None
         self.hearing = True
         self.words_shown = False
@@ -71,6 +73,7 @@ class Listening:
         if self.speech_ended_at is None:
             self.on_speech_began(now)
             self.speech_ended_at = now
+            self.silence.begin(now)
             self.hearing = False
 
     @property

@@ -40,6 +40,7 @@ from esl_bridge.calls.orders import (
     WatchFor,
 )
 from esl_bridge.calls.reply_parts import ReplyParts
+from esl_bridge.calls.silence import Silence
 from esl_bridge.journal.events import Cause, TurnFinished, TurnOutcome, TurnStarted
 
 # A worker's word for a transcript without words although there was voice (ai_engine.errors.Kind.EMPTY).
@@ -96,8 +97,8 @@ class Turns:
         self.just_understood = False
         self.drill = ""
         """Of the turn that has just failed by it."""
-        self.speech_ended_at: float | None = None
-        """In the turn that has just failed."""
+        self.silence = Silence()
+        """Of the turn that has just failed."""
 
     @property
     def deadline(self) -> float | None:
@@ -137,6 +138,10 @@ class Turns:
         self._watched = self._number
         return [WatchFor(self._watched)]
 
+    def sound(self, now: float) -> None:
+        """The caller hears something, or has gone."""
+        (self.silence if self._running is None else self._running.silence).end(now)
+
     def heard(self, words: str) -> None:
         """What the caller has heard of what was said to them; nothing else is in the history."""
         if words:
@@ -161,7 +166,7 @@ class Turns:
         self.reply.begin(now)
         self.attempts = 0
         self.just_understood = False
-        self.drill, self.speech_ended_at = "", None
+        self.drill, self.silence = "", Silence()
         self._failed = None
         self._running = Listening(self.turn, expect, self._flow, now, interrupts=barged_in)
         public = {
@@ -182,9 +187,9 @@ class Turns:
         match event:
             case MediaClosed() | AudioFailed():
                 return True
-            case QueueLost():
+            case QueueLost(turn=None):
                 return self._running is not None
-            case TurnFailed():
+            case QueueLost() | TurnFailed():
                 return self._running is not None and event.turn == self._running.turn
             case _:
                 return False
@@ -201,8 +206,9 @@ class Turns:
                 return (self.watch() if self._watch_wanted else []), None
             case MediaClosed() | AudioFailed():
                 return self._stream_lost("closed" if isinstance(event, MediaClosed) else event.kind, now)
-            case QueueLost():
-                return self._fail(TurnFailure(Cause.QUEUE, "queue", event.kind), now) if self._running else ([], None)
+            case QueueLost() if self.fails_by(event):
+                # Not of a turn that the caller has passed over with a key.
+                return self._fail(TurnFailure(Cause.QUEUE, "queue", event.kind), now)
             case SpeechStarted() if self._watched and event.turn == self._watched:
                 self._barged_in = True
                 return [], BargeIn()
@@ -278,7 +284,7 @@ class Turns:
         reported = failure.cause is Cause.AI and failure.kind != "deadline"
         unseen = TurnVerdict.ABANDONED if failure.stage == "stream" else TurnVerdict.FAIL
         verdict = TurnVerdict.OK if reported else unseen
-        self.speech_ended_at = running.speech_ended_at
+        self.silence = running.silence
         if failure.cause in (Cause.AI, Cause.QUEUE):
             self.drill = running.drill
         if running.drill and verdict is TurnVerdict.FAIL:
@@ -336,6 +342,7 @@ class Turns:
         """The caller cannot be heard for a while, by nobody's fault. Whether a question of ours was open; what they have already
         said is answered all the same."""
         running = self._running
+        (self.silence if running is None else running.silence).put_on_hold()
         if running is not None and not running.hearing:
             return [], False
         is_open = running is not None or self._waiting is not None

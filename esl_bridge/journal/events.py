@@ -143,7 +143,7 @@ class IncidentClosed(msgspec.Struct, frozen=True, tag="incident_closed"):
     """``proof`` names the switch's own event that shows the outcome (``PLAYBACK_START <file>``, ``DTMF``, ``CHANNEL_BRIDGE``).
 
     ``silence_ms``: from the end of the caller's speech in the turn that failed until they heard anything, or went; None when
-    no such turn was its cause.
+    no such turn was its cause, or their telephone held us meanwhile.
     """
 
     incident_id: str

@@ -147,6 +147,11 @@ def get_variable(call_uuid: str, name: str) -> Command:
     return _api(f"uuid_getvar {_checked(_UUID, 'call', call_uuid)} {_checked(_NAME, 'variable', name)}")
 
 
+def dump(call_uuid: str) -> Command:
+    """All that ``connect`` told of a call, as it is now: the same block, as an API response (recorded: ``unicode-and-large``)."""
+    return _api(f"uuid_dump {_checked(_UUID, 'call', call_uuid)}")
+
+
 def break_playback(call_uuid: str) -> Command:
     """Stops what plays and what is queued; takes about 22 ms."""
     return _api(f"uuid_break {_checked(_UUID, 'call', call_uuid)} all")

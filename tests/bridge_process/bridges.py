@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from esl_bridge.journal.events import Entry
@@ -116,11 +116,13 @@ def says_connect(port: int, limit_s: float = 2.0) -> bool:
 
 
 class Tap:
-    """Between a switch and a bridge: passes everything on, and keeps what the bridge sends."""
+    """Between a switch and a bridge: passes everything on, and keeps what the bridge sends. ``at_first_word`` is called once,
+    before that has reached the switch."""
 
-    def __init__(self, bridge_port: int) -> None:
+    def __init__(self, bridge_port: int, at_first_word: Callable[[], None] | None = None) -> None:
         self.port = 0
         self.sent = b""
+        self._at_first_word = at_first_word
         self._bridge_port = bridge_port
         self._carried: set[asyncio.Task[None]] = set()
 
@@ -154,6 +156,9 @@ class Tap:
             while data := await reader.read(65536):
                 if keep:
                     self.sent += data
+                    at_first_word, self._at_first_word = self._at_first_word, None
+                    if at_first_word is not None:
+                        at_first_word()
                 writer.write(data)
                 await writer.drain()
         writer.close()

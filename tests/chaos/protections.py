@@ -12,10 +12,12 @@ from tests.chaos.protections_of_records import THE_RECORDS_ARE_TRUE
 
 CALL = "esl_bridge/calls/call.py"
 OWNERSHIP = "esl_bridge/calls/ownership.py"
+OFFERED = "esl_bridge/calls/offered.py"
 SESSION = "esl_bridge/session.py"
 CHAIN = "deploy/freeswitch/dialplan/lifeline.xml"
 OF_CALL = "tests/esl_bridge/calls/test_call.py::test_"
 OF_BRIDGE = "tests/esl_bridge/test_bridge.py::test_"
+OF_OFFERS = "tests/esl_bridge/test_offers.py::test_"
 OF_CHAIN = "tests/conformance/test_chain.py::test_"
 OF_HOLD = "tests/esl_bridge/calls/test_hold.py::test_"
 OF_RETRIES = "tests/ai_engine/test_retries.py::test_"
@@ -126,8 +128,13 @@ THE_CALL_STAYS = (
         (OF_BRIDGE + "after_a_stall_a_call_that_another_bridge_has_is_left_alone",),
     ),
     Mutation(
-        "a call that has another holder is not taken", SESSION, "        if holder != IN_CHAIN:\n", "        if False:\n",
-        (OF_BRIDGE + "a_call_that_was_offered_before_a_stall_and_has_another_holder_since_is_not_taken",),
+        "a call that has another holder is not taken", OFFERED, "        if holder != IN_CHAIN:\n", "        if False:\n",
+        (OF_OFFERS + "a_call_that_was_offered_before_a_stall_and_has_another_holder_since_is_not_taken",),
+    ),
+    Mutation(
+        "an offer that was left unread is asked about again", OFFERED,
+        "        return now - self._asked_at <= FRESH_S\n", "        return True\n",
+        (OF_OFFERS + "an_offer_that_was_left_unread_is_asked_about_again_and_a_call_that_another_has_is_left_alone",),
     ),
     Mutation(
         "a full bridge refuses", SESSION, "        if not self._bridge.identified(self):\n", "        if False:\n",
@@ -168,7 +175,7 @@ THE_CALLER_IS_ANSWERED = (
     ),
     Mutation(
         "a lost queue is a failure", "esl_bridge/calls/turns.py",
-        '                return self._fail(TurnFailure(Cause.QUEUE, "queue", event.kind), now) if self._running else ([], None)\n',
+        '                return self._fail(TurnFailure(Cause.QUEUE, "queue", event.kind), now)\n',
         "                return [], None\n", (OF_CALL + "redis_lost_in_the_middle_of_a_turn",),
     ),
     Mutation(

@@ -138,9 +138,11 @@ def test_a_console_that_died_between_finds_its_drill_again(durable: RedisServer)
     assert Drill.objects.get().ends_at is not None
 
 
-def met(boot: Boot, drill_id: str, call: str, outcome: Outcome | None, silence_ms: float | None = 700.0) -> list[Any]:
+def met(
+    boot: Boot, drill_id: str, call: str, outcome: Outcome | None, silence_ms: float | None = 700.0, flow: str = "demo"
+) -> list[Any]:
     finished = TurnFinished(1001, TurnOutcome.FAILED, "", "", 0.0, {}, (), 600.0, "w", drill=drill_id)
-    events: list[Any] = [CallStarted("1", "9200", "demo", 1, "en", "b", simulated=True), finished]
+    events: list[Any] = [CallStarted("1", "9200", flow, 1, "en", "b", simulated=True), finished]
     if outcome is not None:
         events.append(IncidentOpened(f"{call}-i", Cause.AI, "nlu", "refused", 4, 1001, drill_id))
         events.append(IncidentClosed(f"{call}-i", outcome, "PLAYBACK_START menu.wav", silence_ms))
@@ -224,6 +226,29 @@ def test_silence_is_held_against_the_version_that_the_calls_had(durable: RedisSe
     drills.settle(timezone.now())
     drill = Drill.objects.get()
     assert (drill.silence_budget_ms, drill.verdict) == (3000, drills.FAILED)
+
+
+@pytest.mark.parametrize(("silences_ms", "worst", "verdict"), [
+    ((5400.0, 700.0), (5400.0, 3000), drills.FAILED),
+    ((3400.0, 5400.0), (3400.0, 3000), drills.PASSED),
+    ((700.0, 5600.0), (5600.0, 5000), drills.FAILED),
+])  # fmt: skip
+def test_each_silence_is_held_against_its_own_flow(
+    durable: RedisServer, silences_ms: tuple[float, float], worst: tuple[float, int], verdict: str
+) -> None:
+    published(turn_budget_ms=3000)
+    published("patient", turn_budget_ms=5000)
+    begin(ops())
+    boot, name = Boot(), Drill.objects.get().drill_id
+    hasty, patient = silences_ms
+    over(
+        durable, *met(boot, name, "call-1", Outcome.FAILED_OVER, hasty),
+        *met(boot, name, "call-2", Outcome.FAILED_OVER, patient, flow="patient"),
+    )  # fmt: skip
+    page = ops().get("/drills/").content.decode()
+    drill = Drill.objects.get()
+    assert (drill.silence_most_ms, drill.silence_budget_ms, drill.verdict) == (*worst, verdict)
+    assert (f"allowed are {worst[1] + drills.ALLOWANCE_MS} ms" in page) is (verdict == drills.FAILED)
 
 
 def test_one_that_met_nobody_proves_nothing(durable: RedisServer) -> None:

@@ -42,7 +42,7 @@ from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.bridge import Bridge, BridgeConfig
 from esl_bridge.calls.listening import MEDIA_SILENCE_S
 from esl_bridge.calls.to_switch import SwitchSettings
-from esl_bridge.journal.events import IncidentClosed, JournalEvent, Outcome
+from esl_bridge.journal.events import Cause, IncidentClosed, IncidentOpened, JournalEvent, Outcome
 from esl_bridge.journal.sender import Journal
 from esl_bridge.journal.spool import Spool
 from tests.esl_bridge.calls.flow import demonstration
@@ -190,6 +190,16 @@ class Running:
         conversation = self._bridge._by_call[UUID]._conversation
         async with asyncio.timeout(5):
             while any(tag.what == what for _command, tag in conversation._pending):
+                await asyncio.sleep(0.001)
+
+    async def has_guests(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self._bridge._guests) != count:
+                await asyncio.sleep(0.001)
+
+    async def has_read_of(self, call_uuid: str) -> None:
+        async with asyncio.timeout(5):
+            while all(session.call_uuid != call_uuid for session in self._bridge._guests):
                 await asyncio.sleep(0.001)
 
     @property
@@ -352,32 +362,6 @@ async def test_after_a_stall_a_call_that_another_bridge_has_is_left_alone(bridge
     assert await peer.closed()
     assert peer.sent[already:] == b""
     assert [type(made).__name__ for made in bridge.journalled()] == TAKEN
-
-
-async def test_a_call_that_was_offered_before_a_stall_and_has_another_holder_since_is_not_taken(bridge: Running) -> None:
-    """The kernel accepts connections for a frozen bridge; when it wakes, those calls are long with another."""
-    peer = await bridge.connect()
-    await peer.until(b"connect\n\n")
-    held = channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200\nvariable_ll_holder: bridge-2%3A1")
-    peer.writer.write(held)
-    peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-2:1", "Hangup-Cause: NORMAL_CLEARING\n"))
-    peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
-    assert await peer.closed()
-    assert peer.sent == b"connect\n\n"
-    assert bridge.journalled() == []
-
-
-async def test_a_call_that_the_switch_s_own_menu_has_by_now_is_not_taken(bridge: Running) -> None:
-    """A single bridge that froze before its first word: its call has gone on to the last resort when it wakes."""
-    peer = await bridge.connect()
-    await peer.until(b"connect\n\n")
-    in_menu = re.sub(rb"Caller-Destination-Number: \S+", b"Caller-Destination-Number: ll-lr-demo-1", channel_data())
-    peer.writer.write(in_menu)
-    peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "", "Hangup-Cause: NORMAL_CLEARING\n"))
-    peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
-    assert await peer.closed()
-    assert peer.sent == b"connect\n\n"
-    assert bridge.journalled() == []
 
 
 async def test_after_a_stall_a_call_that_is_still_ours_goes_on_and_its_timer_comes_first(bridge: Running) -> None:
@@ -586,6 +570,35 @@ async def test_a_voice_over_the_greeting_breaks_it_off_on_the_wire_and_the_turn_
     assert decode_request(entries[0][1][FIELD]).turn == turn
     await peer.leave()
     await client.aclose()
+
+
+async def test_a_turn_that_redis_does_not_take_in_time_fails_itself(bridge_with_ai: Running, volatile_redis: str) -> None:
+    peer = await bridge_with_ai.connect()
+    await peer.until(b"connect\n\n")
+    peer.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200"))
+    await peer.answer_everything()
+    answered = len(commands_in(peer.sent))
+    await peer.until(b"execute-app-name: playback")
+    file = re.findall(rb"\n\n(/prompts/\S+)", peer.sent)[-1].decode()
+    peer.writer.write(event("PLAYBACK_START", "bridge-1:1", f"Playback-File-Path: {file}\n"))
+    client = connect_async(volatile_redis)
+    await publish_result(client, "bridge-1", MediaConnected(UUID, "gateway-1", 1))
+    await peer.until(b'send_text {"watch":')
+    turn = int(re.findall(rb'{"watch":(\d+)}', peer.sent)[-1])
+    await publish_result(client, "bridge-1", SpeechStarted(UUID, turn))
+    await client.client_pause(5000, all=False)
+    try:
+        await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
+    finally:
+        await client.client_unpause()
+        await client.aclose()
+    for command in commands_in(peer.sent)[answered:]:
+        told = answer("bridge-1:1" if b"ll_holder" in command else "+OK\n")
+        peer.writer.write(told if command.startswith(b"api ") else b"Content-Type: command/reply\nReply-Text: +OK\n\n")
+    await peer.until(b"ll_mode=fallback")
+    (opened,) = [made for made in bridge_with_ai.journalled() if isinstance(made, IncidentOpened)]
+    assert (opened.cause, opened.kind, opened.turn) == (Cause.QUEUE, "not_published", turn)
+    await peer.leave()
 
 
 @pytest.mark.parametrize("is_back", [True, False])

@@ -307,6 +307,21 @@ def test_redis_lost_in_the_middle_of_a_turn() -> None:
     assert line.hear_out()[0] == "transfer_to_team"
 
 
+def test_a_turn_that_turns_out_unpublished_when_another_runs_fails_neither() -> None:
+    line = Line()
+    line.to_listening()
+    before = line.turn()
+    line.key("1")
+    assert line.hear_out() == ["say account"]
+    assert line.turn() > before
+    late = told.QueueLost("not_published", before)
+    assert not line.call.in_question(late)
+    line.tell(late)
+    assert line.journal(IncidentOpened) == []
+    line.tell(told.QueueLost("not_published", line.turn()))
+    assert [(one.kind, one.turn) for one in line.journal(IncidentOpened)] == [("not_published", line.turn())]
+
+
 @pytest.mark.parametrize("event", [told.AudioFailed("refused"), MediaClosed(UUID, "gateway-1", 1)])
 def test_the_audio_stream_lost_while_listening(event: told.Input) -> None:
     line = Line()

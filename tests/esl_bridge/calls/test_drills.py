@@ -54,6 +54,34 @@ def test_the_silence_lasts_from_the_end_of_speech_to_the_first_sound() -> None:
     assert line.journal(IncidentClosed)[0].silence_ms == pytest.approx(1750)
 
 
+def test_the_silence_ends_with_the_first_word_of_a_reply_that_fails_later() -> None:
+    line = Line()
+    line.to_listening()
+    line.speak("d1")
+    line.wait(0.5)
+    line.replying("We are open until six.", "hours", length_ms=3000)
+    line.tell(told.ReplyFileReady("/r1.wav"))
+    line.wait(0.1)
+    line.begin_play()
+    line.wait(2.5)
+    line.turn_fails(stage="tts", drill="d1")
+    line.end_play(started=False)
+    line.hear_out()
+    assert line.journal(IncidentClosed)[0].silence_ms == pytest.approx(600)
+
+
+def test_a_failure_after_an_answered_turn_has_none_of_its_silence() -> None:
+    line = Line()
+    line.to_listening()
+    line.speak()
+    line.wait(0.5)
+    line.understood("balance")
+    line.end_play("FILE NOT FOUND", started=False)
+    line.hear_out()
+    (closed,) = line.journal(IncidentClosed)
+    assert (closed.outcome, closed.silence_ms) == (Outcome.FAILED_OVER, None)
+
+
 def test_who_goes_in_the_silence_is_counted_with_it() -> None:
     line = Line()
     line.to_listening()

@@ -105,9 +105,52 @@ def test_the_menu_of_a_failure_in_a_hold_is_heard_after_it_and_then_counts() -> 
     line.speak()
     line.tell(told.PutOnHold())
     line.turn_fails()
+    line.wait(LONG_S)
     line.tell(told.TakenOffHold())
     line.hear_out()
-    assert [one.outcome for one in line.journal(IncidentClosed)] == [Outcome.FAILED_OVER]
+    (closed,) = line.journal(IncidentClosed)
+    assert (closed.outcome, closed.silence_ms) == (Outcome.FAILED_OVER, None), "the silence was the caller's own"
+
+
+def test_a_hold_before_the_menu_s_first_word_is_no_silence_of_ours() -> None:
+    line = Line()
+    line.to_listening()
+    line.turn_fails()
+    line.tell(told.PutOnHold())
+    line.hear_out()
+    line.wait(LONG_S)
+    line.tell(told.TakenOffHold())
+    line.hear_out()
+    assert [one.silence_ms for one in line.journal(IncidentClosed)] == [None]
+
+
+def test_a_hold_that_is_over_before_the_failure_leaves_no_silence_either() -> None:
+    line = Line()
+    line.to_listening()
+    line.speak()
+    line.tell(told.PutOnHold())
+    line.wait(1.0)
+    line.tell(told.TakenOffHold())
+    line.turn_fails()
+    line.hear_out()
+    assert [one.silence_ms for one in line.journal(IncidentClosed)] == [None]
+
+
+def test_a_hold_after_the_first_word_of_a_reply_changes_nothing_of_the_silence_before_it() -> None:
+    line = Line()
+    line.to_listening()
+    line.speak()
+    line.wait(0.5)
+    line.replying("One moment.", "hours")
+    line.tell(told.ReplyFileReady("/r1.wav"))
+    line.begin_play()
+    line.tell(told.PutOnHold())
+    line.end_play(started=False)
+    line.wait(1.0)
+    line.turn_fails()
+    line.tell(told.TakenOffHold())
+    line.hear_out()
+    assert [one.silence_ms for one in line.journal(IncidentClosed)] == [500.0]
 
 
 def test_the_menu_is_offered_again_after_a_hold_and_then_waits_as_long_as_ever() -> None:

@@ -1,0 +1,55 @@
+"""A call that the chain offers on a connection: whether it is still to be had. Pure.
+
+Owns the judgement until the call is taken. What the switch told of it may have waited, unread, while this process stood still;
+by then another bridge, or the switch's own menu, can have the call, and neither says a word to us.
+"""
+
+from __future__ import annotations
+
+from esl_bridge.calls.ownership import DIALPLAN_SURE_S
+from esl_bridge.protocol.messages import Event
+
+# An answer takes milliseconds, and the dialplan's timer three seconds at least: what is older than this was left unread.
+FRESH_S = 1.0
+# What the chain writes into `ll_holder` before it offers a call to a bridge.
+IN_CHAIN = "chain"
+# How the dialplan's extensions begin where a call has left the chain: the switch's own menu, or a person.
+NOT_OURS = "ll-"
+
+
+class Offered:
+    """``now`` is when the switch is asked for the call by ``connect``."""
+
+    def __init__(self, now: float) -> None:
+        self._asked_at = now
+        self._sure_until = now + DIALPLAN_SURE_S
+        self.first: Event | None = None
+        """What the switch told first."""
+
+    def asked_again(self, now: float) -> None:
+        self._asked_at = now
+
+    def told(self, channel: Event, now: float) -> bool:
+        """Whether this was read soon enough after it was asked for to be true still. Not: ask again, before anything is said."""
+        self.first = self.first or channel
+        return now - self._asked_at <= FRESH_S
+
+    def was_ours_alone(self, now: float) -> bool:
+        """Whether no timer can have given the call to anybody else by now."""
+        return now < self._sure_until
+
+    def left_for(self, channel: Event) -> str:
+        """Who has the call instead, empty when it is still offered here."""
+        holder = channel.variable("ll_holder") or IN_CHAIN
+        if holder != IN_CHAIN:
+            return holder
+        if channel.get("Caller-Destination-Number").startswith(NOT_OURS):
+            return "the switch"
+        if self.first is not None and _visit(channel) != _visit(self.first):
+            return "the chain, in another visit"
+        return ""
+
+
+def _visit(channel: Event) -> tuple[str, str]:
+    """A later visit to the chain has another count, or comes after another owner, who emptied it."""
+    return channel.variable("ll_owner") or "", channel.variable("ll_hops") or ""
