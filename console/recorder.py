@@ -22,7 +22,7 @@ from callflows.definition.errors import UNREADABLE
 from console.circuit_moves import MoveRecorder
 from console.intake import Stored, store
 from console.models import RecorderPosition
-from console.newer_schema import refuse_newer_schema
+from console.newer_schema import known_migrations, refuse_newer_schema
 from console.tallies import MOST_TURNS, tally_turns
 from esl_bridge.journal.events import FIELD, JOURNAL_STREAM, Entry, decode_batch, watermark_key
 
@@ -61,6 +61,7 @@ class Recorder:
         self._nudge = nudge
         self._moves = MoveRecorder(self._redis, nudge, clock)
         self._clock = clock
+        self._known = known_migrations()
         self._position: str | None = None
         self._looked_at = 0.0
         self._tally_due = 0.0
@@ -136,7 +137,7 @@ class Recorder:
         try:
             return self._store([entry for _, batch in batches for entry in batch], rows[-1][0])
         except UNSTORABLE as error:
-            refuse_newer_schema()  # Then it refuses what we do not know of, and not the entries: they wait for who does.
+            refuse_newer_schema(self._known)  # Then it refuses what we do not know of, and not the entries: they wait for who does.
             log.warning("the database refuses something; storing one batch at a time", error=str(error))
         stored = 0
         for row, batch in batches:

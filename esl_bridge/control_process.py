@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from typing import Any
 
 # Only to find out why python-ESL could not connect, which it does not say; the deadline of the whole is the parent's.
 DIAGNOSIS_LIMIT_S = 2.0
 
 
-def ask(host: str, port: int, password: str, commands: list[str]) -> dict[str, object]:
+def ask(host: str, port: int, password: str, commands: list[str]) -> dict[str, Any]:
     try:
         import ESL
     except ImportError:
@@ -36,7 +37,7 @@ def ask(host: str, port: int, password: str, commands: list[str]) -> dict[str, o
     return {"replies": replies}
 
 
-def diagnose(host: str, port: int, password: str) -> dict[str, object]:
+def diagnose(host: str, port: int, password: str) -> dict[str, Any]:
     """A second connection, after a failure only. (One that the switch's access list rejects costs FreeSWITCH a few
     bytes for good, which is why no plain connection is tried before the real one.)"""
     try:
@@ -63,5 +64,9 @@ def _read_headers(probe: socket.socket) -> bytes:
 
 if __name__ == "__main__":
     request = json.load(sys.stdin)
-    answer = ask(request["host"], request["port"], request["password"], request["commands"])
+    # In the middle of an upgrade a process of the version before starts this file: it asks one "command" and reads one "reply".
+    commands = request["commands"] if "commands" in request else [request["command"]]
+    answer = ask(request["host"], request["port"], request["password"], commands)
+    if "command" in request and "replies" in answer:
+        answer["reply"] = answer["replies"][0]
     sys.stdout.write(json.dumps(answer))

@@ -30,9 +30,13 @@ class Offered:
         self._asked_at = now
 
     def told(self, channel: Event, now: float) -> bool:
-        """Whether this was read soon enough after it was asked for to be true still. Not: ask again, before anything is said."""
+        """Whether this was read soon enough after it was asked for to be true still. Not: ask again, before anything is said.
+
+        A switch may be slow itself. Who has asked again and stood still a second time is known by more than that.
+        """
+        limit_s = FRESH_S if self.first is None else DIALPLAN_SURE_S
         self.first = self.first or channel
-        return now - self._asked_at <= FRESH_S
+        return now - self._asked_at <= limit_s
 
     def was_ours_alone(self, now: float) -> bool:
         """Whether no timer can have given the call to anybody else by now."""

@@ -133,7 +133,7 @@ THE_CALL_STAYS = (
     ),
     Mutation(
         "an offer that was left unread is asked about again", OFFERED,
-        "        return now - self._asked_at <= FRESH_S\n", "        return True\n",
+        "        return now - self._asked_at <= limit_s\n", "        return True\n",
         (OF_OFFERS + "an_offer_that_was_left_unread_is_asked_about_again_and_a_call_that_another_has_is_left_alone",),
     ),
     Mutation(

@@ -44,7 +44,8 @@ THE_RECORDS_ARE_TRUE = (
         (OF_RECORDER + "what_redis_lost_in_between_is_waited_for_and_still_stored",),
     ),
     Mutation(
-        "what a newer database refuses is kept", "console/recorder.py", "            refuse_newer_schema()", "            pass",
+        "what a newer database refuses is kept", "console/recorder.py",
+        "            refuse_newer_schema(self._known)", "            pass",
         (OF_RECORDER + "what_a_newer_database_refuses_waits_for_the_newer_recorder",),
     ),
     Mutation(

@@ -47,6 +47,14 @@ def test_a_business_of_ones_own_starts_without_the_demonstration_flow(settings: 
     assert "LIFELINE_DEMO=false" in said
 
 
+def test_a_flow_of_ones_own_for_every_number_is_no_reason_not_to_start(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.LIFELINE_DEMO = True
+    Flow.objects.create(name="Ours", slug="ours", destination_number="*")
+    call_command("prepare_data")
+    assert list(Flow.objects.values_list("slug", flat=True)) == ["ours"]
+    assert "another flow has that already" in capsys.readouterr().err
+
+
 def test_a_production_start_writes_what_the_published_flows_lack(settings: Any) -> None:
     flow, _ = demo.ensure_draft()
     version = publishing.publish(flow)

@@ -19,6 +19,7 @@ import redis
 import structlog
 from django.conf import settings
 from django.db import OperationalError, connection, connections
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import override_settings
 from django.utils import timezone
@@ -28,7 +29,7 @@ from console import recorder as recorder_module
 from console.intake import Stored, store
 from console.management.commands.run_recorder import Nudge
 from console.models import Call, Incident, JournalLine, Producer, Turn
-from console.newer_schema import NewerSchemaError
+from console.newer_schema import NewerSchemaError, known_migrations, refuse_newer_schema
 from console.recorder import GAP_LIMIT_S, LOOK_EVERY_S, MARK_KEPT_S, REFUSED_STREAM, Recorder
 from console.spools import events_lost
 from esl_bridge.journal.events import (
@@ -299,6 +300,21 @@ def test_what_a_newer_database_refuses_waits_for_the_newer_recorder(durable_redi
         assert client.xlen(REFUSED_STREAM) == 0
     recorded(durable_redis)
     assert Call.objects.get().ended_at is not None
+
+
+def test_an_upgrade_in_place_makes_no_newer_migration_known_to_who_runs_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files lie in the same folder by then."""
+    known = known_migrations()
+    newer = MigrationRecorder(connection)
+    newer.record_applied("console", "9999_of_tomorrow")
+    try:
+        monkeypatch.setattr(MigrationLoader, "disk_migrations", {("console", "9999_of_tomorrow"): None}, raising=False)
+        assert known_migrations() == known
+        with pytest.raises(NewerSchemaError, match="9999_of_tomorrow"):
+            refuse_newer_schema(known)
+    finally:
+        newer.record_unapplied("console", "9999_of_tomorrow")
+    refuse_newer_schema(known)
 
 
 def test_a_nul_in_a_callers_name_is_in_no_row(durable_redis: str) -> None:

@@ -103,9 +103,18 @@ async def test_an_offer_that_was_left_unread_and_still_stands_is_taken(bridge: R
     await peer.leave()
 
 
+async def test_a_switch_that_is_slow_to_answer_is_asked_again_once_and_its_call_taken(bridge: Running) -> None:
+    """It is not we who stood still; the call's timer would give it to nobody who is asked any sooner."""
+    peer = await offer_left_unread(bridge, 1.2)
+    bridge.skip(1.2)
+    peer.writer.write(answer(OFFERED.decode() + "\n"))
+    await peer.until(TAKEN)
+    await peer.leave()
+
+
 async def test_an_answer_that_was_left_unread_as_well_is_no_better(bridge: Running) -> None:
     peer = await offer_left_unread(bridge, 2.0)
-    bridge.skip(2.0)
+    bridge.skip(4.0)
     peer.writer.write(answer(OFFERED.decode() + "\n"))
     await peer.until(ASKED + ASKED)
     peer.writer.write(answer(ANOTHERS.decode() + "\n"))

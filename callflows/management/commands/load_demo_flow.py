@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import IntegrityError
 
 from callflows import demo, last_resort, publishing, store
 from callflows.errors import CallflowsError
@@ -17,7 +18,10 @@ class Command(BaseCommand):
     help = "Load and publish the demonstration flow. One that exists is left as it is; missing files are written again."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        flow, created = demo.ensure_draft()
+        try:
+            flow, created = demo.ensure_draft()
+        except IntegrityError as error:
+            raise CommandError("The demonstration flow takes every number (*), and another flow has that already.") from error
         version = publishing.latest_version(flow)
         if version is None:
             try:
