@@ -6,7 +6,8 @@ not find is silence in its last resort, and in a bridge a failure that sends the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -15,6 +16,7 @@ from django.utils import timezone
 
 from console.last_resort_panel import published_flows
 from console.models import SwitchReport
+from console.switch_settings import SwitchAddress
 from esl_bridge.control import SwitchControl
 from esl_bridge.control_errors import SwitchControlError
 
@@ -25,19 +27,40 @@ LOOK_EVERY = timedelta(minutes=1)
 WHY = "they are not on its disk, or in a folder that its user may not pass"
 
 
-def look(report: SwitchReport, control: Callable[[], SwitchControl]) -> None:
-    """Ask a switch that has just answered for every file of the published flows, once a minute. What it says is kept."""
-    snapshot, now = published_flows(), timezone.now()
-    if snapshot is None or (report.files_looked_at is not None and now - report.files_looked_at < LOOK_EVERY):
-        return
-    paths = paths_of(frozenset[str]().union(*(flow.files() for flow in snapshot.flows)))
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How many files a switch was asked for, and which of them it does not find or why it did not say."""
+
+    asked: int
+    missing: list[str] | SwitchControlError | ValueError
+
+
+def due(switch: SwitchAddress) -> list[str] | None:
+    """The files of the published flows, when this switch is to be asked for them now, which is once a minute."""
+    snapshot, since = published_flows(), timezone.now() - LOOK_EVERY
+    if snapshot is None or SwitchReport.objects.filter(name=switch.name, place=switch.place, files_looked_at__gt=since).exists():
+        return None
+    return paths_of(frozenset[str]().union(*(flow.files() for flow in snapshot.flows)))
+
+
+def ask(control: SwitchControl, paths: list[str]) -> Finding:
+    """Touches no database: switches are asked side by side."""
     try:
-        report.files_problem = _not_found(control().missing_files(paths), paths)[:300]
+        return Finding(len(paths), control.missing_files(paths))
     except (SwitchControlError, ValueError) as error:
-        report.files_problem = f"was not asked for its sound files: {error}"[:300]
-    report.files_asked, report.files_looked_at = len(paths), now
-    if report.files_problem:
-        log.error("files_not_found_by_switch", switch=report.name, problem=report.files_problem)
+        return Finding(len(paths), error)
+
+
+def keep(report: SwitchReport, found: Finding) -> None:
+    """A problem of no files asked for is why nothing is known of them."""
+    if isinstance(found.missing, list):
+        report.files_asked, report.files_problem = found.asked, _not_found(found.missing, found.asked)[:300]
+        if report.files_problem:
+            log.error("files_not_found_by_switch", switch=report.name, problem=report.files_problem)
+    else:
+        report.files_asked, report.files_problem = 0, str(found.missing)[:300]
+        log.warning("switch_not_asked_for_files", switch=report.name, error=report.files_problem)
+    report.files_looked_at = timezone.now()
     report.save(update_fields=["files_problem", "files_asked", "files_looked_at"])
 
 
@@ -46,5 +69,5 @@ def paths_of(files: Collection[str]) -> list[str]:
     return [f"{settings.LIFELINE_PROMPT_DIR}/{file}" for file in sorted(files)]
 
 
-def _not_found(missing: list[str], paths: list[str]) -> str:
-    return f"does not find {len(missing)} of {len(paths)} sound files, such as {missing[0]}: {WHY}" if missing else ""
+def _not_found(missing: list[str], asked: int) -> str:
+    return f"does not find {len(missing)} of {asked} sound files, such as {missing[0]}: {WHY}" if missing else ""

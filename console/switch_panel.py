@@ -106,7 +106,12 @@ class SwitchRow:
     @property
     def lacks(self) -> str:
         """Which sound files it does not find."""
-        return "" if self.report is None else self.report.files_problem
+        return self.report.files_problem if self.report is not None and self.report.files_asked else ""
+
+    @property
+    def files_not_known(self) -> str:
+        """Why nobody knows which it finds."""
+        return self.report.files_problem if self.report is not None and not self.report.files_asked else ""
 
     @property
     def finds(self) -> int:

@@ -28,10 +28,11 @@ AT_ONCE = 8
 
 
 class Look(NamedTuple):
-    """One answer, or why there is none, and when that was."""
+    """One answer, or why there is none, and when that was; and what it says of sound files, when it was asked for them."""
 
     found: SwitchStatus | SwitchControlError
     at: datetime
+    files: switch_files.Finding | None = None
 
 
 def switches() -> tuple[SwitchAddress, ...]:
@@ -50,19 +51,20 @@ def control_of(switch: SwitchAddress, deadline_s: float = DEADLINE_S) -> SwitchC
 def look_at_all() -> None:
     """Asks every switch at the same time, so that one that is silent delays no other, and stores what they say."""
     asked = switches()
+    files = [switch_files.due(switch) for switch in asked]
     with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(asked))) as pool:
-        looks = list(pool.map(_look, asked))
+        looks = list(pool.map(_look, asked, files))
     for switch, look in zip(asked, looks, strict=True):
         _store(switch, look)
 
 
-def _look(switch: SwitchAddress) -> Look:
-    found: SwitchStatus | SwitchControlError
+def _look(switch: SwitchAddress, files: list[str] | None) -> Look:
     try:
         found = control_of(switch).status()
     except SwitchControlError as error:
-        found = error
-    return Look(found, timezone.now())
+        return Look(error, timezone.now())
+    at = timezone.now()
+    return Look(found, at, None if files is None else switch_files.ask(control_of(switch), files))
 
 
 def _store(switch: SwitchAddress, look: Look) -> None:
@@ -76,7 +78,8 @@ def _store(switch: SwitchAddress, look: Look) -> None:
     report, _ = SwitchReport.objects.update_or_create(name=switch.name, defaults=row)
     if state == SwitchState.REACHABLE:
         dialplan_reading.read_anew(report, lambda: control_of(switch))
-        switch_files.look(report, lambda: control_of(switch))
+    if look.files is not None:
+        switch_files.keep(report, look.files)
 
 
 def _read(look: Look) -> tuple[SwitchState, dict[str, Any]]:

@@ -41,7 +41,7 @@ ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 FILE = re.compile(r"/[A-Za-z0-9_.:@+/-]{1,1000}")
 NO_CHANNEL = "No such channel"
 NOT_FOUND = "can't find anything"
-# A question costs the switch some microseconds, and the network its way there and back.
+# What one costs the switch where its disk is slow. The way there and back counts once: the process does not wait between them.
 FURTHER_QUESTION_S = 0.01
 RELOADED = "+OK [Success]"
 # What a person at an agent's telephone sees, should a test call ever come that far.
@@ -163,7 +163,7 @@ class SwitchControl:
         return self._ask_all([command], deadline_s)[0]
 
     def _ask_all(self, commands: Sequence[str], deadline_s: float | None = None) -> list[str]:
-        """One after the other, on one connection."""
+        """On one connection. Several have to be questions: the next ones are sent before the first is answered."""
         if LINE_END.search(self.password):
             raise ValueError("The switch's password holds a control character.")
         limit_s = (self.deadline_s if deadline_s is None else deadline_s) + FURTHER_QUESTION_S * len(commands[1:])

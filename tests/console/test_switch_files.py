@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from callflows.store import write_snapshot
 from console import last_resort_panel, switch_files
 from console.models import SwitchReport
 from console.switch_panel import SwitchRow, switch_rows
+from console.switch_settings import SwitchAddress
 from console.switches import look_at_all
 from esl_bridge.control import SwitchControl
-from esl_bridge.control_errors import RefusedError
+from esl_bridge.control_errors import NoAnswerError
 from simulator.switch import Switch
 from tests.console.switch_thread import PASSWORD, running_switch
 from tests.console.test_pages import browser_of, text
@@ -76,13 +78,31 @@ def test_a_file_that_a_switch_does_not_find_is_said_before_a_call_needs_it(switc
 
 
 def test_a_switch_that_cannot_be_asked_for_files_is_not_said_to_find_them(switch: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: SwitchControl, paths: list[str]) -> list[str]:
-        raise RefusedError("-ERR file_exists Command not found!")
+    def silent(self: SwitchControl, paths: list[str]) -> list[str]:
+        raise NoAnswerError("It did not answer.")
 
-    monkeypatch.setattr(SwitchControl, "missing_files", refuse)
+    monkeypatch.setattr(SwitchControl, "missing_files", silent)
     look_at_all()
-    assert row().finds == 0
-    assert "It was not asked for its sound files: -ERR" in text(browser_of("view_call"), "/")
+    assert (row().lacks, row().finds, row().files_not_known) == ("", 0, "It did not answer.")
+    shown = text(browser_of("view_call"), "/")
+    assert "Not known whether it finds its sound files, asked" in shown
+    assert "Who needs one of them" not in shown, "nothing is known of callers"
+    monkeypatch.undo()
+    look_a_minute_later()
+    assert (row().finds, row().files_not_known) == (len(FILES), "")
+
+
+def test_all_switches_are_asked_at_the_same_time(switch: Switch, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.LIFELINE_SWITCHES = (SwitchAddress("east", "localhost", switch.inbound_port, PASSWORD),)
+    both = threading.Barrier(2)
+
+    def far_away(self: SwitchControl, paths: list[str]) -> list[str]:
+        both.wait(10)
+        return []
+
+    monkeypatch.setattr(SwitchControl, "missing_files", far_away)
+    look_at_all()
+    assert [row.finds for row in switch_rows(timezone.now())] == [len(FILES)] * 2
 
 
 def test_without_published_flows_nothing_is_said(switch: Switch, settings: Any) -> None:

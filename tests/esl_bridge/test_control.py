@@ -30,6 +30,7 @@ from esl_bridge.control_errors import (
     SwitchControlError,
     WrongPasswordError,
 )
+from esl_bridge.control_process import UNANSWERED_MOST
 from simulator.config import SwitchConfig
 from simulator.switch import Switch
 
@@ -77,8 +78,8 @@ class RecordedSwitch:
 
     def read(self, peer: socket.socket) -> str:
         data = b""
-        while b"\n\n" not in data:
-            if not (more := peer.recv(4096)):
+        while not data.endswith(b"\n\n"):
+            if not (more := peer.recv(1)):
                 raise ConnectionResetError
             data += more
         self.heard.append(data.decode().strip())
@@ -100,6 +101,22 @@ def as_recorded(switch: RecordedSwitch, peer: socket.socket) -> None:
     while True:
         body = switch.replies[switch.read(peer).removeprefix("api ")]
         peer.sendall(f"Content-Type: api/response\nContent-Length: {len(body)}\n\n{body}".encode())
+
+
+def is_far_away(switch: RecordedSwitch, peer: socket.socket) -> None:
+    """What it says is under way until no further question comes without it."""
+    peer.sendall(b"Content-Type: auth/request\n\n")
+    switch.read(peer)
+    peer.sendall(b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
+    questions = sorted(switch.replies)
+    asked = min(len(questions), UNANSWERED_MOST)
+    for _ in range(asked):
+        switch.read(peer)
+    for number, question in enumerate(questions, 1):
+        body = switch.replies[question]
+        peer.sendall(f"Content-Type: api/response\nContent-Length: {len(body)}\n\n{body}".encode())
+        if asked + number <= len(questions):
+            switch.read(peer)
 
 
 def hangs_up_before_it_answers(switch: RecordedSwitch, peer: socket.socket) -> None:
@@ -223,11 +240,19 @@ def test_a_variable_that_is_not_there_or_whose_call_is_gone_is_none(serve: Serve
         client(switch).variable(CALL, "odd")
 
 
-def test_files_are_asked_for_one_after_the_other_on_one_connection(serve: Serve) -> None:
+def test_files_are_asked_for_on_one_connection(serve: Serve) -> None:
     switch = serve(as_recorded)
     switch.replies |= {"file_exists /p/a.wav": "true", "file_exists /p/b.wav": "false"}
     assert client(switch).missing_files({"/p/b.wav", "/p/a.wav"}) == ["/p/b.wav"]
     assert switch.heard == [f"auth {PASSWORD}", "api file_exists /p/a.wav", "api file_exists /p/b.wav"]
+
+
+def test_a_question_does_not_wait_for_the_answer_to_the_one_before(serve: Serve) -> None:
+    paths = [f"/p/{number:03}.wav" for number in range(2 * UNANSWERED_MOST + 3)]
+    switch = serve(is_far_away)
+    switch.replies = {f"file_exists {path}": "false" if path.endswith("1.wav") else "true" for path in paths}
+    assert client(switch).missing_files(paths) == [path for path in paths if path.endswith("1.wav")]
+    assert switch.heard[1:] == [f"api file_exists {path}" for path in paths]
 
 
 @pytest.mark.parametrize("path", ["", "a.wav", "/a b.wav", "/a.wav\n\napi hupall", "/${system(true)}", "/a\\b"])
