@@ -17,8 +17,9 @@ from django.utils import timezone
 
 from callflows.definition.hours import zone_of
 from console.models import SwitchReport
+from console.unknown_questions import say_once
 from esl_bridge.control import SwitchControl
-from esl_bridge.control_errors import RefusedError, SwitchAwayError, SwitchControlError
+from esl_bridge.control_errors import RefusedError, SwitchAwayError, SwitchControlError, UnknownCommandError
 from ivr_fallback import last_resort_checks
 
 log = structlog.get_logger(__name__)
@@ -45,12 +46,12 @@ def read_anew(report: SwitchReport, control: Callable[[], SwitchControl]) -> Non
     has_it = not is_new and not report.dialplan_problem
     report.dialplan_tried_at = now
     try:
-        if not has_it or _another(control()):
+        if not has_it or _another(report.name, control()):
             control().reload_dialplan()
-            if another := _another(control()):
+            if another := _another(report.name, control()):
                 raise RefusedError(another)
             report.dialplan_file, report.dialplan_read_at = wanted, now
-            report.dialplan_problem = _wrong_hours(control(), now)[:300]
+            report.dialplan_problem = _wrong_hours(report.name, control(), now)[:300]
             log.info("dialplan_read", switch=report.name, problem=report.dialplan_problem)
     except SwitchControlError as error:
         if has_it and isinstance(error, SwitchAwayError):
@@ -60,13 +61,18 @@ def read_anew(report: SwitchReport, control: Callable[[], SwitchControl]) -> Non
     report.save(update_fields=["dialplan_file", "dialplan_problem", "dialplan_read_at", "dialplan_tried_at"])
 
 
-def _another(control: SwitchControl) -> str:
+def _another(switch: str, control: SwitchControl) -> str:
     """How what the switch has in memory differs from the file here, or an empty text.
 
-    It says +OK to reading, too, when its file is an older one on a disk of its own, or one that it cannot open.
+    It says +OK to reading, too, when its file is an older one on a disk of its own, or one that it cannot open. That counts all the
+    same of a switch that does not know the question.
     """
     here = last_resort_checks.versions_named(_text())
-    there = last_resort_checks.versions_named(control.dialplan(settings.LIFELINE_CHAIN_CONTEXT))
+    try:
+        there = last_resort_checks.versions_named(control.dialplan(settings.LIFELINE_CHAIN_CONTEXT))
+    except UnknownCommandError as error:
+        say_once(switch, str(error))
+        return ""
     if there == here:
         return ""
     return f"it has {_said(there)}, the console's file {_said(here)}. Run manage.py sync_switch on it; is its file readable there?"
@@ -76,7 +82,7 @@ def _said(versions: dict[str, int]) -> str:
     return ", ".join(f"{slug} {number}" for slug, number in sorted(versions.items())) or "none"
 
 
-def _wrong_hours(control: SwitchControl, now: datetime) -> str:
+def _wrong_hours(switch: str, control: SwitchControl, now: datetime) -> str:
     """Why the switch would take other hours for open than the bridges do, or an empty text.
 
     A zone that is not in its `timezones.conf.xml` makes FreeSWITCH compare with whatever its memory holds; an old file has old
@@ -87,6 +93,9 @@ def _wrong_hours(control: SwitchControl, now: datetime) -> str:
         for at in (now, now + HALF_A_YEAR):
             try:
                 there = control.wall_clock(name, at)
+            except UnknownCommandError as error:
+                say_once(switch, str(error))
+                return ""
             except RefusedError:
                 return f"it does not know the time zone {name}, so it may take any hour for open; see its timezones.conf.xml."
             except SwitchControlError as error:

@@ -17,8 +17,9 @@ from django.utils import timezone
 from console.last_resort_panel import published_flows
 from console.models import SwitchReport
 from console.switch_settings import SwitchAddress
+from console.unknown_questions import say_once
 from esl_bridge.control import SwitchControl
-from esl_bridge.control_errors import SwitchControlError
+from esl_bridge.control_errors import SwitchControlError, UnknownCommandError
 
 log = structlog.get_logger(__name__)
 
@@ -52,11 +53,14 @@ def ask(control: SwitchControl, paths: list[str]) -> Finding:
 
 
 def keep(report: SwitchReport, found: Finding) -> None:
-    """A problem of no files asked for is why nothing is known of them."""
+    """A problem of no files asked for is why nothing is known. Of a switch that does not know the question nothing is said."""
     if isinstance(found.missing, list):
         report.files_asked, report.files_problem = found.asked, _not_found(found.missing, found.asked)[:300]
         if report.files_problem:
             log.error("files_not_found_by_switch", switch=report.name, problem=report.files_problem)
+    elif isinstance(found.missing, UnknownCommandError):
+        report.files_asked, report.files_problem = 0, ""
+        say_once(report.name, str(found.missing))
     else:
         report.files_asked, report.files_problem = 0, str(found.missing)[:300]
         log.warning("switch_not_asked_for_files", switch=report.name, error=report.files_problem)

@@ -26,6 +26,7 @@ from esl_bridge.control_errors import (
     RefusedError,
     SwitchAwayError,
     SwitchControlError,
+    UnknownCommandError,
     WrongPasswordError,
 )
 
@@ -41,6 +42,7 @@ ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 FILE = re.compile(r"/[A-Za-z0-9_.:@+/-]{1,1000}")
 NO_CHANNEL = "No such channel"
 NOT_FOUND = "can't find anything"
+UNKNOWN = re.compile(r"-ERR \S+ Command not found!\s*")
 # What one costs the switch where its disk is slow. The way there and back counts once: the process does not wait between them.
 FURTHER_QUESTION_S = 0.01
 RELOADED = "+OK [Success]"
@@ -207,6 +209,8 @@ class SwitchControl:
             case _:
                 raise SwitchAwayError(f"The switch at {self._place} cannot be reached: {answer['text']}.")
         for reply in replies:
+            if UNKNOWN.fullmatch(reply):
+                raise UnknownCommandError(reply.strip())
             if reply.startswith(("-ERR", "-USAGE")):
                 raise RefusedError(reply.strip())
         return replies

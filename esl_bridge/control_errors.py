@@ -29,3 +29,7 @@ class ControlUnavailableError(SwitchControlError):
 
 class RefusedError(SwitchControlError):
     """The switch answered ``-ERR`` or ``-USAGE``."""
+
+
+class UnknownCommandError(RefusedError):
+    """It has no such command: an older FreeSWITCH, one without the module, or an older simulator. It cannot be asked this."""

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from django.utils import timezone
 
+from console import unknown_questions
 from console.dialplan_reading import RETRY
 from console.models import SwitchReport
 from console.switch_panel import SwitchRow, switch_rows
 from console.switches import control_of, look_at_all, switches
 from esl_bridge.control import SwitchControl
 from esl_bridge.control_errors import NoAnswerError
+from simulator import api_commands
 from tests.console.switch_thread import PASSWORD, running_switch
 from tests.console.test_pages import browser_of, text
 
@@ -95,3 +98,21 @@ def test_a_question_without_an_answer_says_nothing_against_what_a_switch_has(the
     monkeypatch.setattr(SwitchControl, "dialplan", silent)
     look_a_minute_later()
     assert row().not_read == ""
+
+
+def test_a_switch_that_cannot_be_asked_what_it_has_goes_by_its_ok(
+    theirs: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(api_commands.API_COMMANDS, "xml_locate")
+    monkeypatch.delitem(api_commands.API_COMMANDS, "strftime_tz")
+    unknown_questions.say_once.cache_clear()
+    zone = '<action application="set" data="timezone=Europe/Vienna" inline="true"/><action application="hangup"/>'
+    settings.LIFELINE_LAST_RESORT_DIALPLAN.write_text(menu(2).replace('<action application="hangup"/>', zone))
+    with structlog.testing.capture_logs() as logs:
+        look_at_all()
+        read_ms = row().read_ms
+        look_a_minute_later()
+    assert (row().not_read, row().wrong_hours, row().read_ms) == ("", "", read_ms), "and it is not told to read it again"
+    asked = [log["answer"].split()[1] for log in logs if log["event"] == "switch_does_not_know_question"]
+    assert sorted(asked) == ["strftime_tz", "xml_locate"]
+    assert {log["log_level"] for log in logs} == {"debug", "info"}

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from django.utils import timezone
 
 from callflows.definition.flow import Snapshot
 from callflows.store import write_snapshot
-from console import last_resort_panel, switch_files
+from console import last_resort_panel, switch_files, unknown_questions
 from console.models import SwitchReport
 from console.switch_panel import SwitchRow, switch_rows
 from console.switch_settings import SwitchAddress
 from console.switches import look_at_all
 from esl_bridge.control import SwitchControl
 from esl_bridge.control_errors import NoAnswerError
+from simulator import api_commands
 from simulator.switch import Switch
 from tests.console.switch_thread import PASSWORD, running_switch
 from tests.console.test_pages import browser_of, text
@@ -90,6 +92,17 @@ def test_a_switch_that_cannot_be_asked_for_files_is_not_said_to_find_them(switch
     monkeypatch.undo()
     look_a_minute_later()
     assert (row().finds, row().files_not_known) == (len(FILES), "")
+
+
+def test_of_a_switch_that_does_not_know_the_question_nothing_is_said(switch: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(api_commands.API_COMMANDS, "file_exists")
+    unknown_questions.say_once.cache_clear()
+    with structlog.testing.capture_logs() as logs:
+        look_at_all()
+        look_a_minute_later()
+    assert (row().lacks, row().finds, row().files_not_known) == ("", 0, "")
+    assert "its sound files" not in text(browser_of("view_call"), "/")
+    assert [(log["event"], log["log_level"]) for log in logs] == [("switch_does_not_know_question", "debug")]
 
 
 def test_all_switches_are_asked_at_the_same_time(switch: Switch, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

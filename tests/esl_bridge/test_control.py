@@ -28,6 +28,7 @@ from esl_bridge.control_errors import (
     RefusedError,
     SwitchAwayError,
     SwitchControlError,
+    UnknownCommandError,
     WrongPasswordError,
 )
 from esl_bridge.control_process import UNANSWERED_MOST
@@ -195,6 +196,13 @@ def test_another_refusal_is_an_error_with_the_switch_s_words(serve: Serve) -> No
     switch.replies[f"uuid_transfer {CALL} 9200 XML lifeline"] = "-ERR SERVICE_NOT_IMPLEMENTED\n"
     with pytest.raises(RefusedError, match="SERVICE_NOT_IMPLEMENTED"):
         client(switch).transfer(CALL, "9200", "lifeline")
+
+
+def test_a_command_that_the_switch_does_not_know_is_told_from_a_refusal(serve: Serve) -> None:
+    switch = serve(as_recorded)
+    switch.replies["file_exists /p/a.wav"] = "-ERR file_exists Command not found!\n"
+    with pytest.raises(UnknownCommandError, match="file_exists Command not found"):
+        client(switch).missing_files(["/p/a.wav"])
 
 
 def test_a_wrong_password_is_told_from_a_switch_that_is_away(serve: Serve) -> None:
