@@ -9,8 +9,9 @@ from __future__ import annotations
 from esl_bridge.calls.ownership import DIALPLAN_SURE_S
 from esl_bridge.protocol.messages import Event
 
-# An answer takes milliseconds, and the dialplan's timer three seconds at least: what is older than this was left unread.
-FRESH_S = 1.0
+# An answer takes milliseconds, and the dialplan's timer three seconds at least: what is older than this was left unread. Not
+# sooner: where hundreds of calls move at once an answer takes a second, and asking again took as much from the others.
+FRESH_S = 2.5
 # What the chain writes into `ll_holder` before it offers a call to a bridge.
 IN_CHAIN = "chain"
 # How the dialplan's extensions begin where a call has left the chain: the switch's own menu, or a person.

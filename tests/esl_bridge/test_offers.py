@@ -97,7 +97,7 @@ async def test_an_offer_that_was_left_unread_is_asked_about_again_and_a_call_tha
 
 
 async def test_an_offer_that_was_left_unread_and_still_stands_is_taken(bridge: Running) -> None:
-    peer = await offer_left_unread(bridge, 2.0)
+    peer = await offer_left_unread(bridge, 2.8)
     peer.writer.write(answer(OFFERED.decode() + "\n"))
     await peer.until(TAKEN)
     await peer.leave()
@@ -105,15 +105,15 @@ async def test_an_offer_that_was_left_unread_and_still_stands_is_taken(bridge: R
 
 async def test_a_switch_that_is_slow_to_answer_is_asked_again_once_and_its_call_taken(bridge: Running) -> None:
     """It is not we who stood still; the call's timer would give it to nobody who is asked any sooner."""
-    peer = await offer_left_unread(bridge, 1.2)
-    bridge.skip(1.2)
+    peer = await offer_left_unread(bridge, 2.8)
+    bridge.skip(2.8)
     peer.writer.write(answer(OFFERED.decode() + "\n"))
     await peer.until(TAKEN)
     await peer.leave()
 
 
 async def test_an_answer_that_was_left_unread_as_well_is_no_better(bridge: Running) -> None:
-    peer = await offer_left_unread(bridge, 2.0)
+    peer = await offer_left_unread(bridge, 2.8)
     bridge.skip(4.0)
     peer.writer.write(answer(OFFERED.decode() + "\n"))
     await peer.until(ASKED + ASKED)
@@ -123,14 +123,14 @@ async def test_an_answer_that_was_left_unread_as_well_is_no_better(bridge: Runni
 
 async def test_an_offer_that_is_read_in_time_costs_no_question(bridge: Running) -> None:
     peer = await offer(bridge)
-    bridge.skip(0.9)
+    bridge.skip(2.4)
     peer.writer.write(OFFERED)
     await peer.until(TAKEN)
     assert b"uuid_dump" not in peer.sent
     await peer.leave()
 
 
-@pytest.mark.parametrize(("unread_s", "told"), [(2.0, ["CallStarted", "CallEnded"]), (5.5, [])])
+@pytest.mark.parametrize(("unread_s", "told"), [(2.8, ["CallStarted", "CallEnded"]), (5.5, [])])
 async def test_a_caller_who_went_while_the_offer_was_unread_is_told_of_if_no_other_can_have_had_them(
     bridge: Running, unread_s: float, told: list[str]
 ) -> None:
