@@ -55,7 +55,7 @@ def ask(control: SwitchControl, paths: list[str]) -> Finding:
 def keep(report: SwitchReport, found: Finding) -> None:
     """A problem of no files asked for is why nothing is known. Of a switch that does not know the question nothing is said."""
     if isinstance(found.missing, list):
-        report.files_asked, report.files_problem = found.asked, _not_found(found.missing, found.asked)[:300]
+        report.files_asked, report.files_problem = found.asked, not_found(found.missing, found.asked)[:300]
         if report.files_problem:
             log.error("files_not_found_by_switch", switch=report.name, problem=report.files_problem)
     elif isinstance(found.missing, UnknownCommandError):
@@ -73,5 +73,6 @@ def paths_of(files: Collection[str]) -> list[str]:
     return [f"{settings.LIFELINE_PROMPT_DIR}/{file}" for file in sorted(files)]
 
 
-def _not_found(missing: list[str], asked: int) -> str:
+def not_found(missing: list[str], asked: int) -> str:
+    """As a sentence about the switch goes on; empty when it finds all."""
     return f"does not find {len(missing)} of {asked} sound files, such as {missing[0]}: {WHY}" if missing else ""

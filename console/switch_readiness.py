@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from console.switch_files import WHY, paths_of
+from console.switch_files import Finding, ask, not_found, paths_of
 from console.switch_settings import SwitchAddress
 from console.switches import AT_ONCE, control_of, switches
-from esl_bridge.control_errors import SwitchControlError
 from ivr_fallback.parity import Problem
 
 log = structlog.get_logger(__name__)
@@ -24,20 +23,15 @@ def problems(files: Collection[str]) -> list[Problem]:
     it carries calls, and a switch that is away for long must not keep a flow from being published."""
     paths, asked = paths_of(files), switches()
     with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(asked))) as pool:
-        found = pool.map(lambda switch: _problem(switch, paths), asked)
-    return [problem for problem in found if problem is not None]
+        found = list(pool.map(lambda switch: ask(control_of(switch), paths), asked))
+    return [problem for switch, finding in zip(asked, found, strict=True) for problem in _problems(switch, finding)]
 
 
-def _problem(switch: SwitchAddress, paths: list[str]) -> Problem | None:
-    try:
-        missing = control_of(switch).missing_files(paths)
-    except SwitchControlError as error:
-        log.warning("switch_not_asked_for_files", switch=switch.name, error=str(error))
-        return None
-    if not missing:
-        return None
-    return Problem(
-        f"Switch {switch.name}",
-        f"{len(missing)} of {len(paths)} sound files are not found by it, such as {missing[0]}: {WHY}. They are rendered; "
-        "run manage.py sync_switch on its machine, then publish again. Until then its callers would be sent to the menu",
-    )
+def _problems(switch: SwitchAddress, finding: Finding) -> list[Problem]:
+    if not isinstance(finding.missing, list):
+        log.warning("switch_not_asked_for_files", switch=switch.name, error=str(finding.missing))
+        return []
+    if not finding.missing:
+        return []
+    then = "They are rendered; run manage.py sync_switch on its machine, then publish again. Until then calls have the one before"
+    return [Problem(f"Switch {switch.name}", f"It {not_found(finding.missing, finding.asked)}. {then}")]

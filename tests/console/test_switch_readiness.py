@@ -56,7 +56,7 @@ def test_a_version_waits_for_the_files_on_a_switchs_own_disk(own_disk: Path) -> 
     Flow.objects.update(goodbye="Bye for now.")
     job = published(flow)
     assert job.state == PublishJob.State.REFUSED
-    assert job.problems[0].startswith("Switch main: 1 of ")
+    assert job.problems[0].startswith("Switch main: It does not find 1 of ")
 
 
 def test_a_switch_that_is_away_keeps_nothing_from_being_published(own_disk: Path, settings: Any) -> None:
