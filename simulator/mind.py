@@ -55,6 +55,7 @@ class Mind:
     later: list[Goal] = field(default_factory=list)
     """Errands of the same call, after this one."""
     _chose_in_menu: bool = False
+    _asked_anew: bool = False
     _said: list[str] = field(default_factory=list)
     _script: list[str] = field(default_factory=list)
     _spoken_goals: list[str] = field(default_factory=list)
@@ -116,7 +117,7 @@ class Mind:
 
     def _next_errand(self) -> Action:
         self.goal = self.later.pop(0)
-        self.answered = self.told_all = self._chose_in_menu = False
+        self.answered = self.told_all = self._chose_in_menu = self._asked_anew = False
         self._script = list(self.goal.script)
         return self.ask_for_menu()
 
@@ -137,9 +138,16 @@ class Mind:
             return Action(Kind.PRESS, wanted.key)
         if heard.wants_digits:
             return Action(Kind.PRESS, self.account + "#")
-        if not self._chose_in_menu and (more := next((o for o in heard.options if "anything else" in o.what), None)):
-            return Action(Kind.PRESS, more.key)  # they have asked for the menu: another bridge knows nothing of that key
-        useful = [o for o in heard.options if not _CIRCULAR.search(o.what) and not _LEAVING.search(o.what)]
+        more = next((o for o in heard.options if "anything else" in o.what), None)
+        if more and not (self._chose_in_menu and self._asked_anew):
+            # Another bridge knows nothing of their key. Once for an errand: whose answer is kept from them again is lost.
+            self._asked_anew = self._chose_in_menu
+            self._chose_in_menu = False
+            return Action(Kind.PRESS, more.key)
+        useful = [
+            o for o in heard.options
+            if not _CIRCULAR.search(o.what) and not _LEAVING.search(o.what) and (self._is_goal(o) or not _is_anothers(o))
+        ]  # fmt: skip
         if useful:
             # Offered times, or "to confirm, press 1". The menu heard anew after an error has the goal in it again.
             again = next((option for option in useful if self._is_goal(option)), None)
@@ -199,6 +207,11 @@ class Mind:
         chosen = self.random_source.choice(fresh)
         self._spoken_goals.append(chosen)
         return chosen
+
+
+def _is_anothers(option: Option) -> bool:
+    """Half a menu was heard, and this is in it: what they want is still to come, or comes again."""
+    return any(word in option.what for goal in GOALS.values() for word in goal.keywords)
 
 
 def _names(goal: Goal, text: str) -> bool:

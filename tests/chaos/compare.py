@@ -36,12 +36,14 @@ LOST = "lost"
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """A fault as it was: when it began and was over, by the machine's monotonic clock."""
+    """A fault as it was, by the machine's monotonic clock: ordered at ``began_s``, and done by ``done_s``, which on a machine
+    without time is later."""
 
     name: str
     notice: Notice
     began_s: float
     over_s: float
+    done_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ def _is_of(fault: Happened, bridges: Iterable[str]) -> bool:
 
 def _parted_s(fault: Happened, *, resumed: bool) -> float:
     """When the last call of that bridge had left it."""
-    return fault.began_s + (DRAIN_S if resumed and fault.name.startswith("restart ") else 0)
+    return max(fault.began_s, fault.done_s) + (DRAIN_S if resumed and fault.name.startswith("restart ") else 0)
 
 
 def _silences(found: Findings, caller: Mapping[str, Any], bridges: Sequence[str], faults: Sequence[Happened]) -> None:

@@ -55,7 +55,7 @@ def run(
 def inject(world: World, faults: dict[str, Fault], planned: Sequence[Planned], say: Callable[[str], None]) -> list[Happened]:
     """Begin and end each at its time; whatever goes wrong here, everything is up afterwards."""
     began_s = time.monotonic()
-    moments: list[tuple[float, int, Planned, float | None]] = [
+    moments: list[tuple[float, int, Planned, tuple[float, float] | None]] = [
         (one.at_s, number, one, None) for number, one in enumerate(planned)
     ]  # fmt: skip
     heapq.heapify(moments)
@@ -63,18 +63,19 @@ def inject(world: World, faults: dict[str, Fault], planned: Sequence[Planned], s
     ongoing: dict[int, Planned] = {}
     try:
         while moments:
-            at_s, number, one, since_s = heapq.heappop(moments)
+            at_s, number, one, begun = heapq.heappop(moments)
             time.sleep(max(0.0, began_s + at_s - time.monotonic()))
             now_s, fault = time.monotonic(), faults[one.fault]
-            if since_s is None:
+            if begun is None:
                 say(f"{now_s - began_s:6.1f} s  {one.fault}, for {one.lasts_s:.1f} s")
                 ongoing[number] = one
                 fault.begin(world)
-                heapq.heappush(moments, (now_s - began_s + one.lasts_s, number, one, now_s))
+                heapq.heappush(moments, (now_s - began_s + one.lasts_s, number, one, (now_s, time.monotonic())))
             else:
                 fault.end(world)
                 del ongoing[number]
-                happened.append(Happened(one.fault, fault.notice, since_s, time.monotonic()))
+                ordered_s, done_s = begun
+                happened.append(Happened(one.fault, fault.notice, ordered_s, time.monotonic(), done_s))
     finally:
         for one in ongoing.values():
             faults[one.fault].end(world)

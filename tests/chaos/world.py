@@ -254,8 +254,7 @@ class World:
 
     def hold(self, *names: str) -> None:
         """kill -9 of all of them in the same moment, and kept down until they are released."""
-        if len(names) > 1:
-            self.signal(signal.SIGKILL, *names)
+        self.signal(signal.SIGKILL, *names)
         self.stack.hold(*names)
 
     def restart(self, name: str) -> None:

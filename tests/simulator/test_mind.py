@@ -218,8 +218,17 @@ def test_another_bridge_that_offers_more_is_asked_for_the_menu_again() -> None:
 def test_an_answer_that_was_never_heard_is_no_errand_done() -> None:
     caller = with_two_errands()
     hear(caller, MENU)
+    assert pressed(hear(caller, MORE)) == "*"
+    assert pressed(hear(caller, MENU)) == "1"
     assert hear(caller, MORE) == WAIT
     assert not caller.satisfied
+
+
+def test_half_a_menu_without_the_wish_in_it_is_waited_out() -> None:
+    caller = with_two_errands()
+    assert pressed(hear(caller, MENU)) == "1"
+    assert hear(caller, "For our opening hours, press 3. Please choose one of the following.") == WAIT
+    assert pressed(hear(caller, MENU)) == "1"
 
 
 def test_the_other_sides_goodbye_or_a_person_ends_the_errands_that_are_left() -> None:
