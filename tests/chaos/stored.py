@@ -1,4 +1,5 @@
-"""``python -m tests.chaos.stored``: the console's records of every call, and the journal's numbers, as one JSON object.
+"""``python -m tests.chaos.stored [CALL_UUID…]``: the console's records of every call, and the journal's numbers, as one JSON
+object; of the calls that are named every line that was told of them.
 
 A process of its own, because Django's settings are those of the running stack. Owns no judgement.
 """
@@ -9,6 +10,7 @@ import json
 import os
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ TOLD_ONCE = {
 }  # fmt: skip
 
 
-def stored() -> dict[str, Any]:
+def stored(in_full: Sequence[str] = ()) -> dict[str, Any]:
     from django.conf import settings
     from django.db.models import Count, Max
 
@@ -56,6 +58,10 @@ def stored() -> dict[str, Any]:
         "calls": calls,
         "boots": [{**one, "said_lost": said_lost[one["boot_id"]]} for one in boots.order_by("boot_id")],
         "told_twice": [{"what": what, "n": n} for what, n in _told().items() if n > 1],
+        "lines": list(
+            JournalLine.objects.filter(call_uuid__in=in_full).order_by("call_uuid", "epoch", "pk")
+            .values("call_uuid", "boot_id", "epoch", "seq", "at", "kind", "data")
+        ),
         "unsent": _unsent(Path(settings.LIFELINE_SPOOL_DIR), marks),
     }
 
@@ -89,4 +95,4 @@ def _unsent(folder: Path, marks: dict[str, int]) -> dict[str, int]:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
     django.setup()
-    json.dump(stored(), sys.stdout)
+    json.dump(stored(sys.argv[1:]), sys.stdout, default=str)

@@ -44,6 +44,8 @@ LAST_CALL_S = 220.0
 # A call whose end nobody saw is looked up 90 s after it was heard of, in rounds of ten: hundreds when every bridge was killed.
 SETTLED_S = 400.0
 POLL_S = 0.2
+# Of lost calls, in what a run leaves to be looked at.
+MOST_IN_FULL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +220,14 @@ class World:
         for path in (*self._records, *self.folder.glob("switch-*.log")):
             shutil.copy(path, target)
         (target / "stack.log").write_text(self.stack.log)
+        lost = [record["call_uuid"] for record in self.records() if record["outcome"] == "disconnected"]
         with contextlib.suppress(AssertionError):
-            (target / "stored.json").write_text(json.dumps(self.stored(), indent=1))
+            (target / "stored.json").write_text(json.dumps(self.stored(*lost[:MOST_IN_FULL]), indent=1))
 
-    def stored(self) -> dict[str, Any]:
+    def stored(self, *in_full: str) -> dict[str, Any]:
         """The console's records, read by a process of its own."""
         done = subprocess.run(
-            [sys.executable, "-m", "tests.chaos.stored"], cwd=ROOT, env=self._beside(), capture_output=True, text=True,
+            [sys.executable, "-m", "tests.chaos.stored", *in_full], cwd=ROOT, env=self._beside(), capture_output=True, text=True,
             timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
