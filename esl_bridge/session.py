@@ -31,8 +31,9 @@ log = structlog.get_logger(__name__)
 
 # Long enough for the last events of a call that has ended; FreeSWITCH closes by itself then (behaviour 9).
 LINGER_S = 10
-# A peer that connects and says nothing that we asked for is no FreeSWITCH.
-HANDSHAKE_S = 5.0
+# A peer that connects and says nothing that we asked for is no FreeSWITCH. No sooner: a call that has left by the dialplan's own
+# timer is cut wherever it is when its old socket closes, and a switch without time answers some of hundreds after five seconds.
+HANDSHAKE_S = 30.0
 # After a stall timers are heard before what has come meanwhile: long enough to read that first.
 READ_FIRST_S = 0.1
 # A switch that takes nothing while we write this much is gone; its calls are in the dialplan's hands.
