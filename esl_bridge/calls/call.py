@@ -391,7 +391,8 @@ class Call:
 
     def _time(self, now: float) -> list[Order]:
         due = self.wake_at()
-        if due is not None and now - due > LATE_S:
+        # Once for what is due: a loop that is late all the time would put off the end of every waiting for ever.
+        if due is not None and now - due > LATE_S and due > self._catching_up_until:
             self._catching_up_until = now + CATCH_UP_S
         orders = self._ownership.on_time(now)
         if orders and not self._well:

@@ -63,6 +63,17 @@ def test_a_key_pressed_during_the_stall_counts_before_the_end_of_waiting_for_it(
     assert line.all(order.Play)[said:], "the key was acted on"
 
 
+def test_a_loop_that_is_always_late_asks_again_all_the_same() -> None:
+    line = Line()
+    line.connect(use=told.AiUse.NO_ENGINE)
+    line.hear_out()
+    said = len(line.all(order.Play))
+    for late_s in (6.0, 1.0):
+        line.now += late_s
+        line.tell(told.TimePassed())
+    assert len(line.all(order.Play)) > said, "the menu was repeated"
+
+
 def served(use: told.AiUse = told.AiUse.USABLE) -> Line:
     """They have heard their answer, and are asked whether there is anything else."""
     line = Line()
