@@ -36,9 +36,11 @@ ENGINE_PORTS = {"stt": "LIFELINE_ENGINE_STT_PORT", "http": "LIFELINE_ENGINE_HTTP
 # Of the bridges, in an orderly restart: shorter than a call, so that some are left and have to be resumed.
 DRAIN_S = 4
 # The wanted number of callers is there after so long, or later: hardly more may come in a second than do afterwards, when
-# each that leaves is followed by another.
+# each that leaves is followed by another. At each switch.
 RAMP_S = 40.0
-MOST_ARRIVALS_PER_S = 6.0
+MOST_ARRIVALS_PER_S = 3.0
+# A switch of ours runs all its calls in one thread, as FreeSWITCH does not: what moves there at once waits for each other.
+SWITCHES_FOR_EACH_BRIDGE = 2
 # The caller's own limit is 180 s.
 LAST_CALL_S = 220.0
 # A call whose end nobody saw is looked up 90 s after it was heard of, in rounds of ten: hundreds when every bridge was killed.
@@ -78,8 +80,8 @@ class World:
         self._callers: list[subprocess.Popen[bytes]] = []
         self._logs: list[Path] = []
         self._records: list[Path] = []
-        # A switch for each bridge, which is the first that it asks: so each has its share of the calls, and loses no more.
-        self._keys_ports = [free_port() for _ in range(1 if small else len(self.bridges))]
+        # Each bridge is the first that as many switches ask: so it has its share of the calls, and loses no more.
+        self._keys_ports = [free_port() for _ in range(1 if small else SWITCHES_FOR_EACH_BRIDGE * len(self.bridges))]
 
     def __enter__(self) -> World:
         try:
