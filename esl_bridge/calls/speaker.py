@@ -133,6 +133,8 @@ class Speaker:
         if current is None or self._stopping or not file.endswith(current.file):
             return Heard.NOTHING
         self._started_at = now
+        # A switch without time begins late, and then it is heard for as long as ever.
+        self.deadline = now + (current.length_s or UNKNOWN_LENGTH_S) + GRACE_S
         return Heard.KEYS if current.names_keys else Heard.WORDS
 
     def begins_after_all(self, file: str, now: float) -> list[Order]:

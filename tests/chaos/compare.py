@@ -141,17 +141,19 @@ def _left_in_silence(
     """Whether a bridge of theirs failed, and from then on they heard nothing and did nothing until they hung up.
 
     A call that was resumed has its heir's name by then: whose failure it was cannot be told from that. A bridge that is restarted
-    gives its calls back one after the other while it drains. What plays when a bridge freezes goes on to its end.
+    gives its calls back one after the other while it drains, and who goes before another takes them is lost.
+    What plays when a bridge freezes goes on to its end.
     """
     if any(one["cause"] != "bridge" for one in drops):
         return False
     resumed = all(one["kind"] == "resumed" for one in drops)
+    given_back = all(one["kind"] in ("resumed", LOST) for one in drops)
     return any(
         fault.notice in (Notice.BRIDGE_KILLED, Notice.BRIDGE_FROZEN)
         and (resumed or _is_of(fault, (bridge_id,)))
         and fault.began_s <= caller["ended_at_s"]
-        and caller["last_sound_at_s"] <= _parted_s(fault, resumed=resumed)
-        and (fault.notice is Notice.BRIDGE_FROZEN or caller["quiet_from_s"] <= _parted_s(fault, resumed=resumed) + CUT_S)
+        and caller["last_sound_at_s"] <= _parted_s(fault, given_back=given_back)
+        and (fault.notice is Notice.BRIDGE_FROZEN or caller["quiet_from_s"] <= _parted_s(fault, given_back=given_back) + CUT_S)
         for fault in faults
     )
 
@@ -161,9 +163,9 @@ def _is_of(fault: Happened, bridges: Iterable[str]) -> bool:
     return part == "every bridge" or part in {name.removesuffix("-1") for name in bridges}  # The first one's process has no number.
 
 
-def _parted_s(fault: Happened, *, resumed: bool) -> float:
+def _parted_s(fault: Happened, *, given_back: bool) -> float:
     """When the last call of that bridge had left it."""
-    return max(fault.began_s, fault.done_s) + (DRAIN_S if resumed and fault.name.startswith("restart ") else 0)
+    return max(fault.began_s, fault.done_s) + (DRAIN_S if given_back and fault.name.startswith("restart ") else 0)
 
 
 def _silences(found: Findings, caller: Mapping[str, Any], bridges: Sequence[str], faults: Sequence[Happened]) -> None:

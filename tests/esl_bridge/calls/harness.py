@@ -15,7 +15,7 @@ from ai_engine.messages import (
     TurnReplying,
     TurnTaken,
 )
-from callflows.definition.flow import FlowVersion
+from callflows.definition.flow import FlowVersion, Phrase
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.call import Call
@@ -94,10 +94,16 @@ class Line:
         return self.flow_words().get(file, file)
 
     def flow_words(self) -> dict[str, str]:
+        return {phrase.file: phrase.text for phrase in self._phrases()}
+
+    def length_s(self, file: str) -> float:
+        return next(phrase.duration_ms / 1000 for phrase in self._phrases() if phrase.file == file)
+
+    def _phrases(self) -> list[Phrase]:
         system = [getattr(self.flow.system, name) for name in self.flow.system.__struct_fields__]
         menus = [phrase for intent in self.flow.intents for phrase in (intent.menu, intent.confirm)]
         slots = [phrase for slot in self.flow.slots for phrase in (slot.ask, slot.ask_keypad)]
-        return {phrase.file: phrase.text for phrase in [*system, *menus, *slots, *self.flow.phrases.values()]}
+        return [*system, *menus, *slots, *self.flow.phrases.values()]
 
     def key(self, key: str) -> None:
         """A key is pressed; what was playing stops."""

@@ -10,6 +10,7 @@ from ai_engine.messages import MediaReport, SpeechStarted
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.call import CATCH_UP_S
+from esl_bridge.calls.speaker import GRACE_S
 from esl_bridge.journal.events import IncidentClosed, IncidentOpened, IntentServed, Outcome
 from tests.esl_bridge.calls.harness import UUID, Line
 
@@ -72,6 +73,22 @@ def test_a_loop_that_is_always_late_asks_again_all_the_same() -> None:
         line.now += late_s
         line.tell(told.TimePassed())
     assert len(line.all(order.Play)) > said, "the menu was repeated"
+
+
+def test_a_prompt_that_a_slow_switch_begins_late_is_heard_to_its_end() -> None:
+    line = Line()
+    line.connect(use=told.AiUse.NO_ENGINE)
+    line.hear_out()
+    line.wait(6.0)
+    said = len(line.all(order.Play))
+    prompt = line.playing()
+    assert prompt is not None, "the menu is said again"
+    line.wait(GRACE_S - 0.1)
+    line.begin_play()
+    line.wait(line.length_s(prompt.file) + 0.2)
+    assert len(line.all(order.Play)) == said, "nothing is said over it"
+    line.end_play()
+    assert len(line.all(order.Play)) == said + 1
 
 
 def served(use: told.AiUse = told.AiUse.USABLE) -> Line:
