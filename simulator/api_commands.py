@@ -15,7 +15,8 @@ from simulator import wire
 from simulator.api_files import file_exists, reload_xml, xml_locate
 from simulator.arguments import separate
 from simulator.audio_stream import AudioStream
-from simulator.channel import Channel, stamp
+from simulator.channel import Channel
+from simulator.clock import stamp
 from simulator.events import Origin
 from simulator.expand import would_expand
 from simulator.moments import strftime_tz

@@ -5,17 +5,19 @@ Owns the data and its names as recorded. Decides nothing and runs nothing.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from functools import lru_cache
 from operator import attrgetter
 from typing import Final
-from urllib.parse import quote
 
+from simulator import wire
+from simulator.call_variables import initial_variables
+from simulator.clock import microseconds
 from simulator.events import Block, Headers
 from simulator.expand import would_expand
+from simulator.messages import Move
+from simulator.variables import Variables
 
 
 class ChannelState(StrEnum):
@@ -36,13 +38,7 @@ STATE_NUMBERS: Final = {
     ChannelState.REPORTING: 11,
 }
 
-Q850: Final = {
-    "NORMAL_CLEARING": 16, "USER_BUSY": 17, "NO_USER_RESPONSE": 18, "NO_ANSWER": 19, "CALL_REJECTED": 21,
-    "DESTINATION_OUT_OF_ORDER": 27, "NORMAL_TEMPORARY_FAILURE": 41, "NO_ROUTE_DESTINATION": 3,
-    "UNALLOCATED_NUMBER": 1, "INCOMPATIBLE_DESTINATION": 88, "RECOVERY_ON_TIMER_EXPIRE": 102,
-}  # fmt: skip
 _ARRAY: Final = "ARRAY::"
-NO_Q850: Final = 16  # FreeSWITCH's own causes, ORIGINATOR_CANCEL or MANAGER_REQUEST, count as normal clearing
 
 
 @dataclass(slots=True)
@@ -63,14 +59,6 @@ class Identity:
     profile_index: int = 1
     callee_name: str = ""
     callee_number: str = ""
-
-
-def microseconds(unix_s: float) -> int:
-    return int(unix_s * 1_000_000)
-
-
-def stamp(unix_s: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s)) if unix_s else ""
 
 
 @dataclass(slots=True)
@@ -94,16 +82,15 @@ class Channel:
     digits_dialed: str = ""
     other_leg_uuid: str = ""
     bytes_heard: int = 0
-    variables: dict[str, str] = field(default_factory=dict)
-    _told: Headers = ()
-    _told_headers: Block = field(default_factory=Block)
-    _basics: tuple[object, Block] = ((), Block())
-    _profiles: dict[str, tuple[object, Block]] = field(default_factory=dict)
+    variables: Variables = field(init=False)
+    _basics: tuple[object, Block] | None = None
+    _profile: tuple[object, Headers, str] | None = None
+    _profiles: dict[str, Block] = field(default_factory=dict)  # by the prefix of their names
 
     def __post_init__(self) -> None:
         self.profile_created_s = self.created_s
         found = initial_variables(self)
-        self.variables = {name: value for name, value in found.items() if not would_expand(value)}
+        self.variables = Variables({name: value for name, value in found.items() if not would_expand(value)})
 
     @property
     def name(self) -> str:
@@ -119,9 +106,7 @@ class Channel:
 
     def set(self, name: str, value: str | None) -> None:
         """An empty value removes, as switch_channel_set_variable does; a changed one moves to the end."""
-        self.variables.pop(name, None)
-        if value:
-            self.variables[name] = value
+        self.variables.put(name, value)
 
     def add(self, name: str, value: str) -> None:
         """One more value under a name, as ``ARRAY::one|:two``."""
@@ -131,7 +116,7 @@ class Channel:
     def get(self, name: str) -> str:
         """A variable, or a field of the caller's profile, which FreeSWITCH answers under the same names."""
         value = self.variables.get(name)
-        if value is not None:
+        if value:
             return value
         field_of = _PROFILE.get(name)
         return "" if field_of is None else str(field_of(self))
@@ -139,8 +124,8 @@ class Channel:
     def basic_headers(self) -> Block:
         """The same object as before while nothing of it has changed, like all three: most events repeat them."""
         key = _basics_of(self)
-        if self._basics[0] != key:
-            self._basics = (key, Block(self._basic_headers()))
+        if self._basics is None or self._basics[0] != key:
+            self._basics = (key, wire.encoded(tuple(self._basic_headers())))
         return self._basics[1]
 
     def _basic_headers(self) -> Iterator[tuple[str, str]]:
@@ -164,42 +149,48 @@ class Channel:
     def profile_headers(self, prefix: str) -> Block:
         """``Caller-…``, ``Channel-…`` (in the reply to ``connect``) or ``Other-Leg-…``."""
         key = (_IDENTITY(self.identity), _MOMENTS(self))
-        known = self._profiles.get(prefix)
-        if known is None or known[0] != key:
-            known = self._profiles[prefix] = (key, Block(self._profile_headers(prefix)))
-        return known[1]
+        if self._profile is None or self._profile[0] != key:
+            bare = tuple(self._profile_headers())
+            self._profile = (key, bare, wire.header_lines(bare))
+            self._profiles.clear()
+        block = self._profiles.get(prefix)
+        if block is None:
+            _key, headers, text = self._profile
+            prefixed = f"{prefix}-" + text[:-1].replace("\n", f"\n{prefix}-") + "\n"
+            block = self._profiles[prefix] = Block(prefixed, lambda: ((f"{prefix}-{name}", value) for name, value in headers))
+        return block
 
-    def _profile_headers(self, prefix: str) -> Iterator[tuple[str, str]]:
+    def _profile_headers(self) -> Iterator[tuple[str, str]]:
         who = self.identity
-        yield f"{prefix}-Direction", who.direction
-        yield f"{prefix}-Logical-Direction", who.direction
-        yield f"{prefix}-Username", who.caller_number
-        yield f"{prefix}-Dialplan", who.dialplan
-        yield f"{prefix}-Caller-ID-Name", who.caller_name
-        yield f"{prefix}-Caller-ID-Number", who.caller_number
-        yield f"{prefix}-Orig-Caller-ID-Name", who.caller_name
-        yield f"{prefix}-Orig-Caller-ID-Number", who.caller_number
+        yield "Direction", who.direction
+        yield "Logical-Direction", who.direction
+        yield "Username", who.caller_number
+        yield "Dialplan", who.dialplan
+        yield "Caller-ID-Name", who.caller_name
+        yield "Caller-ID-Number", who.caller_number
+        yield "Orig-Caller-ID-Name", who.caller_name
+        yield "Orig-Caller-ID-Number", who.caller_number
         if who.callee_number:
-            yield f"{prefix}-Callee-ID-Name", who.callee_name
-            yield f"{prefix}-Callee-ID-Number", who.callee_number
-        yield f"{prefix}-Network-Addr", who.address
-        yield f"{prefix}-ANI", who.caller_number
-        yield f"{prefix}-Destination-Number", who.destination
-        yield f"{prefix}-Unique-ID", self.uuid
-        yield f"{prefix}-Source", who.source
+            yield "Callee-ID-Name", who.callee_name
+            yield "Callee-ID-Number", who.callee_number
+        yield "Network-Addr", who.address
+        yield "ANI", who.caller_number
+        yield "Destination-Number", who.destination
+        yield "Unique-ID", self.uuid
+        yield "Source", who.source
         if who.transfer_source:
-            yield f"{prefix}-Transfer-Source", who.transfer_source
-        yield f"{prefix}-Context", who.context
+            yield "Transfer-Source", who.transfer_source
+        yield "Context", who.context
         if who.rdnis:
-            yield f"{prefix}-RDNIS", who.rdnis
-        yield f"{prefix}-Channel-Name", self.name
-        yield f"{prefix}-Profile-Index", str(who.profile_index)
-        yield from self._times(prefix)
-        yield f"{prefix}-Screen-Bit", "true"
-        yield f"{prefix}-Privacy-Hide-Name", "false"
-        yield f"{prefix}-Privacy-Hide-Number", "false"
+            yield "RDNIS", who.rdnis
+        yield "Channel-Name", self.name
+        yield "Profile-Index", str(who.profile_index)
+        yield from self._times()
+        yield "Screen-Bit", "true"
+        yield "Privacy-Hide-Name", "false"
+        yield "Privacy-Hide-Number", "false"
 
-    def _times(self, prefix: str) -> Iterator[tuple[str, str]]:
+    def _times(self) -> Iterator[tuple[str, str]]:
         times = {
             "Profile-Created": self.profile_created_s,
             "Channel-Created": self.created_s,
@@ -212,22 +203,26 @@ class Channel:
             "Channel-Bridged": self.bridged_s,
         }
         for name, unix_s in times.items():
-            yield f"{prefix}-{name}-Time", str(microseconds(unix_s))
-        yield f"{prefix}-Channel-Last-Hold", "0"
-        yield f"{prefix}-Channel-Hold-Accum", "0"
+            yield f"{name}-Time", str(microseconds(unix_s))
+        yield "Channel-Last-Hold", "0"
+        yield "Channel-Hold-Accum", "0"
 
-    def variable_headers(self) -> Block:
-        found = tuple(self.variables.items())
-        if found != self._told:
-            self._told = found
-            self._told_headers = Block(map(_variable_header, found))
-        return self._told_headers
+    def variable_headers(self) -> Headers:
+        """Of its variables, as pairs; :meth:`Variables.block` has them for an event."""
+        return self.variables.block().headers
 
-
-@lru_cache(maxsize=65_536)
-def _variable_header(variable: tuple[str, str]) -> tuple[str, str]:
-    """One of a call's variables is new from event to event, and a hundred are as before."""
-    return f"variable_{variable[0]}", variable[1]
+    def move(self, to: Move, now_s: float, transfer_source: str) -> None:
+        """A transfer's new profile of the caller."""
+        who = self.identity
+        who.rdnis = who.destination
+        who.destination, who.dialplan, who.context = to.destination, to.dialplan, to.context
+        who.transfer_source = transfer_source
+        who.profile_index += 1
+        self.profile_created_s = now_s
+        self.state = ChannelState.ROUTING
+        self.set("max_forwards", str(max(0, int(self.variables.get("max_forwards", "70")) - 1)))
+        self.set("transfer_history", transfer_source)
+        self.set("transfer_source", transfer_source)
 
 
 # What FreeSWITCH answers of a caller's profile under the names of variables.
@@ -260,103 +255,3 @@ _CALL: Final = attrgetter(
 
 def _basics_of(channel: Channel) -> object:
     return _CALL(channel), channel.variables.get("call_uuid")
-
-
-_SDP: Final = (
-    "v=0\r\no={who}\r\ns={name}\r\nc=IN IP4 {address}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 101\r\n"
-    "a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\n{tail}"
-)
-
-
-def initial_variables(channel: Channel) -> dict[str, str]:
-    """What an answered SIP call carries before the dialplan has set anything of its own."""
-    who = channel.identity
-    here, there = "127.0.0.1", f"{who.address}:{who.port}"
-    tag, created = f"{channel.session_number}SIPp1", str(microseconds(channel.created_s))
-    media_port = str(16384 + 2 * (channel.session_number % 8000))
-    caller, callee = f"{who.caller_number}@{there}", f"{quote(who.destination)}@{here}:5060"
-    remote_sdp = _SDP.format(who=f"user1 53655765 2353687637 IN IP4 {here}", name="-", address=here, port=6000, tail="")
-    local_sdp = _SDP.format(
-        who=f"FreeSWITCH 1795326578 1795326579 IN IP4 {here}", name="FreeSWITCH", address=here, port=media_port,
-        tail="a=sendrecv\r\n",
-    )  # fmt: skip
-    return {
-        "direction": who.direction, "uuid": channel.uuid, "session_id": str(channel.session_number),
-        "sip_from_user": who.caller_number, "sip_from_port": str(who.port), "sip_from_uri": caller,
-        "sip_from_host": who.address, "video_media_flow": "disabled", "text_media_flow": "disabled",
-        "channel_name": channel.name, "sip_local_network_addr": here, "sip_network_ip": who.address,
-        "sip_network_port": str(who.port), "sip_invite_stamp": created, "sip_received_ip": who.address,
-        "sip_received_port": str(who.port), "sip_via_protocol": "udp", "sip_from_user_stripped": who.caller_number,
-        "sofia_profile_name": "internal", "sofia_profile_url": f"sip:mod_sofia@{here}:5060",
-        "recovery_profile_name": "internal", "sip_req_user": who.destination, "sip_req_port": "5060",
-        "sip_req_uri": callee, "sip_req_host": here, "sip_to_user": who.destination, "sip_to_port": "5060",
-        "sip_to_uri": callee, "sip_to_host": here, "sip_contact_user": who.caller_name,
-        "sip_contact_port": str(who.port), "sip_contact_uri": f"{who.caller_name}@{there}",
-        "sip_contact_host": who.address, "sip_via_host": who.address, "sip_via_port": str(who.port),
-        "max_forwards": "70", "switch_r_sdp": remote_sdp,
-        "ep_codec_string": "CORE_PCM_MODULE.PCMA@8000h@20i@64000b", "call_uuid": channel.uuid,
-        "rtp_use_codec_string": "PCMU,PCMA,G722,OPUS", "remote_video_media_flow": "inactive",
-        "remote_text_media_flow": "inactive", "remote_audio_media_flow": "sendrecv", "audio_media_flow": "sendrecv",
-        "rtp_audio_recv_pt": "8", "rtp_use_codec_name": "PCMA", "rtp_use_codec_rate": "8000",
-        "rtp_use_codec_ptime": "20", "rtp_use_codec_channels": "1",
-        "rtp_last_audio_codec_string": "PCMA@8000h@20i@1c", "read_codec": "PCMA", "original_read_codec": "PCMA",
-        "read_rate": "8000", "original_read_rate": "8000", "write_codec": "PCMA", "write_rate": "8000",
-        "dtmf_type": "rfc2833", "local_media_ip": here, "local_media_port": media_port, "advertised_media_ip": here,
-        "rtp_use_timer_name": "soft", "rtp_use_pt": "8", "rtp_use_ssrc": str(319_000_000 + channel.session_number),
-        "rtp_2833_send_payload": "101", "rtp_2833_recv_payload": "101", "remote_media_ip": who.address,
-        "remote_media_port": "6000", "rtp_local_sdp_str": local_sdp, "sip_to_tag": channel.uuid[:13],
-        "sip_from_tag": tag, "sip_cseq": "1", "sip_call_id": f"1-{channel.session_number}@{who.address}",
-        "sip_full_via": f"SIP/2.0/UDP {there};branch=z9hG4bK-{channel.session_number}-1-5",
-        "sip_from_display": who.caller_name, "sip_full_from": f"{who.caller_name} <sip:{caller}>;tag={tag}",
-        "sip_full_to": f"<sip:{callee}>;tag={channel.uuid[:13]}",
-    }  # fmt: skip
-
-
-def record_variables(channel: Channel, last_application: str, last_argument: str) -> dict[str, str]:
-    """What CHANNEL_HANGUP_COMPLETE adds: the call's record."""
-    ended_s, answered_s = channel.hangup_s, channel.answered_s
-    duration_s = ended_s - channel.created_s
-    talked_s = ended_s - answered_s if answered_s else 0.0
-    who = channel.identity
-    found = {
-        "hangup_cause": channel.hangup_cause,
-        "hangup_cause_q850": str(Q850.get(channel.hangup_cause, NO_Q850)),
-        "digits_dialed": channel.digits_dialed or "none",
-        "start_stamp": stamp(channel.created_s), "profile_start_stamp": stamp(channel.profile_created_s),
-        "answer_stamp": stamp(answered_s), "progress_media_stamp": stamp(answered_s), "end_stamp": stamp(ended_s),
-    }  # fmt: skip
-    moments = {"start": channel.created_s, "profile_start": channel.profile_created_s, "answer": answered_s,
-               "bridge": channel.bridged_s, "last_hold": 0.0, "resurrect": 0.0, "progress": channel.progress_s,
-               "progress_media": answered_s, "end": ended_s}  # fmt: skip
-    for name, unix_s in moments.items():
-        found[f"{name}_epoch"] = str(int(unix_s))
-        found[f"{name}_uepoch"] = str(microseconds(unix_s))
-    found |= {"hold_accum_seconds": "0", "hold_accum_usec": "0", "hold_accum_ms": "0",
-              "last_app": last_application, "last_arg": last_argument,
-              "caller_id": f'"{who.caller_name}" <{who.caller_number}>'}  # fmt: skip
-    for unit, per_s in (("", 1), ("m", 1_000), ("u", 1_000_000)):
-        found[f"{unit}duration"] = str(round(duration_s * per_s))
-        suffix = {"": "sec", "m": "msec", "u": "usec"}[unit]
-        for name in ("progress", "answer", "wait", "progress_media"):
-            found[f"{name}{suffix}"] = "0"
-        for name in ("bill", "flow_bill"):
-            found[f"{name}{suffix}"] = str(round(talked_s * per_s))
-    found["sip_hangup_disposition"] = "recv_bye" if channel.caller_went else "send_bye"
-    return found | _media_statistics(channel)
-
-
-def _media_statistics(channel: Channel) -> dict[str, str]:
-    zeroes = ("in_jitter_packet_count", "in_dtmf_packet_count", "in_cng_packet_count", "in_flush_packet_count",
-              "in_skip_packet_count", "in_largest_jb_size", "in_flaw_total", "out_skip_packet_count", "out_dtmf_packet_count",
-              "out_cng_packet_count", "rtcp_packet_count", "rtcp_octet_count")  # fmt: skip
-    ratios = ("in_jitter_min_variance", "in_jitter_max_variance", "in_jitter_loss_rate", "in_jitter_burst_rate",
-              "in_mean_interval")  # fmt: skip
-    packets = channel.bytes_heard // 160
-    return (
-        {f"rtp_audio_{name}": "0" for name in zeroes}
-        | {f"rtp_audio_{name}": "0.00" for name in ratios}
-        | {"rtp_audio_in_quality_percentage": "100.00", "rtp_audio_in_mos": "4.50"}
-        | {f"rtp_audio_in_{unit}": "0" for unit in ("raw_bytes", "media_bytes", "packet_count", "media_packet_count")}
-        | {f"rtp_audio_out_{unit}": str(channel.bytes_heard) for unit in ("raw_bytes", "media_bytes")}
-        | {f"rtp_audio_out_{unit}": str(packets) for unit in ("packet_count", "media_packet_count")}
-    )

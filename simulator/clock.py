@@ -1,6 +1,6 @@
 """The switch's and the callers' one clock, with a factor that makes simulated time pass faster than the wall's.
 
-Owns the conversion and nothing else: every duration in this package is in simulated seconds until it is slept here.
+Owns the conversion, how FreeSWITCH writes a moment, and nothing else: every duration in this package is in simulated seconds until it is slept here.
 """
 
 from __future__ import annotations
@@ -28,3 +28,11 @@ class Clock:
 
     async def sleep(self, duration_s: float) -> None:
         await asyncio.sleep(max(0.0, duration_s) / self.speed)
+
+
+def microseconds(unix_s: float) -> int:
+    return int(unix_s * 1_000_000)
+
+
+def stamp(unix_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s)) if unix_s else ""

@@ -86,7 +86,9 @@ def _match(
         groups = _evaluate(condition, lookup, now)
         chosen = condition.anti_actions if groups is None else condition.actions
         for action in chosen:
-            filled = Action(action.application, expand_captures(action.data, groups or ("",)), action.inline)
+            filled = action
+            if "$" in action.data:
+                filled = Action(action.application, expand_captures(action.data, groups or ("",)), action.inline)
             if filled.inline:
                 on_inline(filled)
             else:

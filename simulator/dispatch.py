@@ -6,20 +6,36 @@ Owns the header blocks' order and who is asked. Whether a connection wants an ev
 from __future__ import annotations
 
 import uuid
+from collections.abc import Set
 from email.utils import formatdate
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from simulator.channel import Channel, microseconds, stamp
-from simulator.clock import Clock
-from simulator.events import ORIGINS, WITHOUT_VARIABLES, Event, Headers, Origin
+from simulator import wire
+from simulator.channel import Channel
+from simulator.clock import Clock, microseconds, stamp
+from simulator.events import ORIGINS, WITHOUT_VARIABLES, Block, Event, Headers, Origin
 
 if TYPE_CHECKING:
     from simulator.listener import Listener
 
+Blocks = tuple[Headers | Block, ...]
+_NOBODY: Final[frozenset[Listener]] = frozenset()
+
+
 @lru_cache(maxsize=4)
-def _dates(unix_s: int) -> Headers:
-    return ("Event-Date-Local", stamp(unix_s)), ("Event-Date-GMT", formatdate(unix_s, usegmt=True))
+def _dates(unix_s: int) -> Block:
+    return wire.encoded((("Event-Date-Local", stamp(unix_s)), ("Event-Date-GMT", formatdate(unix_s, usegmt=True))))
+
+
+@lru_cache(maxsize=64)
+def _origin(place: Origin) -> Block:
+    return wire.encoded(
+        (
+            ("Event-Calling-File", place.file), ("Event-Calling-Function", place.function),
+            ("Event-Calling-Line-Number", str(place.line)),
+        )
+    )  # fmt: skip
 
 
 class Dispatcher:
@@ -30,7 +46,12 @@ class Dispatcher:
         self._wide: set[Listener] = set()  # connections whom other calls' events may reach
         self._by_call: dict[str, set[Listener]] = {}
         self._sequence = 0
-        self._core_uuid = str(uuid.uuid4())
+        self._switch = wire.encoded(
+            (
+                ("Core-UUID", str(uuid.uuid4())), ("FreeSWITCH-Hostname", "vm"), ("FreeSWITCH-Switchname", "fs-test"),
+                ("FreeSWITCH-IPv4", "192.0.2.2"), ("FreeSWITCH-IPv6", "fd00::2"),
+            )
+        )  # fmt: skip
 
     def reindex(self, listener: Listener) -> None:
         """Where to look for ``listener`` when an event fires; called when its subscriptions change."""
@@ -62,43 +83,52 @@ class Dispatcher:
         subclass: str = "",
     ) -> None:
         """``lead`` goes before the channel's own headers, ``extra`` after its variables, as recorded."""
-        own = self._by_call.get(channel.uuid, ())
-        if not any(listener.subscriptions.lists(name, subclass) for listeners in (own, self._wide) for listener in listeners):
+        own = self._by_call.get(channel.uuid, _NOBODY)
+        if not self._is_listed(name, subclass, own):
             self._sequence += 1
             return
         head = self._head(name, subclass)
-        variables = () if name in WITHOUT_VARIABLES else channel.variable_headers()
-        if name == "PRIVATE_COMMAND":
-            head, lead = (*lead, *head), ()
-        blocks = (head, lead, channel.basic_headers(), channel.profile_headers("Caller"), variables, extra)
-        self._deliver(Event(name, blocks, body, subclass), channel.uuid)
+        variables = () if name in WITHOUT_VARIABLES else channel.variables.block()
+        about = (channel.basic_headers(), channel.profile_headers("Caller"), variables, extra)
+        if name == "PRIVATE_COMMAND":  # which begins with the app's own headers, whatever they are
+            self._deliver(Event(name, (lead, *head, *about), body, subclass), own)
+        else:
+            self._deliver(Event(name, (*head, lead, *about), body, subclass, channel.uuid), own)
+
+    def _is_listed(self, name: str, subclass: str, own: Set[Listener]) -> bool:
+        for listener in own:
+            if listener.subscriptions.lists(name, subclass):
+                return True
+        for listener in self._wide:  # noqa: SIM110  asked at every event: a generator costs more than the answer
+            if listener.subscriptions.lists(name, subclass):
+                return True
+        return False
 
     def fire_job(self, headers: Headers, answer: str, owner_uuid: str) -> None:
         """BACKGROUND_JOB: of no call, but its owner's connections are asked too."""
-        self._deliver(Event("BACKGROUND_JOB", (self._head("BACKGROUND_JOB"), headers), answer), owner_uuid)
+        head = self._head("BACKGROUND_JOB")
+        self._deliver(Event("BACKGROUND_JOB", (*head, headers), answer), self._by_call.get(owner_uuid, _NOBODY))
 
-    def _deliver(self, event: Event, call_uuid: str) -> None:
-        own = self._by_call.get(call_uuid, set())
-        for listener in [*own, *(self._wide - own)]:
+    def _deliver(self, event: Event, own: Set[Listener]) -> None:
+        for listener in own:
             listener.deliver(event)
+        for listener in self._wide:
+            if listener not in own:
+                listener.deliver(event)
 
     def channel_data(self, channel: Channel, *, place: Origin | None = None) -> Event:
         """The reply to ``connect``; for ``uuid_dump``, which has no ``Channel-…`` profile, ``place`` says whence."""
         head = self._head("CHANNEL_DATA", origin=place)
         profile = () if place else channel.profile_headers("Channel")
-        blocks = (head, profile, channel.basic_headers(), channel.profile_headers("Caller"), channel.variable_headers())
-        return Event("CHANNEL_DATA", blocks)
+        about = (profile, channel.basic_headers(), channel.profile_headers("Caller"), channel.variables.block())
+        return Event("CHANNEL_DATA", (*head, *about))
 
-    def _head(self, name: str, subclass: str = "", origin: Origin | None = None) -> Headers:
+    def _head(self, name: str, subclass: str = "", origin: Origin | None = None) -> Blocks:
         self._sequence += 1
         now_s = self._clock.now_s()
-        place = origin or ORIGINS[name]
-        first = (("Event-Subclass", subclass),) if subclass else ()
+        names = (("Event-Name", name),)
         return (
-            *first, ("Event-Name", name), ("Core-UUID", self._core_uuid), ("FreeSWITCH-Hostname", "vm"),
-            ("FreeSWITCH-Switchname", "fs-test"), ("FreeSWITCH-IPv4", "192.0.2.2"), ("FreeSWITCH-IPv6", "fd00::2"),
-            *_dates(int(now_s)),
-            ("Event-Date-Timestamp", str(microseconds(now_s))), ("Event-Calling-File", place.file),
-            ("Event-Calling-Function", place.function), ("Event-Calling-Line-Number", str(place.line)),
-            ("Event-Sequence", str(self._sequence)),
+            (("Event-Subclass", subclass), *names) if subclass else names, self._switch, _dates(int(now_s)),
+            (("Event-Date-Timestamp", str(microseconds(now_s))),), _origin(origin or ORIGINS[name]),
+            (("Event-Sequence", str(self._sequence)),),
         )  # fmt: skip

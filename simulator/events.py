@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -57,20 +58,39 @@ EVENT_NAMES: Final = frozenset(ORIGINS) | frozenset(
 Headers = tuple[tuple[str, str], ...]
 
 
-class Block(tuple[tuple[str, str], ...]):
-    """Headers that most events of a call repeat: whoever encodes them keeps their ``text`` here."""
+class Block:
+    """Headers as the ``text`` that they are on the wire. As pairs only JSON and some filters ask for them: ``pairs`` makes
+    them then, and has to know them as they were."""
 
-    text: str | None = None
+    __slots__ = ("_headers", "_pairs", "text")
+
+    def __init__(self, text: str, pairs: Callable[[], Iterable[tuple[str, str]]]) -> None:
+        self.text = text
+        self._pairs = pairs
+        self._headers: Headers | None = None
+
+    @property
+    def headers(self) -> Headers:
+        if self._headers is None:
+            self._headers = tuple(self._pairs())
+        return self._headers
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.headers)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``blocks`` of headers in the order FreeSWITCH would send them, values decoded; ``subclass`` only for CUSTOM."""
+    """``blocks`` of headers in the order FreeSWITCH would send them, values decoded; ``subclass`` only for CUSTOM.
+
+    ``call_uuid``: what a call's event carries as Unique-ID, for whoever need not look further.
+    """
 
     name: str
-    blocks: tuple[Headers, ...]
+    blocks: tuple[Headers | Block, ...]
     body: str = ""
     subclass: str = ""
+    call_uuid: str = ""
 
     @property
     def headers(self) -> Headers:
@@ -78,6 +98,8 @@ class Event:
 
     def get(self, header: str) -> str | None:
         wanted = header.lower()
+        if wanted == "unique-id" and self.call_uuid:
+            return self.call_uuid
         for block in self.blocks:
             for name, value in block:
                 if name.lower() == wanted:

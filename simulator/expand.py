@@ -12,6 +12,10 @@ from typing import Final
 _DEPTH: Final = 8  # a variable that names itself would go on for ever; FreeSWITCH's stack is no deeper in practice
 _CALL: Final = re.compile(r"^([A-Za-z0-9_]+)\s?\((.*)\)$|^([a-z][a-z0-9_]*) (.+)$", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\$\\*\{")
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")  # neither a call nor a slice
+_PLACE: Final = re.compile(r"\\\$|\$\{")
+_BRACE: Final = re.compile(r"[{}]")
+_CAPTURE: Final = re.compile(r"\$(\d)")
 _SLICE: Final = re.compile(r"^(.+?):(-?\d+)(?::(\d+))?$", re.DOTALL)
 
 Lookup = Callable[[str], str]
@@ -37,33 +41,35 @@ def expand(text: str, lookup: Lookup, call: ApiCall | None = None, depth: int = 
         return text
     out: list[str] = []
     at = 0
-    while at < len(text):
-        if text.startswith("\\$", at):
+    while found := _PLACE.search(text, at):
+        out.append(text[at : found.start()])
+        if found[0] == "\\$":
             out.append("$")
-            at += 2
-        elif text.startswith("${", at) and (end := _closing(text, at + 2)) >= 0:
-            out.append(_value(text[at + 2 : end], lookup, call, depth))
+            at = found.end()
+        elif (end := _closing(text, found.end())) >= 0:
+            out.append(_value(text[found.end() : end], lookup, call, depth))
             at = end + 1
         else:
-            out.append(text[at])
-            at += 1
+            out.append("$")
+            at = found.start() + 1
+    out.append(text[at:])
     return "".join(out)
 
 
 def _closing(text: str, at: int) -> int:
+    """Where the braces that were opened before ``at`` are closed; -1 for nowhere."""
     open_braces = 1
-    for position in range(at, len(text)):
-        if text[position] == "{":
-            open_braces += 1
-        elif text[position] == "}":
-            open_braces -= 1
-            if open_braces == 0:
-                return position
+    for found in _BRACE.finditer(text, at):
+        open_braces += 1 if found[0] == "{" else -1
+        if open_braces == 0:
+            return found.start()
     return -1
 
 
 def _value(inner: str, lookup: Lookup, call: ApiCall | None, depth: int) -> str:
     name = expand(inner, lookup, call, depth + 1)
+    if _NAME.fullmatch(name):
+        return expand(lookup(name), lookup, call, depth + 1)
     found = _CALL.match(name)
     if found:
         if call is None:
@@ -78,4 +84,4 @@ def _value(inner: str, lookup: Lookup, call: ApiCall | None, depth: int) -> str:
 
 def expand_captures(text: str, groups: tuple[str, ...]) -> str:
     """``$1`` … ``$9`` (``$0`` the whole match) from the condition's expression."""
-    return re.sub(r"\$(\d)", lambda found: groups[int(found[1])] if int(found[1]) < len(groups) else "", text)
+    return _CAPTURE.sub(lambda found: groups[int(found[1])] if int(found[1]) < len(groups) else "", text)

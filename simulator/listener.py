@@ -53,8 +53,8 @@ class Listener:
         self._reader, self._writer = reader, writer
         self._authorised = session is not None
         self._linger_s: int | None = None  # None: no linger; -1: until the app closes
-        self._held: list[Event] | None = None  # while an `api` runs, events wait behind its answer
-        self._call_over = asyncio.Event()
+        self._held: list[bytes] | None = None  # while an `api` runs, events wait behind its answer
+        self._ending: asyncio.TimerHandle | None = None
         self._dropped_events = 0
 
     # --- events -----------------------------------------------------------------------------------------------------
@@ -62,27 +62,39 @@ class Listener:
         """Send ``event`` if it is subscribed to; behind the answer of an `api` that is still running."""
         if not self._authorised or not self.subscriptions.wants(event):
             return
-        if self._held is not None:
-            self._held.append(event)
-            return
+        encode = wire.encode_json if self.subscriptions.as_json else wire.encode_plain
+        if self._held is None:
+            self._send(encode(event))
+        else:
+            self._held.append(encode(event))
+
+    def _send(self, event: bytes) -> None:
         transport = self._writer.transport
         if transport.is_closing():
             return
         if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self._dropped_events += 1
             return
-        encode = wire.encode_json if self.subscriptions.as_json else wire.encode_plain
-        self._writer.write(encode(event))
+        transport.write(event)
 
     def on_call_over(self) -> None:
-        self._call_over.set()
+        """The end of an outbound connection's call: its notice, and after ``linger``'s time good-bye."""
+        session = self.session
+        if session is None:
+            return
+        if self._linger_s is None:
+            self._say_goodbye()
+            return
+        self._writer.write(wire.encode_linger_notice(self.own_uuid, session.channel.name, self._linger_s))
+        if self._linger_s >= 0:  # a bare `linger`: until the app closes
+            lingers_s = self.switch.clock.wall_s(self._linger_s + _LINGER_CHECK_S)
+            self._ending = asyncio.get_running_loop().call_later(lingers_s, self._say_goodbye)
 
     # --- the connection ---------------------------------------------------------------------------------------------
     async def serve(self) -> None:
         """Until either side closes. Never raises for what the peer does."""
         self.switch.attach(self)
         parser = wire.CommandParser()
-        ending = asyncio.create_task(self._end_with_call()) if self.session else None
         try:
             if not self._authorised:
                 self._writer.write(wire.AUTH_REQUEST)
@@ -96,25 +108,13 @@ class Listener:
         except OSError:
             pass  # a reset is an end like any other
         finally:
-            if ending is not None:
-                ending.cancel()
+            if self._ending is not None:
+                self._ending.cancel()
             self.has_ended = True
             self.switch.detach(self)
             self._writer.close()
             if self._dropped_events:
                 log.warning("event_socket_peer_too_slow", dropped_events=self._dropped_events)
-
-    async def _end_with_call(self) -> None:
-        await self._call_over.wait()
-        session = self.session
-        if session is None:
-            return
-        if self._linger_s is not None:
-            self._writer.write(wire.encode_linger_notice(self.own_uuid, session.channel.name, self._linger_s))
-            if self._linger_s < 0:
-                return  # a bare `linger`: until the app closes
-            await self.switch.clock.sleep(self._linger_s + _LINGER_CHECK_S)
-        self._say_goodbye()
 
     def _say_goodbye(self) -> None:
         if not self._writer.is_closing():
@@ -231,7 +231,7 @@ class Listener:
         if not self._writer.is_closing():
             self._writer.write(wire.encode_api_response(answer or _NO_REPLY))
         for event in held:
-            self.deliver(event)
+            self._send(event)
 
     def _bgapi(self, argument: str, job_uuid: str) -> None:
         job = job_uuid or str(uuid.uuid4())

@@ -24,6 +24,7 @@ AUDIBLE_RMS: Final = 60.0
 _FOREVER_S: Final = 86_400.0
 _RAW_SUFFIXES: Final = {".r8": 8000, ".raw": 8000, ".r16": 16000, ".sln": 8000}
 _TONE: Final = re.compile(r"%\((\d+),(\d+)(?:,[\d.]+)+\)")
+_OPTIONS: Final = re.compile(r"^(\{[^}]*\}|\[[^]]*\])+")
 _MAX_FILE_BYTES: Final = 64 * 1024 * 1024  # over an hour of 8 kHz audio; more is a mistake
 
 _MOST_MEASURED: Final = 4096
@@ -70,7 +71,7 @@ _measured: dict[tuple[str, int, int], Part | None] = {}
 
 async def open_audio(name: str, sound_dir: Path) -> Audio | None:
     """None when FreeSWITCH would say FILE NOT FOUND: missing, empty, garbage, or a scheme without its module."""
-    path = re.sub(r"^(\{[^}]*\}|\[[^]]*\])+", "", name.strip())
+    path = _OPTIONS.sub("", name.strip())
     if path.startswith("file_string://"):
         found = [await _open_one(part, sound_dir) for part in path.removeprefix("file_string://").split("!")]
         parts = tuple(part for part in found if part is not None)  # a missing part is skipped without a word

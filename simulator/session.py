@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from simulator.channel import Channel, ChannelState, record_variables
+from simulator.call_variables import record_variables
+from simulator.channel import Channel, ChannelState
 from simulator.dialplan import Action
 from simulator.line import FarEnd, Microphone
-from simulator.media import FRAME_S
 from simulator.messages import Message, Move, Waited
+from simulator.rest import Rest
 
 if TYPE_CHECKING:
     from simulator.audio_stream import AudioStream
@@ -42,7 +43,7 @@ class Session:
         self.files_received = 0  # audio replies, numbered through the whole call
         self.on_over: list[Callable[[], None]] = []
         self.control_lost = asyncio.Event()  # any of its sockets has closed since it was parked
-        self._wake = asyncio.Event()
+        self._rest = Rest(switch.clock)
         self._messages: deque[Message] = deque()
         self._digits: deque[str] = deque()
         self._locked = False
@@ -73,16 +74,16 @@ class Session:
 
     def post(self, message: Message) -> None:
         self._messages.append(message)
-        self._wake.set()
+        self._rest.wake()
 
     def wake(self) -> None:
-        self._wake.set()
+        self._rest.wake()
 
     def press(self, digit: str) -> None:
         """A key of the caller. It waits in the channel until an application that reads keys takes it."""
         if not self.channel.is_hung_up:
             self._digits.append(digit)
-            self._wake.set()
+            self._rest.wake()
 
     def break_application(self, *, everything: bool) -> None:
         """Of what messages have started, the innermost application and all that it runs inside of."""
@@ -94,18 +95,20 @@ class Session:
     def interrupt(self) -> None:
         """End what waits innermost, and nothing else."""
         self._broken = True
-        self._wake.set()
+        self._rest.wake()
 
     def transfer(self, destination: str, dialplan: str, context: str) -> None:
-        self._move = Move(destination, dialplan, context or self.channel.identity.context)
-        self._profile_for(self._move)
-        self._wake.set()
+        self._move = move = Move(destination, dialplan, context or self.channel.identity.context)
+        now_s = self.switch.clock.now_s()
+        source = f"{int(now_s)}:{uuid.uuid4()}:bl_xfer:{move.destination}/{move.context}/{move.dialplan}"
+        self.channel.move(move, now_s, source)
+        self._rest.wake()
 
     def eject(self) -> None:
         """A socket of the call closed under `socket_resume`: what runs is cut, whoever owns the call by now."""
         if self._move is None and not self.channel.is_hung_up:
             self._move = Move()
-            self._wake.set()
+            self._rest.wake()
 
     def hang_up(self, cause: str) -> None:
         channel = self.channel
@@ -117,7 +120,7 @@ class Session:
         self.switch.fire("CHANNEL_HANGUP", channel)
         channel.hangup_s = self.switch.clock.now_s()
         self.far_end.on_hung_up(cause)
-        self._wake.set()
+        self._rest.wake(at_once=True)
 
     def caller_hangs_up(self) -> None:
         """Their own BYE."""
@@ -189,8 +192,7 @@ class Session:
         take it on: only a transfer or a hang-up frees it.
         """
         while not over() and not self.channel.is_hung_up and (stranded or self._move is None):
-            self._wake.clear()
-            await self._wake.wait()
+            await self._rest.until_woken()
 
     def go_on(self) -> None:
         """An async `socket` that is left takes a call whose owner went to the next action of its dialplan."""
@@ -249,7 +251,7 @@ class Session:
                 continue
             if left_s is not None and left_s <= 0:
                 return Waited.ELAPSED, 0.0
-            left_s = await self._sleep(left_s)
+            left_s = await self._rest.frames(left_s)
         return Waited.OVER, left_s or 0.0
 
     async def wait_until(self, over: asyncio.Event) -> None:
@@ -260,23 +262,7 @@ class Session:
             elif self._digits:
                 self._take_digit()
             else:
-                await self._sleep(None)
-
-    async def _sleep(self, left_s: float | None) -> float | None:
-        """Until the time is up or something happened, then to the end of the 20 ms frame, as a media thread would."""
-        clock = self.switch.clock
-        self._wake.clear()
-        began_s = clock.now_s()
-        try:
-            async with asyncio.timeout(None if left_s is None else clock.wall_s(left_s)):
-                await self._wake.wait()
-        except TimeoutError:
-            return 0.0
-        if not self.channel.is_hung_up:
-            elapsed_s = clock.now_s() - began_s
-            rest_s = FRAME_S - elapsed_s % FRAME_S
-            await clock.sleep(rest_s if left_s is None else min(rest_s, max(0.0, left_s - elapsed_s)))
-        return None if left_s is None else max(0.0, left_s - (clock.now_s() - began_s))
+                await self._rest.frames(None)
 
     async def obey(self, message: Message) -> None:
         """Do what a `sendmsg` says, on the call's own thread."""
@@ -316,20 +302,6 @@ class Session:
 
     def respond(self, response: str) -> None:
         self.channel.set("current_application_response", response)
-
-    def _profile_for(self, move: Move) -> None:
-        channel, now_s = self.channel, self.switch.clock.now_s()
-        who = channel.identity
-        source = f"{int(now_s)}:{uuid.uuid4()}:bl_xfer:{move.destination}/{move.context}/{move.dialplan}"
-        who.rdnis = who.destination
-        who.destination, who.dialplan, who.context = move.destination, move.dialplan, move.context
-        who.transfer_source = source
-        who.profile_index += 1
-        channel.profile_created_s = now_s
-        channel.state = ChannelState.ROUTING
-        channel.set("max_forwards", str(max(0, int(channel.variables.get("max_forwards", "70")) - 1)))
-        channel.set("transfer_history", source)
-        channel.set("transfer_source", source)
 
     def _finish(self) -> None:
         channel, fire = self.channel, self.switch.fire

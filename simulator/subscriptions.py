@@ -34,6 +34,8 @@ class Subscriptions:
         self._all = False
         self._only_mine = False
         self._filters: list[tuple[str, str]] = []
+        self._giving: list[tuple[str, str]] = []  # of the filters, and those that take events away
+        self._taking: list[tuple[str, str]] = []
 
     def wants(self, event: Event) -> bool:
         if not self.lists(event.name, event.subclass):
@@ -41,9 +43,9 @@ class Subscriptions:
         passes = self._passes_filters(event)
         if not self._only_mine:
             return passes
-        if event.get("Job-Owner-UUID") == self.own_uuid:
-            return True  # whatever the filters say
-        return passes and event.get("Unique-ID") == self.own_uuid
+        if passes and event.get("Unique-ID") == self.own_uuid:
+            return True
+        return event.get("Job-Owner-UUID") == self.own_uuid  # whatever the filters say
 
     def lists(self, name: str, subclass: str) -> bool:
         """Whether an event of that name may pass at all: an event that nobody lists need not be made."""
@@ -55,17 +57,13 @@ class Subscriptions:
         """With filters, an event passes when one of them matches; a matching ``-value`` takes it away again."""
         if not self._filters:
             return True
-        passes = False
-        for header, wanted in self._filters:
-            value = event.get(header)
-            if value is None:
-                continue
-            negative = wanted.startswith("-")
-            if _matches(wanted, value):
-                if negative:
-                    return False
-                passes = True
-        return passes
+
+        def matches(one: tuple[str, str]) -> bool:
+            value = event.get(one[0])
+            return value is not None and _matches(one[1], value)
+
+        # A call's own identifier is mostly the first, and no other header is then looked for.
+        return any(map(matches, self._giving)) and not any(map(matches, self._taking))
 
     def sees_other_calls(self) -> bool:
         """False when nothing but the own call's events can pass: the switch then need not ask for the others."""
@@ -131,20 +129,24 @@ class Subscriptions:
             header, _, value = value.partition(" ")
         if not value:
             return "-ERR invalid syntax"
-        self._filters.append((header, value))
+        self._set_filters([*self._filters, (header, value)])
         return f"+OK filter added. [{header}]=[{value}]"
 
     def _filter_delete(self, argument: str) -> str:
         header, _, value = argument.partition(" ")
-        if header.lower() == "all":
-            self._filters.clear()
-        else:
-            self._filters = [
+        self._set_filters(
+            [
                 (name, wanted)
                 for name, wanted in self._filters
-                if name.lower() != header.lower() or (value and wanted != value)
+                if header.lower() != "all" and (name.lower() != header.lower() or (value and wanted != value))
             ]
+        )
         return f"+OK filter deleted. [{header}][{value}]"
+
+    def _set_filters(self, filters: list[tuple[str, str]]) -> None:
+        self._filters = filters
+        self._giving = [one for one in filters if not one[1].startswith("-")]
+        self._taking = [one for one in filters if one[1].startswith("-")]
 
 
 def _keywords(words: list[str]) -> tuple[set[str], set[str]]:

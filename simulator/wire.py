@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -18,6 +19,7 @@ from simulator.events import Block, Event, Headers
 MAX_HEADER_BYTES: Final = 65_536
 # A `set` of a 70,000 character variable was accepted by the real switch; beyond a megabyte it is a broken peer.
 MAX_BODY_BYTES: Final = 1_048_576
+_BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _REPLY_BYTES: Final = 511  # mod_event_socket.c: char reply[512]
 GOODBYE: Final = "Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n"
 
@@ -36,14 +38,17 @@ class Command:
 
     def get(self, header: str) -> str:
         wanted = header.lower()
-        return next((value for name, value in self.headers if name.lower() == wanted), "")
+        for name, value in self.headers:
+            if name.lower() == wanted:
+                return value
+        return ""
 
 
 class CommandParser:
     """Bytes of the app in, whole commands out; half a command is kept until the rest arrives."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = b""
 
     def feed(self, data: bytes) -> list[Command]:
         """Raises :class:`WireError` when a header block or a body is larger than FreeSWITCH would take."""
@@ -54,16 +59,19 @@ class CommandParser:
         return commands
 
     def _next(self) -> Command | None:
-        while self._buffer and self._buffer[0] in b"\r\n":  # what is left of a body's own line end
-            del self._buffer[:1]
-        match = re.search(rb"\r?\n\r?\n", self._buffer)
+        self._buffer = self._buffer.lstrip(b"\r\n")  # what is left of a body's own line end
+        match = _BLANK_LINE.search(self._buffer)
         if match is None:
             if len(self._buffer) > MAX_HEADER_BYTES:
                 raise WireError(f"a command's headers exceed {MAX_HEADER_BYTES} bytes")
             return None
-        lines = self._buffer[: match.start()].decode("utf-8", "replace").replace("\r", "").split("\n")
-        headers = tuple((name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:]))
-        length = next((value for name, value in headers if name.lower() == "content-length"), "0")
+        first, *others = self._buffer[: match.start()].decode("utf-8", "replace").replace("\r", "").split("\n")
+        if not others:
+            self._buffer = self._buffer[match.end() :]
+            return Command(first.strip())
+        headers = tuple([(name, value.strip()) for name, _, value in (line.partition(":") for line in others)])
+        command = Command(first.strip(), headers)
+        length = command.get("content-length")
         size = int(length) if length.isdecimal() else 0
         if size > MAX_BODY_BYTES:
             raise WireError(f"a command's body of {size} bytes exceeds {MAX_BODY_BYTES}")
@@ -71,8 +79,8 @@ class CommandParser:
         if len(self._buffer) < end:
             return None
         body = self._buffer[match.end() : end].decode("utf-8", "replace")
-        del self._buffer[:end]
-        return Command(lines[0].strip(), headers, body)
+        self._buffer = self._buffer[end:]
+        return Command(command.line, headers, body)
 
 
 def url_encode(value: str) -> str:
@@ -80,6 +88,8 @@ def url_encode(value: str) -> str:
 
     It is no inverse of decoding: a value that holds ``%25`` itself arrives as ``%`` (recorded).
     """
+    if value.isalnum() and value.isascii():
+        return value
     return _encode_cached(value) if len(value) <= _MAX_CACHED_CHARS else _encode(value)
 
 
@@ -92,22 +102,16 @@ _encode_cached = lru_cache(maxsize=16_384)(_encode)
 
 
 def _header_block(event: Event) -> str:
-    return "".join(map(_text, event.blocks))
+    return "".join([block.text if isinstance(block, Block) else header_lines(block) for block in event.blocks])
 
 
-def _text(block: Headers) -> str:
-    if not isinstance(block, Block):
-        return "".join(map(_header_line, block))
-    if block.text is None:
-        block.text = "".join(map(_header_line, block))
-    return block.text
+def encoded(headers: Headers) -> Block:
+    """For headers that many events repeat."""
+    return Block(header_lines(headers), lambda: headers)
 
 
-@lru_cache(maxsize=65_536)
-def _header_line(header: tuple[str, str]) -> str:
-    """Nearly all of a call's headers are the same from event to event."""
-    name, value = header
-    return f"{name}: {_encode(value)}\n"
+def header_lines(headers: Iterable[tuple[str, str]]) -> str:
+    return "".join([f"{name}: {url_encode(value)}\n" for name, value in headers])
 
 
 def encode_plain(event: Event) -> bytes:
@@ -144,7 +148,7 @@ def dump_text(channel_data: Event) -> str:
 
 def encode_reply(text: str, **headers: str) -> bytes:
     """The text as it is, newlines too, but no more than FreeSWITCH's buffer holds: even a character may be cut in two."""
-    extra = "".join(f"{name.replace('_', '-')}: {value}\n" for name, value in headers.items())
+    extra = "".join([f"{name.replace('_', '-')}: {value}\n" for name, value in headers.items()])
     return b"Content-Type: command/reply\nReply-Text: %b\n%b\n" % (text.encode()[:_REPLY_BYTES], extra.encode())
 
 

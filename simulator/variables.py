@@ -1,0 +1,66 @@
+"""A call's variables in FreeSWITCH's order, each with its line in the call's events.
+
+Owns the order and the lines. What a call's variables are is :mod:`simulator.call_variables`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from simulator import wire
+from simulator.events import Block
+
+_PREFIX: Final = "variable_"
+
+
+class Variables:
+    """Nearly all of a hundred are the same from event to event: only what has changed is encoded again."""
+
+    __slots__ = ("_block", "_lines", "_unencoded", "_values")
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values: dict[str, str] = {}
+        self._lines: dict[str, str] = {}  # in the order of the values
+        self._unencoded: set[str] = set()  # whose line is still empty
+        self._block: Block | None = None
+        self |= values
+
+    def get(self, name: str, default: str = "") -> str:
+        return self._values.get(name, default)
+
+    def put(self, name: str, value: str | None) -> None:
+        """An empty value removes, as switch_channel_set_variable does; a changed one moves to the end."""
+        if self._values.pop(name, None) is not None:
+            del self._lines[name]
+            self._block = None
+        if value:
+            self._add(name, value)
+
+    def __ior__(self, others: Mapping[str, str]) -> Variables:
+        """What is there already keeps its place."""
+        for name, value in others.items():
+            self._add(name, value)
+        return self
+
+    def clear(self) -> None:
+        self._values.clear()
+        self._lines.clear()
+        self._block = None
+
+    def _add(self, name: str, value: str) -> None:
+        self._values[name] = value
+        self._lines[name] = ""
+        self._unencoded.add(name)
+        self._block = None
+
+    def block(self) -> Block:
+        """``variable_…`` headers as they are now; the same object until one changes."""
+        if self._block is None:
+            lines, values = self._lines, self._values
+            for name in self._unencoded & lines.keys():
+                lines[name] = f"{_PREFIX}{name}: {wire.url_encode(values[name])}\n"
+            self._unencoded.clear()
+            kept = values.copy()
+            self._block = Block("".join(lines.values()), lambda: ((_PREFIX + name, value) for name, value in kept.items()))
+        return self._block
