@@ -16,6 +16,7 @@ from simulator import wire
 from simulator.errors import WireError
 from simulator.events import Event
 from simulator.messages import Message
+from simulator.outbox import Outbox
 from simulator.session import Session
 from simulator.subscriptions import Subscriptions
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# FreeSWITCH drops a deaf listener's events at 100,000 queued; at 6 KB an event that would be 600 MB here.
-MAX_UNSENT_BYTES: Final = 16 * 1024 * 1024
 _LINGER_CHECK_S: Final = 0.6  # recorded: `linger 5` ended 5.4 to 5.8 s after the call
 _NO_REPLY: Final = "-ERR no reply\n"  # to a command that said nothing
 _READ_BYTES: Final = 65_536
@@ -50,12 +49,11 @@ class Listener:
         self.has_ended = False
         self.resumes = False
         self._mode = mode
-        self._reader, self._writer = reader, writer
+        self._reader, self._out = reader, Outbox(writer)
         self._authorised = session is not None
         self._linger_s: int | None = None  # None: no linger; -1: until the app closes
         self._held: list[bytes] | None = None  # while an `api` runs, events wait behind its answer
         self._ending: asyncio.TimerHandle | None = None
-        self._dropped_events = 0
 
     # --- events -----------------------------------------------------------------------------------------------------
     def deliver(self, event: Event) -> None:
@@ -64,18 +62,9 @@ class Listener:
             return
         encode = wire.encode_json if self.subscriptions.as_json else wire.encode_plain
         if self._held is None:
-            self._send(encode(event))
+            self._out.put_event(encode(event))
         else:
             self._held.append(encode(event))
-
-    def _send(self, event: bytes) -> None:
-        transport = self._writer.transport
-        if transport.is_closing():
-            return
-        if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
-            self._dropped_events += 1
-            return
-        transport.write(event)
 
     def on_call_over(self) -> None:
         """The end of an outbound connection's call: its notice, and after ``linger``'s time good-bye."""
@@ -85,7 +74,7 @@ class Listener:
         if self._linger_s is None:
             self._say_goodbye()
             return
-        self._writer.write(wire.encode_linger_notice(self.own_uuid, session.channel.name, self._linger_s))
+        self._out.put(wire.encode_linger_notice(self.own_uuid, session.channel.name, self._linger_s))
         if self._linger_s >= 0:  # a bare `linger`: until the app closes
             lingers_s = self.switch.clock.wall_s(self._linger_s + _LINGER_CHECK_S)
             self._ending = asyncio.get_running_loop().call_later(lingers_s, self._say_goodbye)
@@ -97,11 +86,11 @@ class Listener:
         parser = wire.CommandParser()
         try:
             if not self._authorised:
-                self._writer.write(wire.AUTH_REQUEST)
+                self._out.put(wire.AUTH_REQUEST)
             while data := await self._reader.read(_READ_BYTES):
                 for command in parser.feed(data):
                     await self._obey(command)
-                    if self._writer.is_closing():
+                    if self._out.is_closing():
                         return
         except WireError as error:
             log.warning("event_socket_peer_broke_framing", error=str(error))
@@ -112,14 +101,14 @@ class Listener:
                 self._ending.cancel()
             self.has_ended = True
             self.switch.detach(self)
-            self._writer.close()
-            if self._dropped_events:
-                log.warning("event_socket_peer_too_slow", dropped_events=self._dropped_events)
+            self._out.close()
+            if self._out.dropped_events:
+                log.warning("event_socket_peer_too_slow", dropped_events=self._out.dropped_events)
 
     def _say_goodbye(self) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(wire.encode_disconnect_notice(self.own_uuid))
-            self._writer.close()
+        if not self._out.is_closing():
+            self._out.put(wire.encode_disconnect_notice(self.own_uuid))
+            self._out.close()
 
     # --- commands ---------------------------------------------------------------------------------------------------
     async def _obey(self, command: wire.Command) -> None:
@@ -146,7 +135,7 @@ class Listener:
             self._reply(self._listen_command(verb, argument) or "-ERR command not found")
 
     def _reply(self, text: str, **headers: str) -> None:
-        self._writer.write(wire.encode_reply(text, **headers))
+        self._out.put(wire.encode_reply(text, **headers))
 
     def _authenticate(self, password: str) -> None:
         if password == self.switch.config.password:
@@ -160,7 +149,7 @@ class Listener:
         self.has_connected = True
         session.wake()
         event = self.switch.dispatcher.channel_data(session.channel)
-        self._writer.write(wire.encode_connect_reply(event, mode=self._mode, control="full"))
+        self._out.put(wire.encode_connect_reply(event, mode=self._mode, control="full"))
 
     def _call_command(self, verb: str, argument: str, session: Session) -> str | None:
         """Commands that only an outbound connection has; None for any other."""
@@ -228,10 +217,9 @@ class Listener:
             answer = await self.switch.api(argument, self.session)
         finally:
             held, self._held = self._held, None
-        if not self._writer.is_closing():
-            self._writer.write(wire.encode_api_response(answer or _NO_REPLY))
+        self._out.put(wire.encode_api_response(answer or _NO_REPLY))
         for event in held:
-            self._send(event)
+            self._out.put_event(event)
 
     def _bgapi(self, argument: str, job_uuid: str) -> None:
         job = job_uuid or str(uuid.uuid4())

@@ -67,7 +67,7 @@ class Subscriptions:
 
     def sees_other_calls(self) -> bool:
         """False when nothing but the own call's events can pass: the switch then need not ask for the others."""
-        if self._only_mine:
+        if self._only_mine or not (self._all or self._names or self._subclasses):
             return False
         return not self._filters or any(
             name.lower() not in ("unique-id", "job-owner-uuid") or value != self.own_uuid

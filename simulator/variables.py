@@ -31,8 +31,8 @@ class Variables:
 
     def put(self, name: str, value: str | None) -> None:
         """An empty value removes, as switch_channel_set_variable does; a changed one moves to the end."""
-        if self._values.pop(name, None) is not None:
-            del self._lines[name]
+        if name in self._values:
+            del self._values[name], self._lines[name]
             self._block = None
         if value:
             self._add(name, value)

@@ -102,7 +102,7 @@ _encode_cached = lru_cache(maxsize=16_384)(_encode)
 
 
 def _header_block(event: Event) -> str:
-    return "".join([block.text if isinstance(block, Block) else header_lines(block) for block in event.blocks])
+    return "".join([block.text if isinstance(block, Block) else header_lines(block) for block in event.blocks if block])
 
 
 def encoded(headers: Headers) -> Block:
