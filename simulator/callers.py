@@ -20,6 +20,7 @@ from simulator.interrupting import By, Interruptions, voice_begins_s
 from simulator.media import Part
 from simulator.mind import Action, Kind, Mind
 from simulator.records import CallRecord, Outcome, SilenceMeter
+from simulator.rest import Rest
 from simulator.scenarios import Goal, Scenario
 from simulator.session import Session
 from simulator.voices import VOICES, Voices
@@ -83,7 +84,7 @@ class Caller:
         self._silence = SilenceMeter()
         self._interruptions = Interruptions()
         self._began_s = self._quiet_since_s = self._clock.now_s()
-        self._changed = asyncio.Event()
+        self._rest = Rest(self._clock)
         self._answered = False
         self._audible: list[Part] = []
         self._words: list[str] = []
@@ -103,7 +104,7 @@ class Caller:
             self._silence.sound(self._clock.now_s())
             self.record.last_sound_s = self._now_in_call_s()
             self._audible.append(part)
-            self._changed.set()
+            self._rest.wake()
 
     def on_audio_ended(self, part: Part, heard_s: float) -> None:
         if not part.audible or part not in self._audible:
@@ -116,14 +117,14 @@ class Caller:
         if not self._audible:
             self._quiet_since_s = now_s
             self._silence.quiet_from(now_s)
-        self._changed.set()
+        self._rest.wake()
 
     def on_bridged(self, agent: str) -> None:
         self._is_bridged = True
         self.record.last_sound_s = self._now_in_call_s()
         self.record.talked_to_person = True
         self.record.heard.append((self._now_in_call_s(), f"({agent} answers)"))
-        self._changed.set()
+        self._rest.wake()
 
     def on_unbridged(self) -> None:
         self._is_bridged = False
@@ -131,7 +132,7 @@ class Caller:
         if not self._over:
             self._mind.helped_by_person = True
             self._words.clear()
-        self._changed.set()
+        self._rest.wake()
 
     def on_hung_up(self, cause: str) -> None:
         """Whoever did it."""
@@ -146,7 +147,7 @@ class Caller:
         if not self._mind.satisfied and not self._audible:
             self._silence.sound(now_s)  # the silence they were left in counts
         self._conclude(now_s)
-        self._changed.set()
+        self._rest.wake()
 
     def _conclude(self, now_s: float) -> None:
         record, mind = self.record, self._mind
@@ -171,7 +172,7 @@ class Caller:
             self._answered = True
             self._quiet_since_s = self._clock.now_s()
             self._silence.quiet_from(self._quiet_since_s)
-            self._changed.set()
+            self._rest.wake()
 
     def _take_in(self, part: Part, now_s: float) -> None:
         if part.file == _AGENT_VOICE:
@@ -248,13 +249,7 @@ class Caller:
 
     async def _change(self, within_s: float | None = None) -> bool:
         """Wait until something happens; False when ``within_s`` went by first."""
-        self._changed.clear()
-        try:
-            async with asyncio.timeout(None if within_s is None else self._clock.wall_s(within_s)):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._rest.until_woken(within_s)
 
     async def _barge_in(self) -> bool:
         """A caller who knows the menu, or the question, does not wait for its end."""

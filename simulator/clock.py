@@ -1,6 +1,7 @@
 """The switch's and the callers' one clock, with a factor that makes simulated time pass faster than the wall's.
 
-Owns the conversion, how FreeSWITCH writes a moment, and nothing else: every duration in this package is in simulated seconds until it is slept here.
+Owns the conversion and how FreeSWITCH writes a moment, nothing else: every duration in this package is in simulated seconds
+until it is slept here.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Owns the header blocks' order and who is asked. Whether a connection wants an ev
 from __future__ import annotations
 
 import uuid
-from collections.abc import Set
+from collections.abc import Callable, Set
 from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -76,20 +76,24 @@ class Dispatcher:
         self,
         name: str,
         channel: Channel,
-        extra: Headers = (),
+        extra: Headers | Callable[[], Headers] = (),
         *,
         lead: Headers = (),
         body: str = "",
         subclass: str = "",
     ) -> None:
-        """``lead`` goes before the channel's own headers, ``extra`` after its variables, as recorded."""
+        """``lead`` goes before the channel's own headers, ``extra`` after its variables, as recorded.
+
+        ``extra`` as a function is asked only when somebody listens.
+        """
         own = self._by_call.get(channel.uuid, _NOBODY)
         if not self._is_listed(name, subclass, own):
             self._sequence += 1
             return
         head = self._head(name, subclass)
         variables = () if name in WITHOUT_VARIABLES else channel.variables.block()
-        about = (channel.basic_headers(), channel.profile_headers("Caller"), variables, extra)
+        after = extra() if callable(extra) else extra
+        about = (channel.basic_headers(), channel.profile_headers("Caller"), variables, after)
         if name == "PRIVATE_COMMAND":  # which begins with the app's own headers, whatever they are
             self._deliver(Event(name, (lead, *head, *about), body, subclass), own)
         else:

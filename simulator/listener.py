@@ -228,16 +228,17 @@ class Listener:
 
 
 def _message(command: wire.Command) -> Message:
-    loops = command.get("loops")
-    as_body = command.body if command.get("content-type").lower() == "text/plain" else ""
+    said = {name.lower(): value for name, value in reversed(command.headers)}  # of two the first counts
+    loops = said.get("loops", "")
+    as_body = command.body if said.get("content-type", "").lower() == "text/plain" else ""
     return Message(
-        command=command.get("call-command").lower(),
-        application=command.get("execute-app-name"),
-        argument=command.get("execute-app-arg") or as_body,
-        event_uuid=command.get("Event-UUID"),
-        lock=command.get("event-lock").lower() == "true",
+        command=said.get("call-command", "").lower(),
+        application=said.get("execute-app-name", ""),
+        argument=said.get("execute-app-arg", "") or as_body,
+        event_uuid=said.get("event-uuid", ""),
+        lock=said.get("event-lock", "").lower() == "true",
         loops=int(loops) if loops.isdecimal() else 1,
-        cause=command.get("hangup-cause"),
+        cause=said.get("hangup-cause", ""),
         raw=(("Command", _raw(command)), *command.headers),
         body=command.body,
     )

@@ -1,4 +1,4 @@
-"""How one call's thread stands still: until a time is up, or to the end of the 20 ms frame in which something happened.
+"""How a call's thread, or a caller, stands still: until a time is up, or to the end of the 20 ms frame in which something happened.
 
 Owns the waiting, with one timer. What has happened is the affair of whoever waits.
 """
@@ -34,9 +34,10 @@ class Rest:
             return 0.0
         return None if left_s is None else max(0.0, left_s - (self._clock.now_s() - self._began_s))
 
-    async def until_woken(self) -> None:
-        """Where no media runs, and no frame has an end."""
-        await self._wait(None, in_frames=False)
+    async def until_woken(self, within_s: float | None = None) -> bool:
+        """Where no media runs, and no frame has an end. False when ``within_s`` went by first."""
+        await self._wait(within_s, in_frames=False)
+        return self._is_woken
 
     def wake(self, *, at_once: bool = False) -> None:
         """``at_once``: in the middle of a frame, too."""

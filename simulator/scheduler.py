@@ -69,10 +69,8 @@ class Scheduler:
 
     def delete(self, id_or_group: str) -> int:
         """How many tasks went. An id is digits; anything else names a group (a call's own tasks have its uuid)."""
-        if id_or_group.isdecimal():
-            ids = {int(id_or_group)} & self._tasks.keys()
-        else:
-            ids = set(self._groups.get(id_or_group, ()))
+        by_id = id_or_group.isdecimal()
+        ids = {int(id_or_group)} & self._tasks.keys() if by_id else set(self._groups.get(id_or_group, ()))
         for task_id in ids:
             timer = self._forget(task_id).timer
             if timer is not None:

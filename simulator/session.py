@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from simulator.call_variables import record_variables
 from simulator.channel import Channel, ChannelState
 from simulator.dialplan import Action
+from simulator.execution import Execution
 from simulator.line import FarEnd, Microphone
 from simulator.messages import Message, Move, Waited
 from simulator.rest import Rest
@@ -53,7 +54,7 @@ class Session:
         self._move: Move | None = None
         self._task: asyncio.Task[None] | None = None
         self._only = list(only)
-        self._last = Action("", "")
+        self._last = "", ""  # application and argument
 
     # --- what others may do to it -----------------------------------------------------------------------------------
     def start(self) -> None:
@@ -214,20 +215,15 @@ class Session:
             return
         channel = self.channel
         argument = self.switch.expand(self, argument)
-        extra = [("Application", application)]
-        if argument:
-            extra.append(("Application-Data", argument))
-        application_uuid = event_uuid or str(uuid.uuid4())
+        execution = Execution(channel, application, argument, event_uuid)
         channel.set("current_application_response", None)
         channel.set("current_application_data", argument)
         channel.set("current_application", application)
-        self._last = Action(application, argument)
+        self._last = application, argument
         self._broken = False
-        self.switch.fire("CHANNEL_EXECUTE", channel, (*extra, ("Application-UUID", application_uuid)))
+        self.switch.fire("CHANNEL_EXECUTE", channel, execution.begun)
         await runner(self, argument)
-        response = channel.variables.get("current_application_response", "_none_")
-        tail = (("Application-Response", response), ("Application-UUID", application_uuid))
-        self.switch.fire("CHANNEL_EXECUTE_COMPLETE", channel, (*extra, *tail))
+        self.switch.fire("CHANNEL_EXECUTE_COMPLETE", channel, execution.over)
 
     async def wait(
         self, duration_s: float | None, *, on_digit: Callable[[str], bool] | None = None, breaks: bool = True
@@ -314,7 +310,7 @@ class Session:
         fire("CHANNEL_CALLSTATE", channel, lead=extra)
         channel.state = channel.running_state = ChannelState.REPORTING
         fire("CHANNEL_STATE", channel)
-        channel.variables |= record_variables(channel, self._last.application, self._last.data)
+        channel.variables |= record_variables(channel, *self._last)
         fire("CHANNEL_HANGUP_COMPLETE", channel, lead=(("Hangup-Cause", channel.hangup_cause),))
         self.switch.remove(self)
         for callback in self.on_over:

@@ -205,6 +205,8 @@ class Switch:
 
     def expand(self, session: Session, text: str) -> str:
         """As switch_channel_expand_variables; API calls only under ``api_expansion``."""
+        if "$" not in text:
+            return text
         channel = session.channel
         return expand(
             text,
@@ -256,7 +258,7 @@ class Switch:
         self,
         name: str,
         channel: Channel,
-        extra: Headers = (),
+        extra: Headers | Callable[[], Headers] = (),
         *,
         lead: Headers = (),
         body: str = "",

@@ -35,23 +35,22 @@ class Variables:
             del self._values[name], self._lines[name]
             self._block = None
         if value:
-            self._add(name, value)
+            self._values[name] = value
+            self._lines[name] = ""
+            self._unencoded.add(name)
+            self._block = None
 
     def __ior__(self, others: Mapping[str, str]) -> Variables:
         """What is there already keeps its place."""
-        for name, value in others.items():
-            self._add(name, value)
+        self._values |= others
+        self._lines |= dict.fromkeys(others, "")
+        self._unencoded |= others.keys()
+        self._block = None
         return self
 
     def clear(self) -> None:
         self._values.clear()
         self._lines.clear()
-        self._block = None
-
-    def _add(self, name: str, value: str) -> None:
-        self._values[name] = value
-        self._lines[name] = ""
-        self._unencoded.add(name)
         self._block = None
 
     def block(self) -> Block:
