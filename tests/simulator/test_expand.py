@@ -39,3 +39,8 @@ def test_a_variable_that_names_itself_comes_to_an_end() -> None:
 
 def test_captures() -> None:
     assert expand_captures("a$1-$2$0$7", ("whole", "x", "y")) == "ax-ywhole"
+
+
+def test_braces_that_do_not_close_leave_the_rest_to_be_expanded() -> None:
+    assert expand("${${a}", look) == "${1"
+    assert expand("{${a}} ${", look) == "{1} ${"

@@ -98,3 +98,12 @@ def test_what_is_listed_is_known_by_name_before_the_event_is_made() -> None:
     assert not listed.lists("CHANNEL_EXECUTE", "")
     listed.add("plain ALL")
     assert listed.lists("CHANNEL_EXECUTE", "")
+
+
+def test_a_connection_that_lists_nothing_yet_is_asked_of_no_other_call() -> None:
+    new = Subscriptions("me")
+    assert not new.sees_other_calls()
+    new.add("plain DTMF")
+    assert new.sees_other_calls()
+    new.clear()
+    assert not new.sees_other_calls()
