@@ -5,8 +5,8 @@ Owns the order and the lines. What a call's variables are is :mod:`simulator.cal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Final, Self
 
 from simulator import wire
 from simulator.events import Block
@@ -14,7 +14,7 @@ from simulator.events import Block
 _PREFIX: Final = "variable_"
 
 
-class Variables:
+class Variables(MutableMapping[str, str]):
     """Nearly all of a hundred are the same from event to event: only what has changed is encoded again."""
 
     __slots__ = ("_block", "_lines", "_unencoded", "_values")
@@ -24,34 +24,38 @@ class Variables:
         self._lines: dict[str, str] = {}  # in the order of the values
         self._unencoded: set[str] = set()  # whose line is still empty
         self._block: Block | None = None
-        self |= values
+        self.update(values)
 
-    def get(self, name: str, default: str = "") -> str:
-        return self._values.get(name, default)
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """What is there already keeps its place."""
+        self._values[name] = value
+        self._lines[name] = ""
+        self._unencoded.add(name)
+        self._block = None
+
+    def __delitem__(self, name: str) -> None:
+        del self._values[name], self._lines[name]
+        self._block = None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __ior__(self, others: Mapping[str, str]) -> Self:
+        self.update(others)
+        return self
 
     def put(self, name: str, value: str | None) -> None:
         """An empty value removes, as switch_channel_set_variable does; a changed one moves to the end."""
         if name in self._values:
-            del self._values[name], self._lines[name]
-            self._block = None
+            del self[name]
         if value:
-            self._values[name] = value
-            self._lines[name] = ""
-            self._unencoded.add(name)
-            self._block = None
-
-    def __ior__(self, others: Mapping[str, str]) -> Variables:
-        """What is there already keeps its place."""
-        self._values |= others
-        self._lines |= dict.fromkeys(others, "")
-        self._unencoded |= others.keys()
-        self._block = None
-        return self
-
-    def clear(self) -> None:
-        self._values.clear()
-        self._lines.clear()
-        self._block = None
+            self[name] = value
 
     def block(self) -> Block:
         """``variable_…`` headers as they are now; the same object until one changes."""
