@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+
+import msgspec
 
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.actions_taken import ACTION_KEY
@@ -21,10 +23,17 @@ class Expecting(StrEnum):
     OFFER = "offer"
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(msgspec.Struct, frozen=True, gc=False):
     expecting: Expecting
     what: str
+
+
+def tag_of(wanted: order.Order) -> Tag:
+    """Of the commands that carry an order out."""
+    return _tag(expected_of(wanted), type(wanted).__name__)
+
+
+_tag = lru_cache(maxsize=64)(Tag)
 
 
 def expected_of(wanted: order.Order) -> Expecting:

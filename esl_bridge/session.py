@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Protocol, cast
+from typing import Protocol
 
 import structlog
 
 from callflows.definition.flow import FlowVersion
+from esl_bridge.alarm import Alarm
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
-from esl_bridge.calls.call import SIMULATED, Call, epoch_of
+from esl_bridge.calls.call import SIMULATED, Call
 from esl_bridge.calls.from_switch import AUDIO_EVENTS, EVENTS, OFFER, connected, dialled_number, is_held, kept_variables, told_by
 from esl_bridge.calls.history import unpack
 from esl_bridge.calls.offered import Offered
+from esl_bridge.calls.ownership import epoch_of
 from esl_bridge.calls.to_switch import SwitchSettings, to_switch
-from esl_bridge.expecting import Expecting, Tag, expected_of, keeps_key
+from esl_bridge.expecting import Expecting, Tag, keeps_key, tag_of
 from esl_bridge.protocol import commands
 from esl_bridge.protocol.conversation import Conversation, Disconnecting, Happened, JobDone, Received, Rejected, Replied
-from esl_bridge.protocol.errors import ConnectionLost, EventSocketError, TooLarge, UnsafeArgument
+from esl_bridge.protocol.errors import EventSocketError, UnsafeArgument
 from esl_bridge.protocol.messages import Event, parse_plain_event
 from esl_bridge.sealing import Seal
+from esl_bridge.wire import Wire
 
 log = structlog.get_logger(__name__)
 
@@ -36,8 +39,6 @@ LINGER_S = 10
 HANDSHAKE_S = 30.0
 # After a stall timers are heard before what has come meanwhile: long enough to read that first.
 READ_FIRST_S = 0.1
-# A switch that takes nothing while we write this much is gone; its calls are in the dialplan's hands.
-MAX_UNSENT_BYTES = 1 << 20
 # While the switch is asked whose call this is. It answers in milliseconds, after events that had come already; when this
 # much has gathered it has stopped answering, and the call's timer in it will act.
 MAX_HELD = 1000
@@ -47,6 +48,10 @@ NO_COMMAND = "Command not found"
 UNSEEN = "UNKNOWN"
 # What the switch answers for a variable that nobody has set.
 UNSET = "_undef_"
+NOTHING = Tag(Expecting.NOTHING, "subscribe")
+TIME_PASSED = told.TimePassed()
+HOLDER = Tag(Expecting.HOLDER, "holder")
+SUBSCRIPTION = commands.events(EVENTS, AUDIO_EVENTS)
 
 
 class Surroundings(Protocol):
@@ -74,8 +79,8 @@ class Session(asyncio.Protocol):
     def __init__(self, bridge: Surroundings) -> None:
         self._bridge = bridge
         self._conversation: Conversation[Tag] = Conversation()
-        self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._wire = Wire(self._conversation, self._give_up)
+        self._alarm = Alarm(bridge.now, self._wake)
         self._handshake: asyncio.TimerHandle | None = None
         self._holds = False
         # An action is begun once the switch has its key, so that whoever takes this call over knows it.
@@ -92,10 +97,10 @@ class Session(asyncio.Protocol):
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it.
-        loop = asyncio.get_running_loop()
-        self._handshake = loop.call_later(HANDSHAKE_S, self._is_late)
-        self._send(commands.connect(), Tag(Expecting.CHANNEL, "connect"))
+        self._wire.opened(transport)
+        self._handshake = asyncio.get_running_loop().call_later(HANDSHAKE_S, self._is_late)
+        self._wire.send(commands.connect(), Tag(Expecting.CHANNEL, "connect"))
+        self._wire.flush()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -107,14 +112,13 @@ class Session(asyncio.Protocol):
         except Exception:
             log.exception("a call failed in the bridge; it goes to the dialplan of last resort", call=self.call_uuid)
             self._abandon()
+        self._wire.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for handle in (self._timer, self._handshake):
-            if handle is not None:
-                handle.cancel()
-        self._timer = self._handshake = None
+        self._alarm.cancel()
+        self._stop_waiting()
         self._conversation.unanswered()
-        self._transport = None
+        self._wire.lost()
         if self.call_uuid:
             self.feed(told.HungUp(UNSEEN) if self._came_too_late else told.SocketClosed())
         self._bridge.closed(self)
@@ -133,11 +137,11 @@ class Session(asyncio.Protocol):
         except Exception:
             log.exception("a call failed in the bridge; it goes to the dialplan of last resort", call=self.call_uuid)
             self._abandon()
+        self._wire.flush()
 
     def close(self) -> None:
         """Give the call back to the dialplan (which takes it to another bridge)."""
-        if self._transport is not None:
-            self._transport.close()
+        self._wire.close()
 
     # --- Inside ---
 
@@ -162,6 +166,8 @@ class Session(asyncio.Protocol):
 
     def _reply(self, reply: Replied[Tag]) -> None:
         match reply.tag.expecting:
+            case Expecting.NOTHING if reply.ok:
+                pass  # nearly all of them
             case Expecting.CHANNEL if not reply.ok:
                 log.warning("the switch has no call for this connection", text=reply.text)
                 self._give_up("refused")
@@ -187,22 +193,24 @@ class Session(asyncio.Protocol):
                 if reply.ok and not is_held(reply.text):
                     self.feed(told.TakenOffHold())
             case Expecting.NOTHING:
-                if not reply.ok:
-                    log.debug("the switch refused a command", call=self.call_uuid, what=reply.tag.what, text=reply.text)
+                log.debug("the switch refused a command", call=self.call_uuid, what=reply.tag.what, text=reply.text)
 
     def _is_late(self) -> None:
         self._handshake = asyncio.get_running_loop().call_later(READ_FIRST_S, self._give_up, "no_handshake")
 
-    def _weigh_offer(self, channel: Event) -> None:
-        """Take the call, or leave it to whoever has it by now: not a word then, and no closing either, which would take it away."""
+    def _stop_waiting(self) -> None:
         if self._handshake is not None:
             self._handshake.cancel()
             self._handshake = None
+
+    def _weigh_offer(self, channel: Event) -> None:
+        """Take the call, or leave it to whoever has it by now: not a word then, and no closing either, which would take it away."""
+        self._stop_waiting()
         self.call_uuid = channel.get("Unique-ID")
         now = self._bridge.now()
         if not self._offered.told(channel, now) and commands.can_name(self.call_uuid):
             self._offered.asked_again(now)
-            self._send(commands.dump(self.call_uuid), Tag(Expecting.CHANNEL_AGAIN, "dump"))
+            self._wire.send(commands.dump(self.call_uuid), Tag(Expecting.CHANNEL_AGAIN, "dump"))
         elif holder := self._offered.left_for(channel):
             log.warning("this call was offered here too late; its holder keeps it", call=self.call_uuid, holder=holder)
             self._bridge.identified(self)
@@ -222,10 +230,9 @@ class Session(asyncio.Protocol):
             log.error("a call's identifier is none that commands may name; the dialplan keeps the call")
             self._give_up("foreign_identifier")
             return
-        nothing = Tag(Expecting.NOTHING, "subscribe")
-        self._send(commands.linger(LINGER_S), nothing)
-        self._send(commands.filter_header("Unique-ID", self.call_uuid), nothing)
-        self._send(commands.events(EVENTS, AUDIO_EVENTS), nothing)
+        self._wire.send(commands.linger(LINGER_S), NOTHING)
+        self._wire.send(commands.filter_header("Unique-ID", self.call_uuid), NOTHING)
+        self._wire.send(SUBSCRIPTION, NOTHING)
         self._bridge.opened(self)
         kept = kept_variables(channel)
         flow = self._bridge.flow_for(kept.get("flow", ""), dialled_number(channel))
@@ -235,11 +242,11 @@ class Session(asyncio.Protocol):
             drill = self._bridge.kept_off(self.call_uuid, simulated=kept.get("simulated") == SIMULATED)
             use = told.AiUse.NO_ENGINE if drill else use
         history = unpack(self._bridge.seal.opened(self.call_uuid, kept))
-        begins = connected(channel, flow, use, drill, history, at=self._bridge.wall_clock())
+        begins = connected(channel, flow, use, drill, history, kept=kept, at=self._bridge.wall_clock())
         self.feed(begins)
         if begins.held:
             # They may have been back before we were told of such things.
-            self._send(commands.get_variable(self.call_uuid, OFFER), Tag(Expecting.OFFER, "offer"))
+            self._wire.send(commands.get_variable(self.call_uuid, OFFER), Tag(Expecting.OFFER, "offer"))
 
     def _event(self, event: Event) -> None:
         holder = event.variable("ll_holder") or ""
@@ -249,7 +256,7 @@ class Session(asyncio.Protocol):
             # Not merely the holder before us, whose name events carry until the switch has ours.
             self.feed(told.OwnerChanged())
             return
-        event_told = told_by(event, self._answer_id())
+        event_told = told_by(event, self.call.answer_id)
         if event_told is not None:
             self.feed(event_told)
 
@@ -260,7 +267,7 @@ class Session(asyncio.Protocol):
         What ends the matter by itself needs no question: another owner was seen, or the socket is closed. Or the call is over
         and the switch's own event still names us (``_event`` has looked): what came before it was ours as well.
         """
-        if isinstance(event, told.OwnerChanged | told.SocketClosed | told.HungUp):
+        if isinstance(event, told.End):
             held, self._held = self._held or [], None
             if isinstance(event, told.HungUp):
                 stood_still = self.call.in_doubt(self._bridge.now()) and not self._came_too_late
@@ -275,7 +282,7 @@ class Session(asyncio.Protocol):
             self._hold(event)
         elif self.call.in_doubt(self._bridge.now()) or self.call.in_question(event):
             self._held = [event]
-            self._send(commands.get_variable(self.call_uuid, "ll_holder"), Tag(Expecting.HOLDER, "holder"))
+            self._wire.send(commands.get_variable(self.call_uuid, "ll_holder"), HOLDER)
         else:
             self._handle(event)
 
@@ -325,14 +332,14 @@ class Session(asyncio.Protocol):
     def _handle(self, event: told.Input) -> None:
         for wanted in self.call.handle(event, self._bridge.now()):
             self._carry_out(wanted)
-        self._set_timer()
+        self._alarm.set(self.call.wake_at() if self._wire.is_there else None)
 
     def _carry_out(self, wanted: order.Order) -> None:
         if isinstance(wanted, order.KeepHistory):
             wanted = order.SetVariables(self._bridge.seal.variables(self.call_uuid, wanted.packed))
         metadata = self._bridge.media_metadata(self.call_uuid, self.call.epoch) if isinstance(wanted, order.StartAudio) else ""
         try:
-            ready = to_switch(wanted, self.call_uuid, self._answer_id(), metadata, self._bridge.switch)
+            ready = to_switch(wanted, self.call_uuid, self.call.answer_id, metadata, self._bridge.switch)
         except UnsafeArgument as error:
             log.error("a command was not sent", call=self.call_uuid, order=type(wanted).__name__, error=str(error))
             if keeps_key(wanted):
@@ -343,34 +350,12 @@ class Session(asyncio.Protocol):
             self._action_due = wanted
             return
         for command in ready:
-            self._send(command, Tag(expected_of(wanted), type(wanted).__name__))
+            self._wire.send(command, tag_of(wanted))
         if not ready:
             self._bridge.carry_out(self, wanted)
 
-    def _answer_id(self) -> str:
-        return f"00000000-{self.call.epoch:04x}-{self.call_uuid}"
-
-    def _send(self, command: commands.Command, tag: Tag) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
-            self._give_up("not_reading")
-            return
-        try:
-            transport.write(self._conversation.send(command, tag))
-        except (TooLarge, ConnectionLost) as error:
-            log.warning("a command was not sent", call=self.call_uuid, what=tag.what, error=str(error))
-            self._give_up("not_answering")
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        wake_at = self.call.wake_at()
-        if wake_at is not None and self._transport is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(0.0, wake_at - self._bridge.now()), self.feed, told.TimePassed())
+    def _wake(self) -> None:
+        self.feed(TIME_PASSED)
 
     def _abandon(self) -> None:
         """A fault of ours: what is certain to work is the dialplan's own menu, and then nothing more from here.
@@ -391,6 +376,6 @@ class Session(asyncio.Protocol):
                 log.exception("an order after a fault failed as well", call=self.call_uuid, order=type(wanted).__name__)
 
     def _give_up(self, why: str) -> None:
-        if self._transport is not None:
+        if self._wire.is_there:
             log.info("closing a connection", call=self.call_uuid, why=why)
-            self._transport.abort()
+            self._wire.abort()

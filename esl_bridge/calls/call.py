@@ -34,7 +34,7 @@ from esl_bridge.calls.orders import (
     TransferToAgent,
     TransferToLastResort,
 )
-from esl_bridge.calls.ownership import Ownership
+from esl_bridge.calls.ownership import Ownership, epoch_of
 from esl_bridge.calls.salvage import salvaged
 from esl_bridge.calls.speaker import Heard, Said, Speaker
 from esl_bridge.calls.turns import BargeIn, FalseBargeIn, News, Replying, Turns
@@ -71,12 +71,6 @@ CATCH_UP_S = 0.3
 MAX_FALSE_BARGE_INS = 2
 
 
-def epoch_of(owner: str) -> int:
-    """The epoch in ``ll_owner`` (``<bridge>:<epoch>``); 0 when nobody has owned the call yet."""
-    _, _, epoch = owner.rpartition(":")
-    return int(epoch) if epoch.isdecimal() and len(epoch) < 10 else 0
-
-
 class Call:
     """A call of one owner. ``epoch`` rises with each owner; orders of an older one are mute from :class:`OwnerChanged` on."""
 
@@ -110,6 +104,8 @@ class Call:
         """No customer is on the line: the simulator, or an operator's test call, set ``ll_simulated`` on the channel."""
         self.epoch = 0
         self.owner = ""
+        self.answer_id = ""
+        """The UUID that our ``answer`` goes out with."""
 
     # --- From outside ---
 
@@ -123,7 +119,7 @@ class Call:
             return self._connected(event, now)
         if self.ended or not self.owner:
             return []
-        if isinstance(event, told.HungUp | told.SocketClosed | told.OwnerChanged):
+        if isinstance(event, told.End):
             return self._leave(event, now)
         if isinstance(event, told.AgentBridged):
             return self._agent_joined()
@@ -183,6 +179,7 @@ class Call:
         kept = event.kept
         self.epoch = epoch_of(kept.get("owner", "")) + 1
         self.owner = f"{self._bridge_id}:{self.epoch}"
+        self.answer_id = f"00000000-{self.epoch:04x}-{event.call_uuid}"
         self.call_uuid = event.call_uuid
         self.simulated = kept.get("simulated") == SIMULATED
         self._use, self._use_drill = event.ai_use, event.drill
@@ -616,7 +613,7 @@ class Call:
 
     # --- The end ---
 
-    def _leave(self, event: told.HungUp | told.SocketClosed | told.OwnerChanged, now: float) -> list[Order]:
+    def _leave(self, event: told.End, now: float) -> list[Order]:
         self.ended = True
         orders = self._turns.forget() if self.owner and not self._released else []
         if not isinstance(event, told.HungUp):

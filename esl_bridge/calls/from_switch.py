@@ -50,9 +50,10 @@ def connected(
     history: tuple[Exchange, ...] = (),
     *,
     at: datetime,
+    kept: dict[str, str] | None = None,
 ) -> told.Connected:
-    """From the reply to ``connect``; ``at`` is this moment."""
-    kept = kept_variables(channel)
+    """From the reply to ``connect``; ``at`` is this moment. ``kept``: its kept variables, by whom they have been read already."""
+    kept = kept_variables(channel) if kept is None else kept
     return told.Connected(
         call_uuid=channel.get("Unique-ID"),
         caller=channel.get("Caller-Caller-ID-Number") or channel.get("Channel-Caller-ID-Number"),

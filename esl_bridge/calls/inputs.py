@@ -190,6 +190,8 @@ class TimePassed:
     pass
 
 
+# What ends the matter for us, whoever has the call then.
+End = HungUp | SocketClosed | OwnerChanged
 AiMessage = (
     MediaConnected
     | MediaClosed

@@ -23,6 +23,12 @@ DIALPLAN_TIMER = ""
 OWN_TIMERS = "own"
 
 
+def epoch_of(owner: str) -> int:
+    """The epoch in ``ll_owner`` (``<bridge>:<epoch>``); 0 when nobody has owned the call yet."""
+    _, _, epoch = owner.rpartition(":")
+    return int(epoch) if epoch.isdecimal() and len(epoch) < 10 else 0
+
+
 class Ownership:
     def __init__(self, call_uuid: str) -> None:
         self._rearm_s = REARM_LEAST_S + REARM_SPREAD_S * (zlib.crc32(call_uuid.encode()) % 1000) / 1000

@@ -11,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from esl_bridge.calls.call import epoch_of
 from esl_bridge.calls.from_switch import said_good_bye
+from esl_bridge.calls.ownership import epoch_of
 from esl_bridge.journal.events import CallEnded, JournalEvent, LastResortHeard, LastResortLeft
 from esl_bridge.protocol.commands import can_name
 from esl_bridge.protocol.messages import Event

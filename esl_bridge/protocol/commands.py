@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from esl_bridge.protocol.errors import UnsafeArgument
 
@@ -29,8 +30,7 @@ class ReplyKind(StrEnum):
     API = "api/response"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, gc=False):
     """Bytes to send and the kind of message that answers them. Never sent twice.
 
     ``in_background``: the answer only names a job, and its result is a ``BACKGROUND_JOB`` event of that ``Job-UUID``

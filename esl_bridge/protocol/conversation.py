@@ -27,13 +27,13 @@ MAX_JOBS = 100
 CONNECT = connect().data
 ATTACHED = State.ATTACHED
 EVENT_PLAIN = ContentType.EVENT_PLAIN.value
+REPLIES = frozenset((ContentType.COMMAND_REPLY.value, ContentType.API_RESPONSE.value))
 BACKGROUND_JOB = b"Event-Name: BACKGROUND_JOB\n"
 
 Tag = TypeVar("Tag")
 
 
-@dataclass(frozen=True, slots=True)
-class Replied(Generic[Tag]):
+class Replied(msgspec.Struct, Generic[Tag], frozen=True):
     """The answer to the command that was sent with ``tag``. ``text`` is the reply text, or the body of an API response."""
 
     tag: Tag
@@ -103,12 +103,13 @@ class Conversation(Generic[Tag]):
                 # Where events change nothing, and nearly all of them come: the shortest way there is.
                 yield Happened(parse_plain_event(message.body))
                 continue
+            if message.content_type in REPLIES:
+                yield self._reply(message)
+                continue
             match message.content_type:
                 case ContentType.EVENT_PLAIN | ContentType.EVENT_JSON:
                     self._move(Trigger.EVENT)
                     yield self._happened(message.event())
-                case ContentType.COMMAND_REPLY | ContentType.API_RESPONSE:
-                    yield self._reply(message)
                 case ContentType.DISCONNECT_NOTICE:
                     lingering = message.headers.get("Content-Disposition") == "linger"
                     self._move(Trigger.LINGER if lingering else Trigger.GOODBYE)
@@ -135,8 +136,8 @@ class Conversation(Generic[Tag]):
             raise UnexpectedReply("a reply came and no command was waiting")
         command, tag = self._pending.popleft()
         kind = command.reply
-        if kind.value != message.content_type:
-            raise UnexpectedReply(f"{message.content_type} came where {kind.value} was due")
+        if kind != message.content_type:
+            raise UnexpectedReply(f"{message.content_type} came where {kind} was due")
         api = kind is ReplyKind.API
         text = message.body.decode("utf-8", "replace").strip() if api else message.reply_text
         ok = not text.startswith("-")

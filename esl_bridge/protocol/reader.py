@@ -126,7 +126,7 @@ def _block(block: bytes) -> tuple[Headers, str, int]:
         raise MalformedStream("a message has no Content-Type")
     # The reply to `connect` is the channel's data: the only outer block whose values are encoded (behaviour 1).
     if block.startswith(EVENT_NAME) or b"\n" + EVENT_NAME in block:
-        return Headers(block, encoded=True), content_type, length
+        return Headers(block, encoded=True, lower=outer.lower), content_type, length
     return outer, content_type, length
 
 

@@ -22,9 +22,10 @@ from esl_bridge.calls import call as call_module
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.actions_taken import ACTION_KEY
-from esl_bridge.calls.call import Call, epoch_of
+from esl_bridge.calls.call import Call
 from esl_bridge.calls.from_switch import connected, kept_variables
 from esl_bridge.calls.history import HISTORY_LENGTH, PACKED_MOST, pack, unpack
+from esl_bridge.calls.ownership import epoch_of
 from esl_bridge.calls.to_switch import SwitchSettings, to_switch
 from esl_bridge.journal.events import SlotCollected
 from esl_bridge.protocol import commands
