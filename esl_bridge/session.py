@@ -235,7 +235,7 @@ class Session(asyncio.Protocol):
         self._wire.send(SUBSCRIPTION, NOTHING)
         self._bridge.opened(self)
         kept = kept_variables(channel)
-        flow = self._bridge.flow_for(kept.get("flow", ""), dialled_number(channel))
+        flow = self._bridge.flow_for(kept.get("flow", ""), dialled_number(channel, kept))
         use = self._bridge.ai_use(begins="owner" not in kept)
         drill = ""
         if use is told.AiUse.USABLE:
@@ -335,6 +335,9 @@ class Session(asyncio.Protocol):
         self._alarm.set(self.call.wake_at() if self._wire.is_there else None)
 
     def _carry_out(self, wanted: order.Order) -> None:
+        if isinstance(wanted, order.Record):
+            self._bridge.carry_out(self, wanted)
+            return
         if isinstance(wanted, order.KeepHistory):
             wanted = order.SetVariables(self._bridge.seal.variables(self.call_uuid, wanted.packed))
         metadata = self._bridge.media_metadata(self.call_uuid, self.call.epoch) if isinstance(wanted, order.StartAudio) else ""

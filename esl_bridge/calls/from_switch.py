@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -50,14 +51,14 @@ def connected(
     history: tuple[Exchange, ...] = (),
     *,
     at: datetime,
-    kept: dict[str, str] | None = None,
+    kept: Mapping[str, str] | None = None,
 ) -> told.Connected:
     """From the reply to ``connect``; ``at`` is this moment. ``kept``: its kept variables, by whom they have been read already."""
     kept = kept_variables(channel) if kept is None else kept
     return told.Connected(
         call_uuid=channel.get("Unique-ID"),
         caller=channel.get("Caller-Caller-ID-Number") or channel.get("Channel-Caller-ID-Number"),
-        destination=dialled_number(channel),
+        destination=dialled_number(channel, kept),
         answered=channel.get("Answer-State") == "answered",
         kept=kept,
         agent_disposition=channel.variable("originate_disposition") or "",
@@ -71,10 +72,10 @@ def connected(
     )
 
 
-def dialled_number(channel: Event) -> str:
+def dialled_number(channel: Event, kept: Mapping[str, str]) -> str:
     """What the caller dialled; a call that came back through the chain still carries it in ``ll_dialled``."""
     return (
-        channel.variable("ll_dialled")
+        kept.get("dialled")
         or channel.variable("sip_req_user")
         or channel.get("Caller-Destination-Number")
         or channel.get("Channel-Destination-Number")

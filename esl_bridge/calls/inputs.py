@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
+
 from ai_engine.messages import (
     Exchange,
     MediaClosed,
@@ -59,55 +61,46 @@ class Connected:
     """The moment of it by the wall clock, with its zone: opening hours go by it and by the time that passes from then on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class PlaybackStarted:
+class PlaybackStarted(msgspec.Struct, frozen=True):
     file: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlaybackEnded:
+class PlaybackEnded(msgspec.Struct, frozen=True):
     """``response`` is FreeSWITCH's own: ``FILE PLAYED``, ``FILE NOT FOUND``, or an error; ``FILE CUT`` for one broken off."""
 
     play_id: str
     response: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPressed:
+class KeyPressed(msgspec.Struct, frozen=True):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoodStill:
+class StoodStill(msgspec.Struct, frozen=True):
     """This process stood still so long that the call might have been another's; the switch says that it was ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class AgentBridged:
+class AgentBridged(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class TimerArmed:
+class TimerArmed(msgspec.Struct, frozen=True):
     """The switch's answer to arming the dead man's timer; ``task_id`` is empty when it refused."""
 
     task_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class AudioFailed:
+class AudioFailed(msgspec.Struct, frozen=True):
     """mod_audio_stream could not connect, or its connection ended."""
 
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRefused:
+class StreamRefused(msgspec.Struct, frozen=True):
     """The switch did not start the audio stream: one is still there, of the owner before or being stopped.
 
     ``for_good``: it has no audio module, and trying again is of no use.
@@ -116,77 +109,65 @@ class StreamRefused:
     for_good: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyFileReady:
+class ReplyFileReady(msgspec.Struct, frozen=True):
     """mod_audio_stream has put a reply's audio on the switch's disk."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class HungUp:
+class HungUp(msgspec.Struct, frozen=True):
     """``by_switch``: it was the switch that said good-bye to the caller, whoever had it do so."""
 
     cause: str
     by_switch: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PutOnHold:
+class PutOnHold(msgspec.Struct, frozen=True):
     """The caller's telephone has: they hear nothing of us, and no audio of theirs comes, until :class:`TakenOffHold`."""
 
 
-@dataclass(frozen=True, slots=True)
-class TakenOffHold:
+class TakenOffHold(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class TakenElsewhere:
+class TakenElsewhere(msgspec.Struct, frozen=True):
     """The dialplan's ``socket`` has ended and the call is up: an operator, or somebody's script, moves it. Where to is not told."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerChanged:
+class OwnerChanged(msgspec.Struct, frozen=True):
     """Another bridge has this call now: say nothing more on this socket, and do not close it."""
 
 
-@dataclass(frozen=True, slots=True)
-class SocketClosed:
+class SocketClosed(msgspec.Struct, frozen=True):
     """The switch is gone, or closed the socket; without a hang-up seen, the call's end is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class AiUseChanged:
+class AiUseChanged(msgspec.Struct, frozen=True):
     """``drill``: as of :class:`Connected`."""
 
     use: AiUse
     drill: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueLost:
+class QueueLost(msgspec.Struct, frozen=True):
     """The queue cannot be reached: ``turn`` could not be published, or (None) results cannot be read, whichever turn runs."""
 
     kind: str
     turn: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ActionDone:
+class ActionDone(msgspec.Struct, frozen=True):
     key: str
     outcome: str
     values: ActionValues
 
 
-@dataclass(frozen=True, slots=True)
-class ActionFailed:
+class ActionFailed(msgspec.Struct, frozen=True):
     key: str
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class TimePassed:
+class TimePassed(msgspec.Struct, frozen=True):
     pass
 
 

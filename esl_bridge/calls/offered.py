@@ -50,7 +50,7 @@ class Offered:
             return holder
         if channel.get("Caller-Destination-Number").startswith(NOT_OURS):
             return "the switch"
-        if self.first is not None and _visit(channel) != _visit(self.first):
+        if self.first is not None and self.first is not channel and _visit(channel) != _visit(self.first):
             return "the chain, in another visit"
         return ""
 

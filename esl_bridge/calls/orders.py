@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from ai_engine.messages import Exchange
 from esl_bridge.journal.events import JournalEvent
@@ -18,79 +19,66 @@ class TurnVerdict(StrEnum):
     ABANDONED = "abandoned"
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerCall:
+class AnswerCall(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class SetVariables:
+class SetVariables(msgspec.Struct, frozen=True):
     """Without the ``ll_`` prefix; an empty value unsets."""
 
     values: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class KeepHistory:
+class KeepHistory(msgspec.Struct, frozen=True):
     """``packed`` is ``history.pack``'s: kept on the switch, sealed; empty when there is nothing to keep any more."""
 
     packed: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Play:
+class Play(msgspec.Struct, frozen=True):
     """``file`` is a prompt's name in the switch's prompt folder, or an absolute path the switch itself announced."""
 
     play_id: str
     file: str
 
 
-@dataclass(frozen=True, slots=True)
-class StopPlayback:
+class StopPlayback(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class ArmTimer:
+class ArmTimer(msgspec.Struct, frozen=True):
     seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteTimer:
+class DeleteTimer(msgspec.Struct, frozen=True):
     """``name``: a task's id; empty for the one the dialplan armed; ``own`` for every one of ours."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class StartAudio:
+class StartAudio(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class WatchFor:
+class WatchFor(msgspec.Struct, frozen=True):
     """A prompt plays: say when the caller speaks over it, and begin the turn with what they said."""
 
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
-class ListenTo:
+class ListenTo(msgspec.Struct, frozen=True):
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
-class StopListening:
+class StopListening(msgspec.Struct, frozen=True):
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
-class StopAudio:
+class StopAudio(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class PublishTurn:
+class PublishTurn(msgspec.Struct, frozen=True):
     turn: int
     expect: str
     gateway_id: str
@@ -100,15 +88,13 @@ class PublishTurn:
     budget_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class ShowPartial:
+class ShowPartial(msgspec.Struct, frozen=True):
     """For whoever watches: what the caller is just saying; nothing any more when ``words`` is empty."""
 
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class SettleTurn:
+class SettleTurn(msgspec.Struct, frozen=True):
     """Tell the ``turns`` circuit how the turn went."""
 
     turn: int
@@ -116,8 +102,7 @@ class SettleTurn:
     kind: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RunAction:
+class RunAction(msgspec.Struct, frozen=True):
     """``key`` makes it idempotent: the same key never acts twice."""
 
     key: str
@@ -125,28 +110,23 @@ class RunAction:
     slots: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class TransferToAgent:
+class TransferToAgent(msgspec.Struct, frozen=True):
     destination: str
 
 
-@dataclass(frozen=True, slots=True)
-class LeaveToOthers:
+class LeaveToOthers(msgspec.Struct, frozen=True):
     """Somebody else has joined the caller to a person: the end of this socket must not end that."""
 
 
-@dataclass(frozen=True, slots=True)
-class TransferToLastResort:
+class TransferToLastResort(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class HangUp:
+class HangUp(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     event: JournalEvent
 
 

@@ -25,7 +25,9 @@ MAX_PENDING = 1000
 MAX_JOBS = 100
 
 CONNECT = connect().data
-ATTACHED = State.ATTACHED
+# Looked up once: Python 3.11 runs a function at every look at a member of an Enum.
+ATTACHED, CONNECTING = State.ATTACHED, State.CONNECTING
+COMMAND_SENT, ACCEPTED, API = Trigger.COMMAND_SENT, Trigger.ACCEPTED, ReplyKind.API
 EVENT_PLAIN = ContentType.EVENT_PLAIN.value
 REPLIES = frozenset((ContentType.COMMAND_REPLY.value, ContentType.API_RESPONSE.value))
 BACKGROUND_JOB = b"Event-Name: BACKGROUND_JOB\n"
@@ -84,7 +86,7 @@ class Conversation(Generic[Tag]):
 
     def send(self, command: Command, tag: Tag) -> bytes:
         """Raises TooLarge when too much waits for an answer already, ConnectionLost when the switch has said goodbye."""
-        trigger = Trigger.CONNECT_SENT if command.data == CONNECT else Trigger.COMMAND_SENT
+        trigger = Trigger.CONNECT_SENT if command.data == CONNECT else COMMAND_SENT
         after = TRANSITIONS.get((self.state, trigger))
         if after is None:
             raise ConnectionLost(f"nothing of this kind may be sent on a connection that is {self.state}")
@@ -138,11 +140,11 @@ class Conversation(Generic[Tag]):
         kind = command.reply
         if kind != message.content_type:
             raise UnexpectedReply(f"{message.content_type} came where {kind} was due")
-        api = kind is ReplyKind.API
+        api = kind is API
         text = message.body.decode("utf-8", "replace").strip() if api else message.reply_text
         ok = not text.startswith("-")
-        connected = self.state is State.CONNECTING and ok
-        self._move(Trigger.CHANNEL_DATA if connected else Trigger.ACCEPTED if ok else Trigger.REFUSED)
+        connected = self.state is CONNECTING and ok
+        self._move(Trigger.CHANNEL_DATA if connected else ACCEPTED if ok else Trigger.REFUSED)
         if command.in_background and (job := message.job_uuid):
             while len(self._jobs) >= MAX_JOBS:
                 del self._jobs[next(iter(self._jobs))]
