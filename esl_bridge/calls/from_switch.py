@@ -28,6 +28,8 @@ EVENTS = (
 _OTHER_MEDIA = re.compile(r"^m=(?!audio)", re.MULTILINE)
 _DIRECTION = re.compile(r"^a=(sendrecv|sendonly|recvonly|inactive)\s*$", re.MULTILINE)
 _ADDRESS = re.compile(r"^c=IN IP4 (\S+)\s*$", re.MULTILINE)
+# Without one of these nobody is on hold, and the rest need not be read: hundreds of calls may come at once.
+_HELD = ("sendonly", "inactive", "0.0.0.0")
 # The variable of the caller's newest offer.
 OFFER = "switch_r_sdp"
 AUDIO_EVENTS = ("mod_audio_stream::error", "mod_audio_stream::disconnect", "mod_audio_stream::play")
@@ -126,6 +128,8 @@ def _completed(event: Event, answer_id: str) -> told.Input | None:
 def is_held(offer: str) -> bool:
     """By the caller's newest SDP: a transfer, and with it every change of bridges, makes a held call ``ACTIVE`` again, though no
     audio comes and no second ``CHANNEL_HOLD``. What the audio itself says goes before what all media are said to be."""
+    if not any(sign in offer for sign in _HELD):
+        return False
     before_audio, audio, rest = offer.partition("m=audio")
     session, own = (_OTHER_MEDIA.split(part, maxsplit=1)[0] for part in (before_audio, audio + rest))
     direction = _DIRECTION.findall(own) or _DIRECTION.findall(session)
