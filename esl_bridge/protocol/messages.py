@@ -45,8 +45,20 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
+def _unescaped(raw: bytes) -> bytes:
+    """Percent escapes as Python's own: the one codec that decodes all of them in C. Raises UnicodeError for a malformed one."""
+    return raw.replace(b"\\", b"\\\\").replace(b"%", b"\\x").decode("unicode_escape").encode("latin-1")
+
+
+def _unquoted(raw: bytes) -> bytes:
+    try:
+        return _unescaped(raw)
+    except UnicodeError:
+        return unquote_to_bytes(raw)  # What is no escape stays as it is.
+
+
 def _decoded(raw: bytes) -> str:
-    return _text(unquote_to_bytes(raw)) if b"%" in raw else _text(raw)
+    return _text(_unquoted(raw)) if PERCENT in raw else _text(raw)
 
 
 @lru_cache(maxsize=1024)
@@ -78,7 +90,7 @@ class Headers(msgspec.Struct, eq=False, gc=False):
         end = block.find(NEWLINE, start)
         raw = block[start:] if end < 0 else block[start:end]
         if PERCENT in raw and self.encoded:
-            raw = unquote_to_bytes(raw)
+            raw = _unquoted(raw)
         try:
             return raw.decode()
         except UnicodeDecodeError:
@@ -146,8 +158,7 @@ def _decoded_together(block: bytes) -> list[tuple[str, str]] | None:
     if len(block) - len(apart) != lines or b"%" in b"".join(apart.split(b"\0")[::2]):
         return None
     try:
-        # Percent escapes as Python's own: the one codec that decodes all of them in C.
-        text = apart.replace(b"\\", b"\\\\").replace(b"%", b"\\x").decode("unicode_escape").encode("latin-1")
+        text = _unescaped(apart)
     except UnicodeError:
         return None
     flat = _text(text).split("\0")

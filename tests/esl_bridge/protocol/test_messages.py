@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -83,3 +84,12 @@ def test_what_came_whole_before_the_fault_is_given_first() -> None:
     assert next(messages).reply_text == "+OK"
     with pytest.raises(MalformedStream):
         next(messages)
+
+
+PIECES = [b"%", b"\\", b"x", b"4", b"1", b"N{", b"u", b"%41", b"%5C", b"%00", b"%C3%A9", b"\xc3", b"\xff", b" "]
+
+
+@given(st.lists(st.sampled_from(PIECES)).map(b"".join))
+def test_a_value_is_decoded_as_the_standard_library_does_whatever_stands_in_it(raw: bytes) -> None:
+    value = Headers(b"Name: " + raw, encoded=True).get("Name")
+    assert value == unquote_to_bytes(raw).decode("utf-8", "replace")
