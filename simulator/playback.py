@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from simulator.media import FRAME_S, RATE_HZ, Audio, open_audio
@@ -107,6 +108,7 @@ class DigitsRequest:
     failure: str
 
 
+@lru_cache(maxsize=1024)
 def parse_digits_request(argument: str) -> DigitsRequest | None:
     lexer = shlex.shlex(argument, posix=False)
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " ", True, ""

@@ -209,7 +209,8 @@ class Call:
         self._slots = {name.removeprefix(SLOT_PREFIX): value for name, value in kept.items() if name.startswith(SLOT_PREFIX)}
         self._kept_slots = {name: kept_bytes(SLOT_PREFIX + name, value) for name, value in self._slots.items()}
         self._intent = kept.get("intent", "")
-        if self.epoch > 1:
+        if self.epoch > 1 or kept.get("step") == AFTER_AGENT:
+            # Also of a call that no bridge has had before: the last resort gave its caller to the person.
             return orders + self._resume(event, now)
         return orders + self._start(now)
 

@@ -127,7 +127,7 @@ def _compare_one(
         found.wrong.append(difference(f"the caller lost it ({caller['because']}), the records do not"))
     elif not lost and drops:
         what = ", ".join(f"{one['cause']}/{one['stage']}/{one['kind']}" for one in drops)
-        if _left_in_silence(caller, call["bridge_id"], drops, faults):
+        if _left_in_silence(caller, call["bridge_id"], call["bridges"], drops, faults):
             found.left_in_silence.append(difference(f"they hung up before they heard anything again: {what}"))
             return
         unseen = call["ended_by"] == "unknown" and any(one["kind"] == LOST for one in drops)
@@ -136,8 +136,9 @@ def _compare_one(
 
 
 def _left_in_silence(
-    caller: Mapping[str, Any], bridge_id: str, drops: Sequence[Mapping[str, Any]], faults: Iterable[Happened]
-) -> bool:
+    caller: Mapping[str, Any], bridge_id: str, had_it: Sequence[str], drops: Sequence[Mapping[str, Any]],
+    faults: Iterable[Happened],
+) -> bool:  # fmt: skip
     """Whether a bridge of theirs failed, and from then on they heard nothing and did nothing until they hung up.
 
     A call that was resumed has its heir's name by then: whose failure it was cannot be told from that. A bridge that is restarted
@@ -147,13 +148,15 @@ def _left_in_silence(
     if any(one["cause"] != "bridge" for one in drops):
         return False
     resumed = all(one["kind"] == "resumed" for one in drops)
-    given_back = all(one["kind"] in ("resumed", LOST) for one in drops)
+    lost = all(one["kind"] == LOST for one in drops)
     return any(
         fault.notice in (Notice.BRIDGE_KILLED, Notice.BRIDGE_FROZEN)
-        and (resumed or _is_of(fault, (bridge_id,)))
+        and (resumed or _is_of(fault, had_it if lost and _is_restart(fault) else (bridge_id,)))
         and fault.began_s <= caller["ended_at_s"]
-        and caller["last_sound_at_s"] <= _parted_s(fault, given_back=given_back)
-        and (fault.notice is Notice.BRIDGE_FROZEN or caller["quiet_from_s"] <= _parted_s(fault, given_back=given_back) + CUT_S)
+        and caller["last_sound_at_s"] <= _parted_s(fault, resumed=resumed, lost=lost)
+        and (
+            fault.notice is Notice.BRIDGE_FROZEN or caller["quiet_from_s"] <= _parted_s(fault, resumed=resumed, lost=lost) + CUT_S
+        )
         for fault in faults
     )
 
@@ -163,9 +166,16 @@ def _is_of(fault: Happened, bridges: Iterable[str]) -> bool:
     return part == "every bridge" or part in {name.removesuffix("-1") for name in bridges}  # The first one's process has no number.
 
 
-def _parted_s(fault: Happened, *, given_back: bool) -> float:
-    """When the last call of that bridge had left it."""
-    return max(fault.began_s, fault.done_s) + (DRAIN_S if given_back and fault.name.startswith("restart ") else 0)
+def _parted_s(fault: Happened, *, resumed: bool, lost: bool) -> float:
+    """When the last call of that bridge had left it. The last sockets that a restarted one closes are those of calls which it
+    lost before, and that others have: such a call goes into the chain once more, like every other."""
+    if _is_restart(fault) and (resumed or lost):
+        return fault.over_s if lost else fault.began_s + DRAIN_S
+    return max(fault.began_s, fault.done_s)
+
+
+def _is_restart(fault: Happened) -> bool:
+    return fault.name.startswith("restart ")
 
 
 def _silences(found: Findings, caller: Mapping[str, Any], bridges: Sequence[str], faults: Sequence[Happened]) -> None:

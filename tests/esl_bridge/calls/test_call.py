@@ -535,9 +535,10 @@ def test_a_call_resumed_on_its_way_to_a_person_goes_there_and_does_nothing_again
 
 
 @pytest.mark.parametrize(("disposition", "first"), [("SUCCESS", "anything_else_menu"), ("USER_BUSY", "no_agent")])
-def test_after_an_agent_the_caller_is_offered_the_menu(disposition: str, first: str) -> None:
+@pytest.mark.parametrize("owner", [{"owner": "b:1"}, {}], ids=["a bridge sent them there", "the last resort sent them there"])
+def test_after_an_agent_the_caller_is_offered_the_menu(disposition: str, first: str, owner: dict[str, str]) -> None:
     line = Line()
-    line.connect(kept={"owner": "b:1", "step": "after_agent"}, disposition=disposition)
+    line.connect(kept={**owner, "step": "after_agent"}, disposition=disposition)
     assert line.hear_out()[0] == first
     assert line.journal(IncidentOpened) == []
 
