@@ -32,6 +32,7 @@ _KEY_GAP_S: Final = 0.25  # between keys, as a quick thumb presses them
 _BARGE_IN_AFTER_S: Final = 1.0
 _INTERRUPT_AFTER_S: Final = (0.6, 1.2)  # of a question, by who has heard it before
 _MENU_AFTER_S: Final = (0.5, 2.0)  # of being answered, by who wants the menu and nothing else
+_CUT_S: Final = 0.1  # before its end, and a prompt has been broken off
 _AGENT_VOICE: Final = "agent"
 
 
@@ -116,7 +117,7 @@ class Caller:
         self._interruptions.ended(part, heard_s, now_s)
         if not self._audible:
             self._quiet_since_s = now_s
-            self._silence.quiet_from(now_s)
+            self._silence.quiet_from(now_s, after_a_cut=heard_s < part.duration_s - _CUT_S)
         self._rest.wake()
 
     def on_bridged(self, agent: str) -> None:
@@ -154,7 +155,7 @@ class Caller:
         record.ended_because = self._hung_up_because
         record.duration_s = now_s - self._began_s
         record.longest_silence_s = self._silence.longest_s
-        record.silences = [(since_s - self._began_s, length_s, after) for since_s, length_s, after in self._silence.noticed]
+        record.silences = [one._replace(since_s=one.since_s - self._began_s) for one in self._silence.noticed]
         record.quiet_from_s = (now_s if self._audible or self._is_bridged else self._quiet_since_s) - self._began_s
         record.barge_ins = self._interruptions.done
         record.in_fallback = mind.in_fallback

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from simulator.interrupting import BargeIn, By
 
@@ -18,6 +18,15 @@ class Outcome(StrEnum):
     FINISHED = "finished"
     DISCONNECTED = "disconnected"
     GAVE_UP = "gave_up"  # a caller whose scenario is to hang up midway
+
+
+class Silence(NamedTuple):
+    """Seconds, ``since_s`` by the clock of whoever keeps it."""
+
+    since_s: float
+    length_s: float
+    after_words: bool = False
+    after_a_cut: bool = False
 
 
 @dataclass(slots=True)
@@ -33,7 +42,7 @@ class CallRecord:
     talked_to_person: bool = False
     duration_s: float = 0.0
     longest_silence_s: float = 0.0
-    silences: list[tuple[float, float, bool]] = field(default_factory=list)
+    silences: list[Silence] = field(default_factory=list)
     """Those that a caller would notice: (seconds into the call, how long, whether they had spoken before it)."""
     last_sound_s: float = 0.0
     """When the last sound that they heard began."""
@@ -53,23 +62,27 @@ class SilenceMeter:
 
     def __init__(self) -> None:
         self.longest_s = 0.0
-        self.noticed: list[tuple[float, float, bool]] = []
+        self.noticed: list[Silence] = []
         self._since_s: float | None = None
-        self._after_words = False
+        self._after_words = self._after_a_cut = self._has_acted = False
 
-    def quiet_from(self, at_s: float, *, after_words: bool = False) -> None:
+    def quiet_from(self, at_s: float, *, after_words: bool = False, after_a_cut: bool = False) -> None:
+        """``after_a_cut``: what they heard broke off. What they did over it may have done that."""
         self._since_s, self._after_words = at_s, after_words
+        self._after_a_cut = after_a_cut and not self._has_acted
 
     def sound(self, at_s: float) -> None:
         if self._since_s is not None:
             length_s = at_s - self._since_s
             self.longest_s = max(self.longest_s, length_s)
             if length_s >= NOTICED_S:
-                self.noticed.append((self._since_s, length_s, self._after_words))
+                self.noticed.append(Silence(self._since_s, length_s, self._after_words, self._after_a_cut))
         self._since_s = None
+        self._has_acted = False
 
     def own_turn(self) -> None:
         self._since_s = None
+        self._has_acted = True
 
 
 def percentile(values: list[float], share: float) -> float:

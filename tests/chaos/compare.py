@@ -181,9 +181,9 @@ def _is_restart(fault: Happened) -> bool:
 def _silences(found: Findings, caller: Mapping[str, Any], bridges: Sequence[str], faults: Sequence[Happened]) -> None:
     """``bridges``: all that ever had the call."""
     found.silences_ms.append(caller["longest_silence_ms"])
-    for began_s, length_s, after_words in caller["silences"]:
+    for began_s, length_s, after_words, after_a_cut in caller["silences"]:
         is_first = began_s < caller["began_at_s"] + BEGINNING_S
-        notice, heard_s = _attributed(began_s, began_s + length_s, faults, bridges, is_first=is_first)
+        notice, heard_s = _attributed(began_s, began_s + length_s, faults, bridges, is_first=is_first, after_a_cut=after_a_cut)
         if notice is Notice.TURN and after_words:
             heard_s -= END_OF_SPEECH_S
         found.longest_ms[notice] = max(found.longest_ms[notice], round(heard_s * 1000))
@@ -193,22 +193,31 @@ def _silences(found: Findings, caller: Mapping[str, Any], bridges: Sequence[str]
 
 
 def _attributed(
-    began_s: float, ended_s: float, faults: Sequence[Happened], bridges: Sequence[str], *, is_first: bool
+    began_s: float, ended_s: float, faults: Sequence[Happened], bridges: Sequence[str], *, is_first: bool, after_a_cut: bool
 ) -> tuple[Notice, float]:
     """Whose limit a silence has, and how much of it counts: with a fault of the call's own bridge in it, what came after that.
 
-    A killed bridge's counts only when it died within the silence; a frozen one's as long as it is frozen. A call that begins, or
-    leaves its bridge, may be given to any bridge, and wait there for the timer if that one is frozen.
+    A killed bridge's counts when it died within the silence, or cut what was heard before it; a frozen one's as long as it is
+    frozen. A call that begins, or leaves its bridge, may be given to any bridge, and wait there for the timer if that one is
+    frozen.
     """
     theirs = [one for one in faults if one.notice is not Notice.TURN and _is_of(one, bridges)]
     moves = is_first or any(_overlap(one, began_s, ended_s) for one in theirs)
     frozen = [one for one in (faults if moves else theirs) if one.notice is Notice.BRIDGE_FROZEN]
-    killed = [one for one in theirs if one.notice is Notice.BRIDGE_KILLED and began_s <= one.began_s]
+    killed = [
+        one for one in theirs
+        if one.notice is Notice.BRIDGE_KILLED and (began_s <= one.began_s or (after_a_cut and _cut(one, began_s)))
+    ]  # fmt: skip
     for fault in [*frozen, *killed]:
         # What was long before it anyway is no matter of the bridge's.
         if _overlap(fault, began_s, ended_s) and fault.began_s - began_s < TURN_LIMIT_S:
             return fault.notice, ended_s - max(began_s, fault.began_s)
     return Notice.TURN, ended_s - began_s
+
+
+def _cut(fault: Happened, at_s: float) -> bool:
+    """Whether what broke off then did so by this. A restarted bridge gives its calls back until it is gone."""
+    return fault.began_s <= at_s <= (fault.over_s if _is_restart(fault) else max(fault.began_s, fault.done_s) + CUT_S)
 
 
 def _overlap(fault: Happened, began_s: float, ended_s: float) -> bool:

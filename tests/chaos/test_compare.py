@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from simulator.records import Silence
 from tests.chaos.compare import Findings, Happened, compare, most_at_once
 from tests.chaos.faults import Notice
 
@@ -14,13 +16,14 @@ FREEZE = Happened("freeze bridge", Notice.BRIDGE_FROZEN, 105.0, 114.0)
 
 
 def caller(
-    outcome: str = "finished", silences: tuple[tuple[float, float, bool], ...] = (), last_sound_at_s: float = 129.0,
+    outcome: str = "finished", silences: Sequence[tuple[float, float, bool] | Silence] = (), last_sound_at_s: float = 129.0,
     quiet_from_s: float = 130.0,
 ) -> dict[str, Any]:
-    longest_ms = round(max((length_s for _, length_s, _ in silences), default=0.0) * 1000)
+    longest_ms = round(max((one[1] for one in silences), default=0.0) * 1000)
     return {
         "call_uuid": "u", "outcome": outcome, "because": "silence" if outcome == "disconnected" else "satisfied",
-        "began_at_s": 100.0, "ended_at_s": 130.0, "longest_silence_ms": longest_ms, "silences": [list(one) for one in silences],
+        "began_at_s": 100.0, "ended_at_s": 130.0, "longest_silence_ms": longest_ms,
+        "silences": [list(Silence(*one)) for one in silences],
         "last_sound_at_s": last_sound_at_s, "quiet_from_s": quiet_from_s,
     }  # fmt: skip
 
@@ -168,6 +171,19 @@ def test_another_bridges_fault_excuses_no_silence() -> None:
     assert found(caller(silences=silences), call(bridges=["bridge-1", "bridge-2"]), OTHER_FROZEN).too_long == []
     killed = Happened("kill bridge-3", Notice.BRIDGE_KILLED, 104.5, 109.0)
     assert found(caller(silences=((104.0, 1.8, False),)), call(), killed).longest_ms[Notice.TURN] == 1800
+
+
+def test_what_a_killed_or_restarted_bridge_breaks_off_is_its_own_silence() -> None:
+    cut = (Silence(105.2, 1.8, after_a_cut=True),)
+    assert [one.why for one in found(caller(silences=cut), call(), KILL).too_long] == ["bridge_killed: 1.80 s of silence"]
+    slow = Happened("kill bridge", Notice.BRIDGE_KILLED, 103.0, 109.0, done_s=104.9)
+    assert len(found(caller(silences=cut), call(), slow).too_long) == 1
+    restart = Happened("restart bridge", Notice.BRIDGE_KILLED, 101.0, 108.0)
+    assert len(found(caller(silences=cut), call(), restart).too_long) == 1
+    ended = (Silence(105.2, 1.8),)
+    assert found(caller(silences=ended), call(), KILL, restart).too_long == []
+    later = (Silence(108.5, 1.8, after_a_cut=True),)
+    assert found(caller(silences=later), call(), KILL, restart).too_long == []
 
 
 def test_what_was_long_before_its_bridge_froze_is_the_turns() -> None:

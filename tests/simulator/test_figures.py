@@ -10,7 +10,7 @@ import pytest
 from simulator.errors import ScenarioError
 from simulator.interrupting import BargeIn, By, voice_begins_s
 from simulator.lateness import Lateness
-from simulator.records import CallRecord, Outcome, SilenceMeter, Totals, percentile
+from simulator.records import CallRecord, Outcome, Silence, SilenceMeter, Totals, percentile
 from simulator.report import progress_line, table
 from simulator.scenarios import GOALS, SCENARIOS, choose, load_goals, parse_mix
 
@@ -25,7 +25,19 @@ def test_the_longest_silence_leaves_out_the_callers_own_turns() -> None:
     meter.sound(22.5)
     meter.sound(30.0)
     assert meter.longest_s == 2.5
-    assert meter.noticed == [(0.0, 1.0, False), (20.0, 2.5, True)]
+    assert meter.noticed == [Silence(0.0, 1.0), Silence(20.0, 2.5, after_words=True)]
+
+
+def test_what_broke_off_by_their_own_doing_is_no_cut() -> None:
+    meter = SilenceMeter()
+    meter.sound(1.0)
+    meter.quiet_from(2.0, after_a_cut=True)
+    meter.sound(3.0)
+    meter.own_turn()
+    meter.quiet_from(4.0)  # the key is pressed, and then
+    meter.quiet_from(4.1, after_a_cut=True)  # the prompt ends
+    meter.sound(5.1)
+    assert [one.after_a_cut for one in meter.noticed] == [True, False]
 
 
 def test_percentiles_are_values_that_happened() -> None:
