@@ -114,12 +114,13 @@ class Bridge:
     async def run(self, stop: asyncio.Event, drain_s: float) -> None:
         """Serve until ``stop``, then let calls finish for ``drain_s`` and give the rest back to the dialplan."""
         self._use = self.ai_use(begins=False)
-        await self._listener.open()
-        log.info("the bridge listens", host=self._config.host, port=self._config.port, bridge=self.bridge_id)
-        works = (self._link.run(), self._watch(), self._partials.run(), self._listener.run())
-        helpers = [asyncio.create_task(work) for work in works]
+        # Before any call can come.
+        helpers = [asyncio.create_task(work) for work in (self._link.run(), self._watch(), self._partials.run())]
         stopping = asyncio.create_task(stop.wait())
         try:
+            await self._listener.open()
+            helpers.append(asyncio.create_task(self._listener.run()))
+            log.info("the bridge listens", host=self._config.host, port=self._config.port, bridge=self.bridge_id)
             await asyncio.wait({stopping, *helpers}, return_when=asyncio.FIRST_COMPLETED)
             for helper in helpers:
                 if helper.done():

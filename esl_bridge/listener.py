@@ -21,6 +21,9 @@ import structlog
 log = structlog.get_logger(__name__)
 
 BACKLOG = 512
+# libuv takes one connection of a listening socket in each turn of the loop. When a bridge dies, hundreds come at once, and the last
+# of them waited five seconds in the queue, by which time the dialplan had given their calls to the next.
+ACCEPTS_A_TURN = 32
 # A busy loop is late by tenths of a second. A call that arrives meanwhile waits that long; the next bridge has it in milliseconds.
 STALL_S = 1.5
 BEAT_S = 0.1
@@ -90,9 +93,20 @@ class Listener:
             for opened in sockets:
                 opened.close()
             raise
+        sockets += [opened.dup() for opened in list(sockets) for _ in range(ACCEPTS_A_TURN - 1)]
         for opened in sockets:
             opened.setblocking(False)
-        self._servers = [await loop.create_server(self._protocol, sock=opened, backlog=BACKLOG) for opened in sockets]
+        servers: list[asyncio.Server] = []
+        try:
+            for opened in sockets:
+                servers.append(await loop.create_server(self._protocol, sock=opened, backlog=BACKLOG))  # noqa: PERF401
+        except BaseException:  # the bridge ends meanwhile: what has been made by then is closed
+            for server in servers:
+                server.close()
+            for opened in sockets:
+                opened.close()
+            raise
+        self._servers = servers
         with self._lock:
             self._sockets, self._is_shut = sockets, False
             is_closed = self._is_closed

@@ -28,7 +28,7 @@ from esl_bridge.protocol.conversation import Conversation, Disconnecting, Happen
 from esl_bridge.protocol.errors import EventSocketError, UnsafeArgument
 from esl_bridge.protocol.messages import Event, parse_plain_event
 from esl_bridge.sealing import Seal
-from esl_bridge.wire import Wire
+from esl_bridge.wire import Wire, queued_s
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +98,7 @@ class Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire.opened(transport)
+        self._offered.was_queued(queued_s(transport))
         self._handshake = asyncio.get_running_loop().call_later(HANDSHAKE_S, self._is_late)
         self._wire.send(commands.connect(), Tag(Expecting.CHANNEL, "connect"))
         self._wire.flush()
@@ -256,6 +257,9 @@ class Session(asyncio.Protocol):
             # Not merely the holder before us, whose name events carry until the switch has ours.
             self.feed(told.OwnerChanged())
             return
+        elif self.call.owner and epoch_of(holder) == self.call.epoch and self._held is None and not self.is_over:
+            # Two took the call for the same: it is whose name stands when both have been written.
+            self._ask_whose(TIME_PASSED)
         event_told = told_by(event, self.call.answer_id)
         if event_told is not None:
             self.feed(event_told)
@@ -281,10 +285,14 @@ class Session(asyncio.Protocol):
         elif self._held is not None:
             self._hold(event)
         elif self.call.in_doubt(self._bridge.now()) or self.call.in_question(event):
-            self._held = [event]
-            self._wire.send(commands.get_variable(self.call_uuid, "ll_holder"), HOLDER)
+            self._ask_whose(event)
         else:
             self._handle(event)
+
+    def _ask_whose(self, event: told.Input) -> None:
+        """Until the switch has told it, nothing is decided, ``event`` first."""
+        self._held = [event]
+        self._wire.send(commands.get_variable(self.call_uuid, "ll_holder"), HOLDER)
 
     def _hold(self, event: told.Input) -> None:
         assert self._held is not None

@@ -7,6 +7,9 @@ call that is resumed says a dozen things at once.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+import sys
 from collections.abc import Callable
 from typing import cast
 
@@ -21,6 +24,21 @@ log = structlog.get_logger(__name__)
 
 # A switch that takes nothing while we write this much is gone; its calls are in the dialplan's hands.
 MAX_UNSENT_BYTES = 1 << 20
+
+
+# struct tcp_info of linux/tcp.h: eight bytes, then numbers of 32 bits, of which this one is tcpi_last_ack_recv.
+TCP_INFO_BYTES, LAST_ACK_AT = 104, 8 + 4 * 12
+
+
+def queued_s(transport: asyncio.BaseTransport) -> float:
+    """How long ago the peer opened this connection, which has just been accepted and on which it has said nothing: it may have
+    waited in the kernel's queue. 0 where the kernel does not tell."""
+    opened = transport.get_extra_info("socket")
+    if opened is None or sys.platform != "linux":
+        return 0.0
+    told = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+    (last_ack_ms,) = struct.unpack_from("=I", told, LAST_ACK_AT)
+    return float(last_ack_ms) / 1000
 
 
 class Wire:

@@ -364,6 +364,29 @@ async def test_after_a_stall_a_call_that_another_bridge_has_is_left_alone(bridge
     assert [type(made).__name__ for made in bridge.journalled()] == TAKEN
 
 
+@pytest.mark.parametrize(("stands", "stays"), [("bridge-1:1", True), ("bridge-2:1", False)])
+async def test_of_two_that_took_a_call_for_the_same_the_one_whose_name_stands_keeps_it(
+    bridge: Running, stands: str, *, stays: bool
+) -> None:
+    peer = await taken_call(bridge)
+    already = len(peer.sent)
+    peer.writer.write(event("DTMF", "bridge-2:1", "DTMF-Digit: *\n"))
+    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
+    asked = len(peer.sent)
+    peer.writer.write(answer(stands))
+    peer.writer.write(event("DTMF", stands, "DTMF-Digit: *\n"))
+    if stays:
+        await peer.until(b"uuid_break")
+    else:
+        peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", stands, "Hangup-Cause: NORMAL_CLEARING\n"))
+        peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
+        assert await peer.closed()
+        said = commands_in(peer.sent[asked:])
+        assert all(command.startswith(b"api sched_del 4") for command in said), said
+    assert already <= asked
+    await peer.leave()
+
+
 async def test_after_a_stall_a_call_that_is_still_ours_goes_on_and_its_timer_comes_first(bridge: Running) -> None:
     peer = await taken_call(bridge)
     bridge.skip(7.0)

@@ -18,11 +18,15 @@ from tests.free_ports import free_port
 
 STALL_S = 0.4
 DEADLINE_S = 20.0
+BURST = 100
 
 
 class Greeter(asyncio.Protocol):
+    greeted = 0
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast("asyncio.Transport", transport).write(b"connect\n\n")  # uvloop's own class does not inherit from it
+        Greeter.greeted += 1
 
 
 class Served:
@@ -60,6 +64,14 @@ class Served:
             yield
         finally:
             go_on.set()
+
+    async def turns_until(self, greeted: int) -> int:
+        """Of the loop, until so many have been accepted."""
+        turns = 0
+        while Greeter.greeted < greeted:
+            turns += 1
+            await asyncio.sleep(0)
+        return turns
 
     def answers(self) -> bool:
         try:
@@ -115,6 +127,20 @@ def test_while_the_loop_is_blocked_callers_are_refused_and_afterwards_they_are_s
             until(served.refuses, "refused")
             assert served.refuses(), "and stays so"
         until(served.answers, "served again")
+
+
+def test_all_who_came_while_the_loop_was_busy_are_taken_in_a_few_turns_of_it() -> None:
+    """A loop in which hundreds of calls move takes tenths of a second for a turn; the dialplan waits five seconds in all."""
+    served = Served(uvloop.new_event_loop)
+    callers: list[socket.socket] = []
+    wanted = Greeter.greeted + BURST
+    with served.blocked():
+        callers += [socket.create_connection((served.host, served.port), DEADLINE_S) for _ in range(BURST)]
+        turns = asyncio.run_coroutine_threadsafe(served.turns_until(wanted), served.loop)
+    assert turns.result(DEADLINE_S) <= BURST // 10
+    for caller in callers:
+        caller.close()
+    served.close()
 
 
 def test_who_waits_in_the_queue_of_a_blocked_loop_is_let_go(served: Served) -> None:

@@ -13,6 +13,8 @@ from tests.esl_bridge.test_bridge import UUID, Peer, Running, answer, channel_da
 OFFERED = channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200\nvariable_ll_hops: x")
 IN_MENU = re.sub(rb"Caller-Destination-Number: \S+", b"Caller-Destination-Number: ll-lr-demo-1", OFFERED)
 ANOTHERS = OFFERED.replace(b"variable_ll_hops: x", b"variable_ll_holder: bridge-2%3A1\nvariable_ll_owner: bridge-2%3A1")
+# Told some seconds later: by then the visit is as old.
+STILL = re.sub(rb"(?<=Event-Date-Timestamp: )\d+", lambda found: b"%d" % (int(found[0]) + 10_000_000), OFFERED)
 GOOD_BYE = b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n"
 ASKED = f"api uuid_dump {UUID}\n\n".encode()
 TAKEN = b"ll_owner=bridge-1:1"
@@ -81,12 +83,13 @@ async def test_a_call_that_another_has_is_not_closed_by_a_bridge_that_is_full(br
 
 
 NOT_OURS = [
-    ANOTHERS, IN_MENU, OFFERED.replace(b"ll_hops: x", b"ll_hops: xxxxx"),
-    OFFERED.replace(b"ll_hops: x", b"ll_hops: x\nvariable_ll_owner: bridge-2%3A1"),
+    ANOTHERS, IN_MENU, STILL.replace(b"ll_hops: x", b"ll_hops: xxxxx"),
+    STILL.replace(b"ll_hops: x", b"ll_hops: x\nvariable_ll_owner: bridge-2%3A1"), OFFERED,
 ]  # fmt: skip
+IDS = ["another bridge", "the switch's own menu", "a later visit", "after another bridge", "a visit that has just begun"]
 
 
-@pytest.mark.parametrize("now", NOT_OURS, ids=["another bridge", "the switch's own menu", "a later visit", "after another bridge"])
+@pytest.mark.parametrize("now", NOT_OURS, ids=IDS)
 async def test_an_offer_that_was_left_unread_is_asked_about_again_and_a_call_that_another_has_is_left_alone(
     bridge: Running, now: bytes
 ) -> None:
@@ -96,9 +99,19 @@ async def test_an_offer_that_was_left_unread_is_asked_about_again_and_a_call_tha
     assert await is_left_alone(bridge, peer)
 
 
+async def test_what_the_switch_says_of_a_visit_that_began_after_its_connection_is_no_offer(
+    bridge: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited in the kernel's queue until the dialplan had given the call to the next, which has not yet said its name."""
+    monkeypatch.setattr("esl_bridge.session.queued_s", lambda _transport: 5.1)
+    peer = await offer(bridge)
+    peer.writer.write(OFFERED)
+    assert await is_left_alone(bridge, peer)
+
+
 async def test_an_offer_that_was_left_unread_and_still_stands_is_taken(bridge: Running) -> None:
     peer = await offer_left_unread(bridge, 2.8)
-    peer.writer.write(answer(OFFERED.decode() + "\n"))
+    peer.writer.write(answer(STILL.decode() + "\n"))
     await peer.until(TAKEN)
     await peer.leave()
 
@@ -107,7 +120,7 @@ async def test_a_switch_that_is_slow_to_answer_is_asked_again_once_and_its_call_
     """It is not we who stood still; the call's timer would give it to nobody who is asked any sooner."""
     peer = await offer_left_unread(bridge, 2.8)
     bridge.skip(2.8)
-    peer.writer.write(answer(OFFERED.decode() + "\n"))
+    peer.writer.write(answer(STILL.decode() + "\n"))
     await peer.until(TAKEN)
     await peer.leave()
 
@@ -115,7 +128,7 @@ async def test_a_switch_that_is_slow_to_answer_is_asked_again_once_and_its_call_
 async def test_an_answer_that_was_left_unread_as_well_is_no_better(bridge: Running) -> None:
     peer = await offer_left_unread(bridge, 2.8)
     bridge.skip(4.0)
-    peer.writer.write(answer(OFFERED.decode() + "\n"))
+    peer.writer.write(answer(STILL.decode() + "\n"))
     await peer.until(ASKED + ASKED)
     peer.writer.write(answer(ANOTHERS.decode() + "\n"))
     assert await is_left_alone(bridge, peer)
