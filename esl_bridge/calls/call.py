@@ -6,6 +6,7 @@ Pure: no clock, socket or identifier of its own. What the AI's turn does is in `
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -185,7 +186,8 @@ class Call:
         self._use, self._use_drill = event.ai_use, event.drill
         self._hold.is_on = event.held
         self._ownership = Ownership(event.call_uuid)
-        self._speaker = Speaker(f"{self.epoch:04x}-{event.call_uuid}")
+        # With our name in it: where two took the call for the same, neither takes the other's sounds for its own.
+        self._speaker = Speaker(f"{self.epoch:04x}-{zlib.crc32(self._bridge_id.encode()):08x}-{event.call_uuid}")
         self._incidents = Incidents(event.call_uuid, self.epoch, kept.get(OPEN_VARIABLE, ""))
         self._actions = ActionsTaken(event.call_uuid, kept.get("visit", ""))
         self._began_at, self._began = event.at, now

@@ -523,6 +523,14 @@ def test_a_call_resumed_when_it_was_served_is_asked_whether_there_is_anything_el
     assert outcomes(line) == [Outcome.RECOVERED]
 
 
+def test_of_two_that_took_a_call_for_the_same_neither_takes_the_others_sounds_for_its_own() -> None:
+    kept = {"owner": "b:2", "mode": "fallback", "step": "anything_else"}
+    lines = [Line(bridge_id=name) for name in ("bridge-2", "bridge-3")]
+    for line in lines:
+        line.connect(kept=kept)
+    assert len({play.play_id for line in lines for play in line.all(order.Play)}) == 2
+
+
 @pytest.mark.parametrize("mode", ["ai", "fallback"])
 def test_a_call_resumed_on_its_way_to_a_person_goes_there_and_does_nothing_again(mode: str) -> None:
     line = Line()
