@@ -187,7 +187,8 @@ class Call:
         self._hold.is_on = event.held
         self._ownership = Ownership(event.call_uuid)
         # With our name in it: where two took the call for the same, neither takes the other's sounds for its own.
-        self._speaker = Speaker(f"{self.epoch:04x}-{zlib.crc32(self._bridge_id.encode()):08x}-{event.call_uuid}")
+        owner_mark = zlib.crc32(self._bridge_id.encode()) & 0xFFFF
+        self._speaker = Speaker(f"{self.epoch:04x}-{event.call_uuid}", numbered_from=owner_mark << 16)
         self._incidents = Incidents(event.call_uuid, self.epoch, kept.get(OPEN_VARIABLE, ""))
         self._actions = ActionsTaken(event.call_uuid, kept.get("visit", ""))
         self._began_at, self._began = event.at, now

@@ -56,9 +56,9 @@ class _Item:
 class Speaker:
     """``say`` queues, ``on_…`` tell what the switch reported; each returns orders, ``said`` tells the end."""
 
-    def __init__(self, play_id_prefix: str) -> None:
+    def __init__(self, play_id_prefix: str, numbered_from: int = 0) -> None:
         self._prefix = play_id_prefix
-        self._count = 0
+        self._count = numbered_from
         self._queue: deque[_Item] = deque()
         self._current: _Item | None = None
         self._play_id = ""
