@@ -151,7 +151,7 @@ def _left_in_silence(
     lost = all(one["kind"] == LOST for one in drops)
     return any(
         fault.notice in (Notice.BRIDGE_KILLED, Notice.BRIDGE_FROZEN)
-        and (resumed or _is_of(fault, had_it if lost and _is_restart(fault) else (bridge_id,)))
+        and (resumed or _is_of(fault, had_it if lost and fault.notice is Notice.BRIDGE_KILLED else (bridge_id,)))
         and fault.began_s <= caller["ended_at_s"]
         and caller["last_sound_at_s"] <= _parted_s(fault, resumed=resumed, lost=lost)
         and (
@@ -167,7 +167,7 @@ def _is_of(fault: Happened, bridges: Iterable[str]) -> bool:
 
 
 def _parted_s(fault: Happened, *, resumed: bool, lost: bool) -> float:
-    """When the last call of that bridge had left it. The last sockets that a restarted one closes are those of calls which it
+    """When the last call of that bridge had left it. The last sockets that a bridge closes as it ends are those of calls which it
     lost before, and that others have: such a call goes into the chain once more, like every other."""
     if _is_restart(fault) and (resumed or lost):
         return fault.over_s if lost else fault.began_s + DRAIN_S

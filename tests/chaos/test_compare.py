@@ -94,6 +94,8 @@ def test_who_hangs_up_before_anything_is_heard_again_was_dropped_however_content
     elsewhere = call(incidents=[lost], ended_by="unknown", bridge_id="bridge-2", bridges=["bridge-1", "bridge-2"])
     findings = found(caller(last_sound_at_s=107.0, quiet_from_s=108.2), elsewhere, restart)
     assert (len(findings.left_in_silence), findings.last_resort_as_lost) == (1, [])
+    findings = found(caller(last_sound_at_s=104.0, quiet_from_s=105.2), elsewhere, KILL)
+    assert (len(findings.left_in_silence), findings.last_resort_as_lost) == (1, [])
     slow = Happened("kill bridge", Notice.BRIDGE_KILLED, 103.0, 109.0, done_s=104.9)
     findings = found(caller(last_sound_at_s=104.0, quiet_from_s=105.2), call(incidents=[resumed]), slow)
     assert (len(findings.left_in_silence), findings.wrong) == (1, [])
