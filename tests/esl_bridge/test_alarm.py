@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from esl_bridge.alarm import Alarm
 
 
@@ -34,26 +36,16 @@ async def test_it_rings_at_the_moment_that_was_set_last_and_once() -> None:
     alarm.cancel()
 
 
-async def test_an_earlier_moment_is_not_missed() -> None:
+@pytest.mark.parametrize(("now", "then"), [(100.0, 100.0), (170.0, 160.0)], ids=["an earlier one", "one that has passed"])
+async def test_a_moment_that_is_nearer_by_our_clock_is_not_waited_for_by_the_loops(now: float, then: float) -> None:
+    """After a stall, or where the two clocks go apart, the timer that runs would fire a minute late."""
     clock = Clock()
     alarm = Alarm(clock.now, clock.ring)
     rung = asyncio.Event()
     alarm._ring = rung.set
     alarm.set(160.0)
-    alarm.set(100.0)
-    async with asyncio.timeout(5):
-        await rung.wait()
-
-
-async def test_a_moment_that_has_passed_by_our_clock_is_not_waited_for_by_the_loops() -> None:
-    """After a stall, or where the two clocks go apart: the timer that runs would fire a minute late."""
-    clock = Clock()
-    alarm = Alarm(clock.now, clock.ring)
-    rung = asyncio.Event()
-    alarm._ring = rung.set
-    alarm.set(160.0)
-    clock.at = 170.0
-    alarm.set(160.0)
+    clock.at = now
+    alarm.set(then)
     async with asyncio.timeout(5):
         await rung.wait()
 
