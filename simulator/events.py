@@ -78,6 +78,10 @@ class Block:
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self.headers)
 
+    def get(self, header: str) -> str | None:
+        """By its name in small letters. What is not in the text need not be sought among a hundred pairs."""
+        return _first(self.headers, header) if f"{header}: " in self.text.lower() else None
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -101,7 +105,14 @@ class Event:
         if wanted == "unique-id" and self.call_uuid:
             return self.call_uuid
         for block in self.blocks:
-            for name, value in block:
-                if name.lower() == wanted:
-                    return value
+            value = block.get(wanted) if isinstance(block, Block) else _first(block, wanted)
+            if value is not None:
+                return value
         return None
+
+
+def _first(headers: Headers, wanted: str) -> str | None:
+    for name, value in headers:
+        if name.lower() == wanted:
+            return value
+    return None
