@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
@@ -186,14 +186,16 @@ class Bridge:
     def identified(self, session: Session) -> bool:
         return self._door.identified(self._guests[session])
 
-    def opened(self, session: Session) -> None:
+    def opened(self, session: Session) -> Mapping[str, str]:
         self._sessions.add(session)
         self._idle.clear()
         before = self._by_call.get(session.call_uuid)
         self._by_call[session.call_uuid] = session
-        if before is not None:
-            # The call came back to this same bridge: after a stall here, from an agent, or because an old socket closed.
-            before.feed(told.OwnerChanged())
+        if before is None:
+            return {}
+        # The call came back to this same bridge: after a stall here, from an agent, or because an old socket closed.
+        before.feed(told.OwnerChanged())
+        return before.call.last_word
 
     def closed(self, session: Session) -> None:
         self._door.left(self._guests.pop(session))

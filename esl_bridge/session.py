@@ -7,6 +7,7 @@ An error here costs this call's turn at most: the call goes to the dialplan of l
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -68,7 +69,10 @@ class Surroundings(Protocol):
     def kept_off(self, call_uuid: str, *, simulated: bool) -> str: ...
     def media_metadata(self, call_uuid: str, epoch: int) -> str: ...
     def identified(self, session: Session) -> bool: ...
-    def opened(self, session: Session) -> None: ...
+
+    def opened(self, session: Session) -> Mapping[str, str]:
+        """It takes its call. The last word of the session of this bridge that had the call until now, if there is one."""
+
     def closed(self, session: Session) -> None: ...
     def carry_out(self, session: Session, wanted: order.Order) -> None: ...
 
@@ -234,8 +238,11 @@ class Session(asyncio.Protocol):
         self._wire.send(commands.linger(LINGER_S), NOTHING)
         self._wire.send(commands.filter_header("Unique-ID", self.call_uuid), NOTHING)
         self._wire.send(SUBSCRIPTION, NOTHING)
-        self._bridge.opened(self)
+        last_word = self._bridge.opened(self)
         kept = kept_variables(channel)
+        if epoch_of(last_word.get("owner", "")) > epoch_of(kept.get("owner", "")):
+            # Two visits of one call have come here at once, and the switch has not read yet what we said upon the first.
+            kept |= last_word
         flow = self._bridge.flow_for(kept.get("flow", ""), dialled_number(channel, kept))
         use = self._bridge.ai_use(begins="owner" not in kept)
         drill = ""
@@ -243,7 +250,8 @@ class Session(asyncio.Protocol):
             drill = self._bridge.kept_off(self.call_uuid, simulated=kept.get("simulated") == SIMULATED)
             use = told.AiUse.NO_ENGINE if drill else use
         history = unpack(self._bridge.seal.opened(self.call_uuid, kept))
-        begins = connected(channel, flow, use, drill, history, kept=kept, at=self._bridge.wall_clock())
+        at, own = self._bridge.wall_clock(), self._wire.own_address
+        begins = connected(channel, flow, use, drill, history, kept=kept, at=at, own_address=own)
         self.feed(begins)
         if begins.held:
             # They may have been back before we were told of such things.

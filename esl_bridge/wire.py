@@ -54,6 +54,12 @@ class Wire:
     def is_there(self) -> bool:
         return self._transport is not None
 
+    @property
+    def own_address(self) -> str:
+        """Where the switch reached us, as a dialplan's ``socket`` has it; empty when there is no such address."""
+        told = None if self._transport is None else self._transport.get_extra_info("sockname")
+        return f"{told[0]}:{told[1]}" if isinstance(told, tuple) else ""
+
     def opened(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it.
 

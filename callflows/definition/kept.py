@@ -16,8 +16,10 @@ SLOT_PREFIX = "slot_"
 ALL_BYTES = 2048
 # Owner, holder, flow and version, language, step, mode, intent, visit, action and incident at their longest: 607.
 STATE_BYTES = 640
-SLOT_BYTES = 896
-HISTORY_BYTES = 512
+# Seven addresses; a list that is longer is cut.
+BRIDGES_BYTES = 128
+SLOT_BYTES = 832
+HISTORY_BYTES = 448
 # What a choice's value may hold, as a variable may (``esl_bridge.protocol.commands``): it is kept there as it is.
 CHOICE_VALUE = re.compile(r"[A-Za-z0-9_.:@+,#*/-]{1,40}")
 CHOICE_VALUE_WORDS = "may hold letters (a to z), digits and . _ : @ + , # * / - only, 40 at most; what is heard are its words"

@@ -168,6 +168,11 @@ class Call:
         """The switch still names us: first of all, the timer."""
         return self._ownership.confirmed(now)
 
+    @property
+    def last_word(self) -> dict[str, str]:
+        """What the switch will know of us as the owner, once it has read all that it was sent: the variables' names, unprefixed."""
+        return {"owner": self.owner, OPEN_VARIABLE: self._incidents.open_id} if self.owner else {}
+
     def denied(self, now: float) -> None:
         """The switch knows no such call any more. If we were well until here, no stall of ours is to blame for its end, which
         may be told seconds later: a switch writes its call records first."""
@@ -200,6 +205,8 @@ class Call:
         self.flow: FlowVersion = event.flow
         kept_flow = f"{event.flow.slug}:{event.flow.number}"
         mine = {"owner": self.owner, "holder": self.owner, "flow": kept_flow, "lang": event.flow.language}
+        if event.ask_next:
+            mine |= {"bridges": event.ask_next}
         started = CallStarted(
             event.caller, event.destination, event.flow.slug, event.flow.number, event.flow.language, self._bridge_id,
             resumed=self.epoch > 1, simulated=self.simulated,

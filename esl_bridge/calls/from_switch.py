@@ -13,6 +13,7 @@ from callflows.definition.errors import UNREADABLE
 from callflows.definition.flow import FlowVersion
 from callflows.definition.kept import PREFIX
 from esl_bridge.calls import inputs as told
+from esl_bridge.calls.ask_next import ask_next
 from esl_bridge.protocol.messages import Event
 
 EVENTS = (
@@ -54,11 +55,14 @@ def connected(
     *,
     at: datetime,
     kept: Mapping[str, str] | None = None,
+    own_address: str = "",
 ) -> told.Connected:
-    """From the reply to ``connect``; ``at`` is this moment. ``kept``: its kept variables, by whom they have been read already."""
+    """From the reply to ``connect``; ``at`` is this moment. ``kept``: its kept variables, by whom they have been read already.
+    ``own_address``: where the switch reached us."""
     kept = kept_variables(channel) if kept is None else kept
+    call_uuid = channel.get("Unique-ID")
     return told.Connected(
-        call_uuid=channel.get("Unique-ID"),
+        call_uuid=call_uuid,
         caller=channel.get("Caller-Caller-ID-Number") or channel.get("Channel-Caller-ID-Number"),
         destination=dialled_number(channel, kept),
         answered=channel.get("Answer-State") == "answered",
@@ -70,6 +74,7 @@ def connected(
         history=history,
         # Who begins a call like that is no telephone on hold: the switch tells of no end of it.
         held="owner" in kept and is_held(channel.variable(OFFER) or ""),
+        ask_next=ask_next(channel.variable("current_application_data") or "", own_address, call_uuid),
         at=at,
     )
 

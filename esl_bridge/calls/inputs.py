@@ -57,6 +57,8 @@ class Connected:
     """What was said before, as far as an earlier owner could keep it."""
     held: bool = False
     """Their telephone has put us on hold."""
+    ask_next: str = ""
+    """Whom the chain shall ask when we have lost the call."""
     at: datetime = field(kw_only=True)
     """The moment of it by the wall clock, with its zone: opening hours go by it and by the time that passes from then on."""
 

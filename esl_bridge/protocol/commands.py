@@ -46,6 +46,8 @@ _UUID = re.compile(r"[0-9A-Fa-f-]{8,64}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 # No `$ { } \`, which expand; no `;` or `=`, which separate in uuid_setvar_multi; no quotes, spaces or control characters.
 _VALUE = re.compile(r"[A-Za-z0-9_.:@+,#*/-]{0,256}")
+# HOST:PORT|HOST:PORT, as `socket` takes them.
+_ADDRESSES = re.compile(r"(?=.{1,256}$)[A-Za-z0-9_.-]+:[0-9]{1,5}(\|[A-Za-z0-9_.-]+:[0-9]{1,5})*")
 # A header's value, or as mod_event_socket takes it between strokes, a pattern that is ours.
 _FILTER = re.compile(r"[A-Za-z0-9_.:@+/-]{1,256}|/\^[A-Za-z0-9_]{1,64}/")
 _WORD = re.compile(r"[A-Za-z0-9_.:@+/-]{1,256}")
@@ -71,6 +73,11 @@ def can_name(call_uuid: str) -> bool:
 def safe_value(text: str) -> bool:
     """Whether a text may become a channel variable."""
     return _VALUE.fullmatch(text) is not None
+
+
+def safe_addresses(text: str) -> bool:
+    """Whether a text, as a channel variable, may be given to ``socket``."""
+    return _ADDRESSES.fullmatch(text) is not None
 
 
 def _line(text: str, reply: ReplyKind = ReplyKind.COMMAND) -> Command:
@@ -139,7 +146,10 @@ def _api(text: str) -> Command:
 
 def set_variables(call_uuid: str, values: Mapping[str, str]) -> Command:
     """Several channel variables at once; an empty value unsets. All of ours together stay under 2 KB (behaviour 20)."""
-    pairs = (f"{_checked(_NAME, 'variable', name)}={_checked(_VALUE, name, value)}" for name, value in values.items())
+    pairs = (
+        f"{_checked(_NAME, 'variable', name)}={_checked(_ADDRESSES if '|' in value else _VALUE, name, value)}"
+        for name, value in values.items()
+    )
     return _api(f"uuid_setvar_multi {_checked(_UUID, 'call', call_uuid)} " + ";".join(pairs))
 
 

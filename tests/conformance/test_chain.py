@@ -160,6 +160,26 @@ async def test_a_bridge_that_freezes_in_a_call_is_followed_by_a_single_visit_els
         await line.hang_up(uuid)
 
 
+async def test_whom_a_bridge_names_is_asked_next_for_its_call_and_only_once(line: ControlledLine) -> None:
+    async with bridges(line) as peers:
+        await line.arrive(NUMBER)
+        peer = await peers.get()
+        uuid = await own(peer)
+        await peer.execute("answer")
+        known = await line.api("global_getvar lifeline_bridges")
+        named = f"127.0.0.1:1|{known}"  # where nobody listens
+        await peer.api(f"uuid_setvar_multi {uuid} ll_bridges={named};ll_step=menu")
+        await peer.close()
+        heir = await peers.get()
+        connected = (await heir.send("connect")).headers
+        assert connected["variable_current_application_data"] == f"{named} async full"
+        assert connected["variable_ll_step"] == "menu"
+        assert "variable_ll_bridges" not in connected
+        await heir.close()
+        third = (await (await peers.get()).send("connect")).headers
+        assert third["variable_current_application_data"] == f"{known} async full"
+
+
 async def test_the_heir_is_not_robbed_by_the_timers_of_the_dead(line: ControlledLine) -> None:
     async with bridges(line) as peers:
         await line.arrive(NUMBER)

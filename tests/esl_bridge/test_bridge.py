@@ -42,7 +42,7 @@ from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.bridge import Bridge, BridgeConfig
 from esl_bridge.calls.listening import MEDIA_SILENCE_S
 from esl_bridge.calls.to_switch import SwitchSettings
-from esl_bridge.journal.events import Cause, IncidentClosed, IncidentOpened, JournalEvent, Outcome
+from esl_bridge.journal.events import CallEnded, CallStarted, Cause, Entry, IncidentClosed, IncidentOpened, JournalEvent, Outcome
 from esl_bridge.journal.sender import Journal
 from esl_bridge.journal.spool import Spool
 from tests.esl_bridge.calls.flow import demonstration
@@ -214,10 +214,13 @@ class Running:
 
     def journalled(self) -> list[JournalEvent]:
         """What its spool holds of the call, in order."""
+        return [entry.event for entry in self.journal_entries()]
+
+    def journal_entries(self) -> list[Entry]:
         (folder,) = (path for path in self._journals.iterdir() if path.is_dir())
         spool = Spool(folder, os.open(os.devnull, os.O_RDONLY))
         try:
-            return [entry.event for entry in spool.read_after(0, 1000) if entry.call_uuid == UUID]
+            return [entry for entry in spool.read_after(0, 1000) if entry.call_uuid == UUID]
         finally:
             spool.close()
 
@@ -347,6 +350,36 @@ async def taken_call(bridge: Running) -> Peer:
     await peer.until(b"execute-app-name")
     await peer.answer_everything()
     return peer
+
+
+async def test_two_visits_of_a_call_that_come_here_at_once_have_an_epoch_each_and_one_incident(bridge: Running) -> None:
+    """The switch tells both of the owner before, since it has read of neither."""
+    kept = b"variable_sip_req_user: 9200\nvariable_ll_owner: bridge-2%3A1\nvariable_ll_mode: fallback\nvariable_ll_step: menu"
+    offered = channel_data().replace(b"variable_sip_req_user: 9000", kept)
+    peers = [await bridge.connect(), await bridge.connect()]
+    for number, peer in enumerate(peers, 2):
+        await peer.until(b"connect\n\n")
+        peer.writer.write(offered)
+        await peer.until(f"ll_owner=bridge-1:{number};".encode())
+    entries = bridge.journal_entries()
+    assert [entry.epoch for entry in entries if isinstance(entry.event, CallStarted)] == [2, 3]
+    assert [entry.epoch for entry in entries if isinstance(entry.event, IncidentOpened)] == [2]
+    peers[1].writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-1:3", "Hangup-Cause: NORMAL_CLEARING\n"))
+    for peer in peers:
+        peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
+        assert await peer.closed()
+    ended = [entry for entry in bridge.journal_entries() if isinstance(entry.event, IncidentClosed | CallEnded)]
+    assert [(entry.epoch, type(entry.event)) for entry in ended] == [(3, IncidentClosed), (3, CallEnded)]
+
+
+async def test_who_takes_a_call_says_whom_to_ask_for_it_next_and_names_itself_last(bridge: Running) -> None:
+    peer = await bridge.connect()
+    await peer.until(b"connect\n\n")
+    asked = f"127.0.0.1%3A{bridge.port}|10.0.0.9%3A8084%20async%20full"
+    offered = re.sub(rb"(?<=variable_current_application_data: )\S+", asked.encode(), channel_data())
+    peer.writer.write(offered.replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200"))
+    await peer.until(f";ll_bridges=10.0.0.9:8084|127.0.0.1:{bridge.port}".encode())
+    await peer.leave()
 
 
 async def test_after_a_stall_a_call_that_another_bridge_has_is_left_alone(bridge: Running) -> None:

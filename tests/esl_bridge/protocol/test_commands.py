@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from esl_bridge.protocol import commands
-from esl_bridge.protocol.commands import Application, safe_value
+from esl_bridge.protocol.commands import Application, safe_addresses, safe_value
 from esl_bridge.protocol.conversation import MAX_JOBS, Conversation, Disconnecting, Happened, JobDone, Replied
 from esl_bridge.protocol.errors import UnexpectedReply, UnsafeArgument
 from esl_bridge.protocol.reader import Reader
@@ -30,6 +30,18 @@ def test_text_that_freeswitch_could_act_on_is_never_sent(text: str) -> None:
         commands.set_variables(UUID, {"ll_slot_x": text})
     with pytest.raises(UnsafeArgument):
         commands.transfer(UUID, text, "lifeline")
+
+
+@pytest.mark.parametrize("text", ["|", "h:1|", "h:1|h", "h:1|h:2;ll_owner=x", "h:1|h:2 async", "h:1|${x}:2", "h:1|" * 80 + "h:2"])
+def test_a_list_that_is_not_of_addresses_is_refused(text: str) -> None:
+    assert not safe_addresses(text)
+    with pytest.raises(UnsafeArgument):
+        commands.set_variables(UUID, {"ll_bridges": text})
+
+
+def test_a_list_of_addresses_may_be_a_variable() -> None:
+    assert safe_addresses("10.0.0.1:8084|bridge-2.example:8084")
+    assert b"ll_bridges=h-1:1|h_2:2\n\n" in commands.set_variables(UUID, {"ll_bridges": "h-1:1|h_2:2"}).data
 
 
 @pytest.mark.parametrize("text", ["${system(x)}", "a\nb", "a\x00"])
