@@ -157,6 +157,7 @@ class Caller:
         record.longest_silence_s = self._silence.longest_s
         record.silences = [one._replace(since_s=one.since_s - self._began_s) for one in self._silence.noticed]
         record.quiet_from_s = (now_s if self._audible or self._is_bridged else self._quiet_since_s) - self._began_s
+        record.quiet_after_a_cut = self._silence.is_after_a_cut
         record.barge_ins = self._interruptions.done
         record.in_fallback = mind.in_fallback
         record.understood = not mind.in_fallback and (

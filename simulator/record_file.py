@@ -42,6 +42,7 @@ class RecordFile:
             "longest_silence_ms": round(record.longest_silence_s * 1000),
             "last_sound_at_s": round(began_at_s + record.last_sound_s, 3),
             "quiet_from_s": round(began_at_s + record.quiet_from_s, 3),
+            "quiet_after_a_cut": record.quiet_after_a_cut,
             "silences": [[round(began_at_s + one.since_s, 3), round(one.length_s, 3), *one[2:]] for one in record.silences],
             "heard": [[round(at_s, 2), text] for at_s, text in record.heard],
             "said": [[round(at_s, 2), text] for at_s, text in record.said],

@@ -48,6 +48,8 @@ class CallRecord:
     """When the last sound that they heard began."""
     quiet_from_s: float = 0.0
     """Since when they had heard nothing, and done nothing, when the call ended."""
+    quiet_after_a_cut: bool = False
+    """That began with a sound that broke off, and not by anything of theirs."""
     barge_ins: list[BargeIn] = field(default_factory=list)
     heard: list[tuple[float, str]] = field(default_factory=list)
     said: list[tuple[float, str]] = field(default_factory=list)
@@ -79,6 +81,11 @@ class SilenceMeter:
                 self.noticed.append(Silence(self._since_s, length_s, self._after_words, self._after_a_cut))
         self._since_s = None
         self._has_acted = False
+
+    @property
+    def is_after_a_cut(self) -> bool:
+        """Whether it is quiet now, since what they heard broke off."""
+        return self._since_s is not None and self._after_a_cut
 
     def own_turn(self) -> None:
         self._since_s = None

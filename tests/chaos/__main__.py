@@ -11,7 +11,7 @@ import sys
 
 from tests.chaos import report
 from tests.chaos.faults import all_faults
-from tests.chaos.run import run
+from tests.chaos.run import Ran, run
 from tests.chaos.schedule import plan
 from tests.chaos.world import Load, World
 
@@ -56,11 +56,14 @@ def main() -> int:
         kinds = [fault.kind for name, fault in faults.items() if not words or any(word in name for word in words)]
         planned = [] if given.calm else plan(seed, given.duration, kinds)
         load = Load(given.speaking, given.keyed)
+        ran: Ran | None = None
         try:
             ran = run(world, faults, planned, load, given.duration, seed, say)
         finally:
             if given.keep:
-                world.keep(given.keep)
+                world.keep(given.keep, () if ran is None else ran.findings.in_question())
+                for one in () if ran is None else ran.happened:
+                    say(f"{one.name}: from {one.began_s:.3f}, done {one.done_s:.3f}, over {one.over_s:.3f}")
     for line in report.lines(ran.findings, ran.happened):
         say(line)
     names = [kind.name for kind in kinds]

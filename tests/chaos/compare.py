@@ -22,6 +22,10 @@ TURN_LIMIT_S = 4.0 + 0.5
 END_OF_SPEECH_S = SILENCE_FRAMES * FRAME_MS / 1000
 # The death of a bridge cuts what plays, and the caller's own clock may be late.
 CUT_S = 0.5
+# What came to a bridge so shortly before it was killed it may not have read.
+UNREAD_S = 0.5
+# No timer takes a call from a frozen bridge sooner: what its caller hears until then it had ordered before.
+NOBODY_ELSE_S = 1.0
 # Who has heard nothing since they dialled has no bridge yet.
 BEGINNING_S = 1.0
 BRIDGE_KILLED_LIMIT_S = 1.0
@@ -30,6 +34,8 @@ BRIDGE_FROZEN_LIMIT_S = 6.0 + 0.5
 LIMITS_S = {
     Notice.TURN: TURN_LIMIT_S, Notice.BRIDGE_KILLED: BRIDGE_KILLED_LIMIT_S, Notice.BRIDGE_FROZEN: BRIDGE_FROZEN_LIMIT_S,
 }  # fmt: skip
+# Of whose lines one would read.
+MOST_SILENT = 40
 DROPPED = "dropped"
 LOST = "lost"
 
@@ -76,14 +82,22 @@ class Findings:
     too_long: list[Difference] = field(default_factory=list)
     ways: dict[str, dict[str, int]] = field(default_factory=dict)
 
+    def in_question(self) -> list[str]:
+        """The calls that were not as they should be, and some whose silence was too long: the longest of them."""
+        silent = sorted(self.too_long, key=lambda one: one.why, reverse=True)[:MOST_SILENT]
+        return [one.call_uuid for one in (*self.wrong, *self.last_resort_as_lost, *silent)]
 
-def compare(callers: Sequence[Mapping[str, Any]], stored: Mapping[str, Any], faults: Sequence[Happened]) -> Findings:
+
+def compare(
+    callers: Sequence[Mapping[str, Any]], stored: Mapping[str, Any], faults: Sequence[Happened], late_s: float = 0.0
+) -> Findings:
+    """``late_s``: by how much the callers' own clocks were late, at most. They notice that much later what happened to them."""
     found = Findings(calls=len(callers), most_at_once=most_at_once(callers))
     calls = {call["call_uuid"]: call for call in stored["calls"]}
     for caller in callers:
         call = calls.pop(caller["call_uuid"], None)
-        _compare_one(found, caller, call, faults)
-        _silences(found, caller, call["bridges"] if call else (), faults)
+        _compare_one(found, caller, call, faults, late_s)
+        _silences(found, caller, call["bridges"] if call else (), faults, late_s)
     found.wrong += [Difference(call_uuid, "nobody made this call", ()) for call_uuid in calls]
     for boot in stored["boots"]:
         found.journal_events += boot["lines"]
@@ -102,7 +116,7 @@ def most_at_once(callers: Iterable[Mapping[str, Any]]) -> int:
 
 
 def _compare_one(
-    found: Findings, caller: Mapping[str, Any], call: Mapping[str, Any] | None, faults: Sequence[Happened]
+    found: Findings, caller: Mapping[str, Any], call: Mapping[str, Any] | None, faults: Sequence[Happened], late_s: float
 ) -> None:
     during = tuple(fault.name for fault in faults if _overlap(fault, caller["began_at_s"], caller["ended_at_s"]))
 
@@ -127,7 +141,7 @@ def _compare_one(
         found.wrong.append(difference(f"the caller lost it ({caller['because']}), the records do not"))
     elif not lost and drops:
         what = ", ".join(f"{one['cause']}/{one['stage']}/{one['kind']}" for one in drops)
-        if _left_in_silence(caller, call["bridge_id"], call["bridges"], drops, faults):
+        if _left_in_silence(caller, call["bridge_id"], call["bridges"], drops, faults, late_s):
             found.left_in_silence.append(difference(f"they hung up before they heard anything again: {what}"))
             return
         unseen = call["ended_by"] == "unknown" and any(one["kind"] == LOST for one in drops)
@@ -137,28 +151,33 @@ def _compare_one(
 
 def _left_in_silence(
     caller: Mapping[str, Any], bridge_id: str, had_it: Sequence[str], drops: Sequence[Mapping[str, Any]],
-    faults: Iterable[Happened],
+    faults: Iterable[Happened], late_s: float,
 ) -> bool:  # fmt: skip
     """Whether a bridge of theirs failed, and from then on they heard nothing and did nothing until they hung up.
 
     A call that was resumed has its heir's name by then: whose failure it was cannot be told from that. A bridge that is restarted
     gives its calls back one after the other while it drains, and who goes before another takes them is lost.
-    What plays when a bridge freezes goes on to its end.
+    What plays when a bridge freezes goes on to its end. Of who goes so shortly before a bridge is killed that it has not read of
+    it, nobody has seen the end. A caller whose last sound broke off heard nothing of anybody after it, however late they noticed.
     """
     if any(one["cause"] != "bridge" for one in drops):
         return False
     resumed = all(one["kind"] == "resumed" for one in drops)
     lost = all(one["kind"] == LOST for one in drops)
-    return any(
-        fault.notice in (Notice.BRIDGE_KILLED, Notice.BRIDGE_FROZEN)
-        and (resumed or _is_of(fault, had_it if lost and fault.notice is Notice.BRIDGE_KILLED else (bridge_id,)))
-        and fault.began_s <= caller["ended_at_s"]
-        and caller["last_sound_at_s"] <= _parted_s(fault, resumed=resumed, lost=lost)
-        and (
-            fault.notice is Notice.BRIDGE_FROZEN or caller["quiet_from_s"] <= _parted_s(fault, resumed=resumed, lost=lost) + CUT_S
-        )
-        for fault in faults
-    )
+
+    def by(fault: Happened) -> bool:
+        is_kill = fault.notice is Notice.BRIDGE_KILLED
+        if not (resumed or _is_of(fault, had_it if lost and is_kill else (bridge_id,))):
+            return False
+        if caller["ended_at_s"] < fault.began_s - (UNREAD_S if lost and is_kill else 0.0):
+            return False
+        parted_s = _parted_s(fault, resumed=resumed, lost=lost)
+        if not is_kill:
+            return bool(caller["last_sound_at_s"] <= parted_s + min(late_s, NOBODY_ELSE_S))
+        noticed_s = parted_s + (late_s if caller["quiet_after_a_cut"] else 0.0)
+        return bool(caller["last_sound_at_s"] <= noticed_s and caller["quiet_from_s"] <= noticed_s + CUT_S)
+
+    return any(by(fault) for fault in faults if fault.notice in (Notice.BRIDGE_KILLED, Notice.BRIDGE_FROZEN))
 
 
 def _is_of(fault: Happened, bridges: Iterable[str]) -> bool:
@@ -178,12 +197,15 @@ def _is_restart(fault: Happened) -> bool:
     return fault.name.startswith("restart ")
 
 
-def _silences(found: Findings, caller: Mapping[str, Any], bridges: Sequence[str], faults: Sequence[Happened]) -> None:
+def _silences(
+    found: Findings, caller: Mapping[str, Any], bridges: Sequence[str], faults: Sequence[Happened], late_s: float
+) -> None:
     """``bridges``: all that ever had the call."""
     found.silences_ms.append(caller["longest_silence_ms"])
     for began_s, length_s, after_words, after_a_cut in caller["silences"]:
         is_first = began_s < caller["began_at_s"] + BEGINNING_S
-        notice, heard_s = _attributed(began_s, began_s + length_s, faults, bridges, is_first=is_first, after_a_cut=after_a_cut)
+        cut_within_s = CUT_S + late_s if after_a_cut else 0.0
+        notice, heard_s = _attributed(began_s, began_s + length_s, faults, bridges, is_first=is_first, cut_within_s=cut_within_s)
         if notice is Notice.TURN and after_words:
             heard_s -= END_OF_SPEECH_S
         found.longest_ms[notice] = max(found.longest_ms[notice], round(heard_s * 1000))
@@ -193,7 +215,7 @@ def _silences(found: Findings, caller: Mapping[str, Any], bridges: Sequence[str]
 
 
 def _attributed(
-    began_s: float, ended_s: float, faults: Sequence[Happened], bridges: Sequence[str], *, is_first: bool, after_a_cut: bool
+    began_s: float, ended_s: float, faults: Sequence[Happened], bridges: Sequence[str], *, is_first: bool, cut_within_s: float
 ) -> tuple[Notice, float]:
     """Whose limit a silence has, and how much of it counts: with a fault of the call's own bridge in it, what came after that.
 
@@ -206,7 +228,7 @@ def _attributed(
     frozen = [one for one in (faults if moves else theirs) if one.notice is Notice.BRIDGE_FROZEN]
     killed = [
         one for one in theirs
-        if one.notice is Notice.BRIDGE_KILLED and (began_s <= one.began_s or (after_a_cut and _cut(one, began_s)))
+        if one.notice is Notice.BRIDGE_KILLED and (began_s <= one.began_s or _cut(one, began_s, cut_within_s))
     ]  # fmt: skip
     for fault in [*frozen, *killed]:
         # What was long before it anyway is no matter of the bridge's.
@@ -215,9 +237,11 @@ def _attributed(
     return Notice.TURN, ended_s - began_s
 
 
-def _cut(fault: Happened, at_s: float) -> bool:
-    """Whether what broke off then did so by this. A restarted bridge gives its calls back until it is gone."""
-    return fault.began_s <= at_s <= (fault.over_s if _is_restart(fault) else max(fault.began_s, fault.done_s) + CUT_S)
+def _cut(fault: Happened, at_s: float, within_s: float) -> bool:
+    """Whether what broke off then, if anything did, did so by this. A restarted bridge gives its calls back until it is gone."""
+    if not within_s:
+        return False
+    return fault.began_s <= at_s <= (fault.over_s if _is_restart(fault) else max(fault.began_s, fault.done_s) + within_s)
 
 
 def _overlap(fault: Happened, began_s: float, ended_s: float) -> bool:

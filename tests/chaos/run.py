@@ -47,9 +47,10 @@ def run(
     if figures["live_calls"] or figures["ai_failures_open"]:
         say(f"not settled: {figures['live_calls']} live calls, {figures['ai_failures_open']} open incidents")
     stored = world.stored()
-    findings = compare(world.records(), stored, happened)
+    late_ms = world.late_ms()
+    findings = compare(world.records(), stored, happened, late_ms.get("max", 0) / 1000)
     findings.ways = agreement.readings(world.stack)
-    return Ran(findings, happened, used, world.late_ms())
+    return Ran(findings, happened, used, late_ms)
 
 
 def inject(world: World, faults: dict[str, Fault], planned: Sequence[Planned], say: Callable[[str], None]) -> list[Happened]:

@@ -17,7 +17,7 @@ FREEZE = Happened("freeze bridge", Notice.BRIDGE_FROZEN, 105.0, 114.0)
 
 def caller(
     outcome: str = "finished", silences: Sequence[tuple[float, float, bool] | Silence] = (), last_sound_at_s: float = 129.0,
-    quiet_from_s: float = 130.0,
+    quiet_from_s: float = 130.0, *, quiet_after_a_cut: bool = False,
 ) -> dict[str, Any]:
     longest_ms = round(max((one[1] for one in silences), default=0.0) * 1000)
     return {
@@ -25,6 +25,7 @@ def caller(
         "began_at_s": 100.0, "ended_at_s": 130.0, "longest_silence_ms": longest_ms,
         "silences": [list(Silence(*one)) for one in silences],
         "last_sound_at_s": last_sound_at_s, "quiet_from_s": quiet_from_s,
+        "quiet_after_a_cut": quiet_after_a_cut,
     }  # fmt: skip
 
 
@@ -39,10 +40,10 @@ def call(*outcomes: str, **more: Any) -> dict[str, Any]:
 
 def found(
     one: dict[str, Any], recorded: dict[str, Any] | None, *faults: Happened, boots: list[dict[str, Any]] | None = None,
-    told_twice: list[dict[str, Any]] | None = None, unsent: dict[str, int] | None = None,
+    told_twice: list[dict[str, Any]] | None = None, unsent: dict[str, int] | None = None, late_s: float = 0.0,
 ) -> Findings:  # fmt: skip
     stored = {"calls": [recorded] if recorded else [], "boots": boots or [], "told_twice": told_twice or [], "unsent": unsent or {}}
-    return compare([one], stored, faults)
+    return compare([one], stored, faults, late_s)
 
 
 def wrong(findings: Findings) -> list[str]:
@@ -102,6 +103,28 @@ def test_who_hangs_up_before_anything_is_heard_again_was_dropped_however_content
     stall = Happened("stall bridge", Notice.BRIDGE_FROZEN, 105.0, 109.0)
     findings = found(caller(last_sound_at_s=104.5, quiet_from_s=108.0), call(incidents=[resumed]), stall)
     assert (len(findings.left_in_silence), findings.wrong) == (1, [])
+
+
+def test_a_caller_who_notices_late_what_was_cut_was_left_in_silence_all_the_same() -> None:
+    resumed = {"cause": "bridge", "stage": "bridge", "kind": "resumed", "outcome": "dropped"}
+    cut = caller(last_sound_at_s=104.0, quiet_from_s=106.4, quiet_after_a_cut=True)
+    assert len(found(cut, call(incidents=[resumed]), KILL, late_s=1.0).left_in_silence) == 1
+    assert len(found(cut, call(incidents=[resumed]), KILL, late_s=0.8).wrong) == 1, "later than they were"
+    went_on = caller(last_sound_at_s=104.0, quiet_from_s=106.4)
+    assert len(found(went_on, call(incidents=[resumed]), KILL, late_s=1.0).wrong) == 1, "it was not cut"
+    ordered = caller(last_sound_at_s=105.8, quiet_from_s=108.0)
+    assert len(found(ordered, call(incidents=[resumed]), FREEZE, late_s=0.9).left_in_silence) == 1, "before it froze"
+    assert len(found(ordered, call(incidents=[resumed]), FREEZE).wrong) == 1
+    another = caller(last_sound_at_s=106.2, quiet_from_s=108.0)
+    assert len(found(another, call(incidents=[resumed]), FREEZE, late_s=5.0).wrong) == 1, "somebody else may have said it"
+
+
+def test_of_who_goes_just_before_their_bridge_is_killed_nobody_has_seen_the_end() -> None:
+    lost = {"cause": "bridge", "stage": "bridge", "kind": "lost", "outcome": "dropped"}
+    for began_s, known in ((130.3, True), (130.7, False)):
+        kill = Happened("kill bridge", Notice.BRIDGE_KILLED, began_s, 134.0)
+        findings = found(caller(), call(incidents=[lost], ended_by="unknown"), kill)
+        assert (len(findings.left_in_silence), len(findings.last_resort_as_lost)) == ((1, 0) if known else (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -186,6 +209,9 @@ def test_what_a_killed_or_restarted_bridge_breaks_off_is_its_own_silence() -> No
     assert found(caller(silences=ended), call(), KILL, restart).too_long == []
     later = (Silence(108.5, 1.8, after_a_cut=True),)
     assert found(caller(silences=later), call(), KILL, restart).too_long == []
+    noticed = (Silence(106.4, 1.8, after_a_cut=True),)
+    assert found(caller(silences=noticed), call(), KILL).too_long == []
+    assert len(found(caller(silences=noticed), call(), KILL, late_s=1.0).too_long) == 1
 
 
 def test_what_was_long_before_its_bridge_froze_is_the_turns() -> None:

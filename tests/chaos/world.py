@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -215,14 +215,16 @@ class World:
                 return figures
             time.sleep(1.0)
 
-    def keep(self, folder: str) -> None:
-        """What the run leaves to be looked at, before it is taken away."""
+    def keep(self, folder: str, in_full: Iterable[str] = ()) -> None:
+        """What the run leaves to be looked at, before it is taken away; every line that was told of calls that were lost, and of
+        those ``in_full``."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         for path in (*self._records, *self.folder.glob("switch-*.log")):
             shutil.copy(path, target)
         (target / "stack.log").write_text(self.stack.log)
         lost = [record["call_uuid"] for record in self.records() if record["outcome"] == "disconnected"]
+        lost += in_full
         with contextlib.suppress(AssertionError):
             (target / "stored.json").write_text(json.dumps(self.stored(*lost[:MOST_IN_FULL]), indent=1))
 

@@ -32,6 +32,7 @@ def test_what_broke_off_by_their_own_doing_is_no_cut() -> None:
     meter = SilenceMeter()
     meter.sound(1.0)
     meter.quiet_from(2.0, after_a_cut=True)
+    assert meter.is_after_a_cut
     meter.sound(3.0)
     meter.own_turn()
     meter.quiet_from(4.0)  # the key is pressed, and then

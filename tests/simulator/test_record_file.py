@@ -17,6 +17,7 @@ def test_a_line_for_each_call_and_one_when_no_more_will_come(tmp_path: Path) -> 
         record = CallRecord("balance", "u-1", Outcome.FINISHED, "satisfied", duration_s=10.0, longest_silence_s=2.5)
         record.silences = [Silence(4.0, 2.5, after_words=True)]
         record.last_sound_s, record.quiet_from_s = 6.5, 8.0
+        record.quiet_after_a_cut = True
         record.heard = [(1.0, "Welcome.")]
         file.write(record)
         file.end(1, {"max": 3})
@@ -31,4 +32,5 @@ def test_a_line_for_each_call_and_one_when_no_more_will_come(tmp_path: Path) -> 
     assert abs(since_s - (call["ended_at_s"] - 6.0)) < 0.01
     assert abs(call["last_sound_at_s"] - (call["ended_at_s"] - 3.5)) < 0.01
     assert abs(call["quiet_from_s"] - (call["ended_at_s"] - 2.0)) < 0.01
+    assert call["quiet_after_a_cut"] is True
     assert call["heard"] == [[1.0, "Welcome."]]
