@@ -219,16 +219,17 @@ def _attributed(
 ) -> tuple[Notice, float]:
     """Whose limit a silence has, and how much of it counts: with a fault of the call's own bridge in it, what came after that.
 
-    A killed bridge's counts when it died within the silence, or cut what was heard before it; a frozen one's as long as it is
-    frozen. A call that begins, or leaves its bridge, may be given to any bridge, and wait there for the timer if that one is
-    frozen.
+    A killed bridge's counts when it died within the silence, or cut what was heard before it. One that is restarted has each call
+    until it gives it back: only what is cut tells when that was. A frozen one's counts as long as it is frozen. A call that begins,
+    or leaves its bridge, may be given to any bridge, and wait there for the timer if that one is frozen.
     """
     theirs = [one for one in faults if one.notice is not Notice.TURN and _is_of(one, bridges)]
     moves = is_first or any(_overlap(one, began_s, ended_s) for one in theirs)
     frozen = [one for one in (faults if moves else theirs) if one.notice is Notice.BRIDGE_FROZEN]
     killed = [
         one for one in theirs
-        if one.notice is Notice.BRIDGE_KILLED and (began_s <= one.began_s or _cut(one, began_s, cut_within_s))
+        if one.notice is Notice.BRIDGE_KILLED
+        and ((began_s <= one.began_s and not _is_restart(one)) or _cut(one, began_s, cut_within_s))
     ]  # fmt: skip
     for fault in [*frozen, *killed]:
         # What was long before it anyway is no matter of the bridge's.

@@ -205,6 +205,9 @@ def test_what_a_killed_or_restarted_bridge_breaks_off_is_its_own_silence() -> No
     assert len(found(caller(silences=cut), call(), slow).too_long) == 1
     restart = Happened("restart bridge", Notice.BRIDGE_KILLED, 101.0, 108.0)
     assert len(found(caller(silences=cut), call(), restart).too_long) == 1
+    thinking = (Silence(100.9, 3.0),)
+    assert found(caller(silences=thinking), call(), restart).too_long == [], "it had the call until it gave it back"
+    assert len(found(caller(silences=((100.9, 5.0, False),)), call(), restart).too_long) == 1
     ended = (Silence(105.2, 1.8),)
     assert found(caller(silences=ended), call(), KILL, restart).too_long == []
     later = (Silence(108.5, 1.8, after_a_cut=True),)
