@@ -11,7 +11,7 @@ import zlib
 from callflows.definition.kept import BRIDGES_BYTES, kept_bytes
 from esl_bridge.protocol.commands import safe_addresses
 
-NAME = "bridges"
+NEXT_VARIABLE = "bridges"
 
 
 def ask_next(socket_data: str, own_address: str, call_uuid: str) -> str:
@@ -28,7 +28,7 @@ def ask_next(socket_data: str, own_address: str, call_uuid: str) -> str:
     others = addresses[at + 1 :] + addresses[:at]
     first = zlib.crc32(call_uuid.encode()) % len(others)
     order = [*others[first:], *others[:first], own_address]
-    while order and kept_bytes(NAME, "|".join(order)) > BRIDGES_BYTES:
+    while order and kept_bytes(NEXT_VARIABLE, "|".join(order)) > BRIDGES_BYTES:
         order.pop()
     wanted = "|".join(order)
     return wanted if safe_addresses(wanted) else ""

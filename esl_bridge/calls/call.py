@@ -16,6 +16,7 @@ from callflows.definition.hours import is_open
 from callflows.definition.kept import SLOT_BYTES, SLOT_PREFIX, kept_bytes
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls.actions_taken import ActionsTaken
+from esl_bridge.calls.ask_next import NEXT_VARIABLE
 from esl_bridge.calls.dialogue import Dialogue, DialogueStep, HearReply, Listen, UseMenu
 from esl_bridge.calls.history import pack
 from esl_bridge.calls.hold import Hold
@@ -205,8 +206,8 @@ class Call:
         self.flow: FlowVersion = event.flow
         kept_flow = f"{event.flow.slug}:{event.flow.number}"
         mine = {"owner": self.owner, "holder": self.owner, "flow": kept_flow, "lang": event.flow.language}
-        if event.ask_next:
-            mine |= {"bridges": event.ask_next}
+        if event.ask_next or NEXT_VARIABLE in kept:  # or the order of an owner who was reached by another way would stay
+            mine |= {NEXT_VARIABLE: event.ask_next}
         started = CallStarted(
             event.caller, event.destination, event.flow.slug, event.flow.number, event.flow.language, self._bridge_id,
             resumed=self.epoch > 1, simulated=self.simulated,

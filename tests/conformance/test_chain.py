@@ -160,7 +160,7 @@ async def test_a_bridge_that_freezes_in_a_call_is_followed_by_a_single_visit_els
         await line.hang_up(uuid)
 
 
-async def test_whom_a_bridge_names_is_asked_next_for_its_call_and_only_once(line: ControlledLine) -> None:
+async def test_whom_a_bridge_names_is_asked_for_its_call_each_in_turn(line: ControlledLine) -> None:
     async with bridges(line) as peers:
         await line.arrive(NUMBER)
         peer = await peers.get()
@@ -174,10 +174,10 @@ async def test_whom_a_bridge_names_is_asked_next_for_its_call_and_only_once(line
         connected = (await heir.send("connect")).headers
         assert connected["variable_current_application_data"] == f"{named} async full"
         assert connected["variable_ll_step"] == "menu"
-        assert "variable_ll_bridges" not in connected
+        assert connected["variable_ll_bridges"] == f"{known}|127.0.0.1:1", "for the visit after this one"
         await heir.close()
         third = (await (await peers.get()).send("connect")).headers
-        assert third["variable_current_application_data"] == f"{known} async full"
+        assert third["variable_current_application_data"] == f"{known}|127.0.0.1:1 async full"
 
 
 async def test_the_heir_is_not_robbed_by_the_timers_of_the_dead(line: ControlledLine) -> None:

@@ -143,8 +143,8 @@ def test_the_deployed_chain_arms_the_timer_before_the_socket_and_comes_back_afte
     assert ("set", "ll_list=first") in deployed("9200", ll_list="next")
     named = deployed("9200", ll_bridges="h3:3|h1:1", ll_list="next")
     assert named[-3:] == [
-        ("unset", "ll_bridges"), ("socket", "h3:3|h1:1 async full"), ("transfer", "9200 XML lifeline"),
-    ], "whom the call's last bridge named, once"  # fmt: skip
+        ("set", "ll_bridges=h1:1|h3:3"), ("socket", "h3:3|h1:1 async full"), ("transfer", "9200 XML lifeline"),
+    ], "whom the call's last bridge named, in turn"  # fmt: skip
     assert [data for name, data in named if name == "set" and "ll_list" in data] == []
     away = [("set", "ll_holder=chain"), ("transfer", "ll-last-resort XML lifeline")]
     assert deployed("9200", ll_hops="xxxxxx", export_vars="mine,rtp_timer_name") == away

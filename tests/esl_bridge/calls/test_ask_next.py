@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from callflows.definition.kept import BRIDGES_BYTES, kept_bytes
-from esl_bridge.calls.ask_next import NAME, ask_next
+from esl_bridge.calls.ask_next import NEXT_VARIABLE, ask_next
 from esl_bridge.protocol.commands import safe_addresses
 
 A, B, C = "10.0.0.1:8084", "10.0.0.2:8084", "10.0.0.3:8084"
@@ -43,5 +43,5 @@ def test_of_very_many_there_are_as_many_as_their_share_can_hold() -> None:
     order = ask_next(f"{'|'.join(many)} async full", many[3], CALL)
     assert len(order.split("|")) > 4
     assert many[3] not in order.split("|")
-    assert kept_bytes(NAME, order) <= BRIDGES_BYTES
+    assert kept_bytes(NEXT_VARIABLE, order) <= BRIDGES_BYTES
     assert safe_addresses(order)
