@@ -6,6 +6,11 @@ The order of waiting, parking and going on is mod_event_socket.c's `socket_funct
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import re
+import socket as sockets
+from typing import Final
 
 import structlog
 
@@ -14,6 +19,7 @@ from simulator.session import Session
 
 log = structlog.get_logger(__name__)
 _DEFAULT_PORT = 8084
+_IPV4: Final = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 
 
 async def socket(session: Session, argument: str) -> None:
@@ -50,18 +56,41 @@ async def _park(session: Session) -> None:
 
 async def _connect(session: Session, places: list[str]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
     """The first that accepts. No time limit, as in FreeSWITCH: a listener with a full queue holds the call."""
-    refused = []
+    refused, unreached = [], session.switch.unreached
     for place in places:
         host, _, port = place.strip().rpartition(":")
         if not host:
             host, port = place.strip(), str(_DEFAULT_PORT)
         session.channel.set("socket_host", host)
         try:
-            return await asyncio.open_connection(host, int(port))
+            opened = await _open(host, int(port))
         except (OSError, ValueError) as error:
             refused.append(f"{place}: {error}")
-    log.info("socket_refused", places=refused)
+        else:
+            unreached.clear()
+            return opened
+    if not unreached.issuperset(refused):  # once, and not for each of a thousand calls
+        unreached.update(refused)
+        log.info("socket_refused", places=refused)
     return None
+
+
+async def _open(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Where nobody listens on the same machine that is known at once: a call may try eighteen times before its last resort."""
+    if _IPV4.fullmatch(host) is None:
+        return await asyncio.open_connection(host, port)
+    opened = sockets.socket()
+    try:
+        opened.setblocking(False)
+        failed = opened.connect_ex((host, port))
+        if failed == errno.EINPROGRESS:
+            await asyncio.get_running_loop().sock_connect(opened, (host, port))
+        elif failed:
+            raise OSError(failed, os.strerror(failed))
+        return await asyncio.open_connection(sock=opened)
+    except BaseException:
+        opened.close()
+        raise
 
 
 async def _serve(listener: Listener, session: Session) -> None:

@@ -46,6 +46,8 @@ class Switch:
         self.held_dead: dict[str, Session] = {}
         self.system_commands: list[str] = []
         self.is_stopping = False
+        self.unreached: set[str] = set()
+        """Where no app answered a call, and why, since one last did."""
         self.started_s = self.clock.now_s()
         self.sessions_since_startup = 0
         self.peak_sessions = 0

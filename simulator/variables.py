@@ -52,10 +52,14 @@ class Variables(MutableMapping[str, str]):
 
     def put(self, name: str, value: str | None) -> None:
         """An empty value removes, as switch_channel_set_variable does; a changed one moves to the end."""
-        if name in self._values:
-            del self[name]
+        values, lines = self._values, self._lines  # at once, and not by way of the two above: each application sets three
+        if name in values:
+            del values[name], lines[name]
         if value:
-            self[name] = value
+            values[name] = value
+            lines[name] = ""
+            self._unencoded.add(name)
+        self._block = None
 
     def block(self) -> Block:
         """``variable_…`` headers as they are now; the same object until one changes."""
