@@ -171,11 +171,11 @@ def _left_in_silence(
             return False
         if caller["ended_at_s"] < fault.began_s - (UNREAD_S if lost and is_kill else 0.0):
             return False
-        parted_s = _parted_s(fault, resumed=resumed, lost=lost)
+        parted_s = _parted_s(fault, late_s, resumed=resumed, lost=lost)
         if not is_kill:
             return bool(caller["last_sound_at_s"] <= parted_s + min(late_s, NOBODY_ELSE_S))
-        noticed_s = parted_s + (late_s if caller["quiet_after_a_cut"] else 0.0)
-        return bool(caller["last_sound_at_s"] <= noticed_s and caller["quiet_from_s"] <= noticed_s + CUT_S)
+        began_by_s = parted_s + (late_s if caller["quiet_after_a_cut"] else 0.0)
+        return bool(caller["last_sound_at_s"] <= began_by_s and caller["quiet_from_s"] <= parted_s + CUT_S + late_s)
 
     return any(by(fault) for fault in faults if fault.notice in (Notice.BRIDGE_KILLED, Notice.BRIDGE_FROZEN))
 
@@ -185,11 +185,11 @@ def _is_of(fault: Happened, bridges: Iterable[str]) -> bool:
     return part == "every bridge" or part in {name.removesuffix("-1") for name in bridges}  # The first one's process has no number.
 
 
-def _parted_s(fault: Happened, *, resumed: bool, lost: bool) -> float:
+def _parted_s(fault: Happened, late_s: float, *, resumed: bool, lost: bool) -> float:
     """When the last call of that bridge had left it. The last sockets that a bridge closes as it ends are those of calls which it
     lost before, and that others have: such a call goes into the chain once more, like every other."""
     if _is_restart(fault) and (resumed or lost):
-        return fault.over_s if lost else fault.began_s + DRAIN_S
+        return fault.over_s if lost else min(fault.over_s, fault.began_s + DRAIN_S + late_s)
     return max(fault.began_s, fault.done_s)
 
 

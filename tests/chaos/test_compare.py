@@ -110,8 +110,14 @@ def test_a_caller_who_notices_late_what_was_cut_was_left_in_silence_all_the_same
     cut = caller(last_sound_at_s=104.0, quiet_from_s=106.4, quiet_after_a_cut=True)
     assert len(found(cut, call(incidents=[resumed]), KILL, late_s=1.0).left_in_silence) == 1
     assert len(found(cut, call(incidents=[resumed]), KILL, late_s=0.8).wrong) == 1, "later than they were"
-    went_on = caller(last_sound_at_s=104.0, quiet_from_s=106.4)
-    assert len(found(went_on, call(incidents=[resumed]), KILL, late_s=1.0).wrong) == 1, "it was not cut"
+    ended = caller(last_sound_at_s=104.0, quiet_from_s=106.4)
+    assert len(found(ended, call(incidents=[resumed]), KILL, late_s=1.0).left_in_silence) == 1, "and by itself before they noticed"
+    after = caller(last_sound_at_s=105.5, quiet_from_s=106.4)
+    assert len(found(after, call(incidents=[resumed]), KILL, late_s=1.0).wrong) == 1, "it began after the death, and was not cut"
+    slow = Happened("restart bridge", Notice.BRIDGE_KILLED, 102.0, 109.0)
+    given_back = caller(last_sound_at_s=105.0, quiet_from_s=106.8)
+    assert len(found(given_back, call(incidents=[resumed]), slow, late_s=0.4).left_in_silence) == 1
+    assert len(found(given_back, call(incidents=[resumed]), slow).wrong) == 1
     ordered = caller(last_sound_at_s=105.8, quiet_from_s=108.0)
     assert len(found(ordered, call(incidents=[resumed]), FREEZE, late_s=0.9).left_in_silence) == 1, "before it froze"
     assert len(found(ordered, call(incidents=[resumed]), FREEZE).wrong) == 1
