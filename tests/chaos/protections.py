@@ -1,12 +1,13 @@
 """The single protections that keep a caller connected and answered, each with what must fail without it.
 
-Owns that list; those of the records and of processes are beside it. When the sources change, ``test_mutations.py`` says
-which patches no longer fit.
+Owns that list; those of lateness, of the records and of processes are beside it. When the sources change,
+``test_mutations.py`` says which patches no longer fit.
 """
 
 from __future__ import annotations
 
 from tests.chaos.mutation import Mutation
+from tests.chaos.protections_of_lateness import LATENESS_LOSES_NOBODY
 from tests.chaos.protections_of_processes import PROCESSES_ARE_AS_WELL_AS_THEY_SEEM
 from tests.chaos.protections_of_records import THE_RECORDS_ARE_TRUE
 
@@ -137,6 +138,22 @@ THE_CALL_STAYS = (
         (OF_OFFERS + "an_offer_that_was_left_unread_is_asked_about_again_and_a_call_that_another_has_is_left_alone",),
     ),
     Mutation(
+        "who had a call is asked last for it, in the bridge", CALL,
+        "            mine |= {NEXT_VARIABLE: event.ask_next}\n", "            pass\n",
+        (OF_BRIDGE + "who_takes_a_call_says_whom_to_ask_for_it_next_and_names_itself_last",
+         "tests/bridge_process/test_asked_last.py::"
+         "test_the_next_has_the_call_of_a_bridge_that_froze_and_was_not_the_first_of_its_list"),
+    ),
+    Mutation(
+        "who had a call is asked last for it, in the chain", CHAIN,
+        '<condition field="${ll_bridges}" expression="^([^|]+)', '<condition field="${ll_bridges}" expression="^(!)',
+        (OF_CHAIN + "whom_a_bridge_names_is_asked_for_its_call_each_in_turn",),
+    ),
+    Mutation(
+        "a bridge that is full hides no other", CHAIN, 'data="ll_bridges=$2|$1"', 'data="ll_bridges=$1|$2"',
+        (OF_CHAIN + "whom_a_bridge_names_is_asked_for_its_call_each_in_turn",),
+    ),
+    Mutation(
         "a full bridge refuses", SESSION, "        if not self._bridge.identified(self):\n", "        if False:\n",
         (OF_BRIDGE + "a_full_bridge_refuses_so_that_the_dialplan_goes_on",),
     ),
@@ -232,4 +249,6 @@ THE_CALLER_IS_ANSWERED = (
     ),
 )  # fmt: skip
 
-MUTATIONS = (*THE_CALL_STAYS, *THE_CALLER_IS_ANSWERED, *THE_RECORDS_ARE_TRUE, *PROCESSES_ARE_AS_WELL_AS_THEY_SEEM)
+MUTATIONS = (
+    *THE_CALL_STAYS, *LATENESS_LOSES_NOBODY, *THE_CALLER_IS_ANSWERED, *THE_RECORDS_ARE_TRUE, *PROCESSES_ARE_AS_WELL_AS_THEY_SEEM,
+)  # fmt: skip

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from esl_bridge.calls.ownership import TIMER_S
+from esl_bridge.session import HANDSHAKE_S
 from tests.esl_bridge.test_bridge import UUID, Peer, Running, answer, channel_data, event
+from tests.stack import ROOT
 
 OFFERED = channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200\nvariable_ll_hops: x")
 IN_MENU = re.sub(rb"Caller-Destination-Number: \S+", b"Caller-Destination-Number: ll-lr-demo-1", OFFERED)
@@ -107,6 +110,13 @@ async def test_what_the_switch_says_of_a_visit_that_began_after_its_connection_i
     peer = await offer(bridge)
     peer.writer.write(OFFERED)
     assert await is_left_alone(bridge, peer)
+
+
+def test_a_switch_has_longer_for_its_answer_than_the_chain_needs_to_give_the_call_to_others_twice() -> None:
+    """Of hundreds that move at once some are answered late. To close the connection takes a call from whoever has it by then."""
+    chain = (ROOT / "deploy/freeswitch/dialplan/lifeline.xml").read_text()
+    (timer_s,) = re.findall(r'application="sched_transfer" data="\+(\d+) ll-silent', chain)
+    assert 2 * (int(timer_s) + TIMER_S) < HANDSHAKE_S
 
 
 async def test_an_offer_that_was_left_unread_and_still_stands_is_taken(bridge: Running) -> None:
