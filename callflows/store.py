@@ -7,8 +7,8 @@ it reads the store's memory, and a bridge can start from the snapshot file alone
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -76,7 +76,7 @@ def _readable(row: VersionRow) -> FlowVersion | None:
 def sync_prompts(folder: Path) -> int:
     """Write the prompts that the folder lacks, and its manifest. Returns how many were written; deletes nothing."""
     folder.mkdir(parents=True, exist_ok=True)
-    present = {entry.name: entry.stat().st_size for entry in os.scandir(folder)}
+    present = _sizes(folder)
     rows = list(Prompt.objects.annotate(size=Length("wav")).order_by("pk").values_list("pk", "sha256", "text", "size"))
     wanted = [pk for pk, sha256, _, size in rows if present.get(f"{sha256}.wav") != size]
     for start in range(0, len(wanted), BATCH):
@@ -88,6 +88,15 @@ def sync_prompts(folder: Path) -> int:
     if wanted or not (folder / MANIFEST).exists() or (folder / MANIFEST).read_bytes() != encoded:
         write_whole(folder / MANIFEST, encoded)
     return len(wanted)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Of what lies there. What another process is writing has another name a moment later."""
+    found = {}
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[path.name] = path.stat().st_size
+    return found
 
 
 def export(prompt_dir: Path, snapshot_path: Path) -> tuple[Snapshot, int]:

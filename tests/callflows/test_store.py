@@ -155,6 +155,17 @@ async def test_the_loop_survives_errors_and_says_once_when_they_begin_and_end(tm
     assert not [one for one in set(threading.enumerate()) - before if one.name.startswith("flow-store")]
 
 
+@pytest.mark.django_db
+def test_what_another_process_is_writing_may_go_while_the_folder_is_looked_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two publish at once: a half-written prompt is listed, and has its whole name when it is looked at."""
+    listed = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter([folder / ".half.wav.1.2", *listed(folder)]))
+    assert store.sync_prompts(tmp_path) == 0
+    assert (tmp_path / store.MANIFEST).exists()
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_the_loop_brings_a_version_published_meanwhile(tmp_path: Path) -> None:
     from asgiref.sync import sync_to_async
