@@ -83,9 +83,8 @@ class Findings:
     ways: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def in_question(self) -> list[str]:
-        """The calls that were not as they should be, and some whose silence was too long: the longest of them."""
-        silent = sorted(self.too_long, key=lambda one: one.why, reverse=True)[:MOST_SILENT]
-        return [one.call_uuid for one in (*self.wrong, *self.last_resort_as_lost, *silent)]
+        """The calls that were not as they should be, and some whose silence was too long."""
+        return [one.call_uuid for one in (*self.wrong, *self.last_resort_as_lost, *self.too_long[:MOST_SILENT])]
 
 
 def compare(

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Where most protections of a call are, and their tests.
+CALL = "esl_bridge/calls/call.py"
+OFFERED = "esl_bridge/calls/offered.py"
+SESSION = "esl_bridge/session.py"
+OF_CALL = "tests/esl_bridge/calls/test_call.py::test_"
+OF_BRIDGE = "tests/esl_bridge/test_bridge.py::test_"
+OF_OFFERS = "tests/esl_bridge/test_offers.py::test_"
+
 
 class PatchError(AssertionError):
     """The text of a patch is not in its file, or more than once."""

@@ -6,19 +6,13 @@ Owns that list; those of lateness, of the records and of processes are beside it
 
 from __future__ import annotations
 
-from tests.chaos.mutation import Mutation
+from tests.chaos.mutation import CALL, OF_BRIDGE, OF_CALL, OF_OFFERS, OFFERED, SESSION, Mutation
 from tests.chaos.protections_of_lateness import LATENESS_LOSES_NOBODY
 from tests.chaos.protections_of_processes import PROCESSES_ARE_AS_WELL_AS_THEY_SEEM
 from tests.chaos.protections_of_records import THE_RECORDS_ARE_TRUE
 
-CALL = "esl_bridge/calls/call.py"
 OWNERSHIP = "esl_bridge/calls/ownership.py"
-OFFERED = "esl_bridge/calls/offered.py"
-SESSION = "esl_bridge/session.py"
 CHAIN = "deploy/freeswitch/dialplan/lifeline.xml"
-OF_CALL = "tests/esl_bridge/calls/test_call.py::test_"
-OF_BRIDGE = "tests/esl_bridge/test_bridge.py::test_"
-OF_OFFERS = "tests/esl_bridge/test_offers.py::test_"
 OF_CHAIN = "tests/conformance/test_chain.py::test_"
 OF_HOLD = "tests/esl_bridge/calls/test_hold.py::test_"
 OF_RETRIES = "tests/ai_engine/test_retries.py::test_"

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from tests.chaos.mutation import Mutation
+from tests.chaos.mutation import CALL, OF_BRIDGE, OF_CALL, OF_OFFERS, OFFERED, SESSION, Mutation
 
-CALL = "esl_bridge/calls/call.py"
-SESSION = "esl_bridge/session.py"
-OF_OFFERS = "tests/esl_bridge/test_offers.py::test_"
-OF_BRIDGE = "tests/esl_bridge/test_bridge.py::test_"
-OF_CALL = "tests/esl_bridge/calls/test_call.py::test_"
 OF_STALLS = "tests/esl_bridge/calls/test_stalls.py::test_"
 
 LATENESS_LOSES_NOBODY = (
@@ -17,7 +12,7 @@ LATENESS_LOSES_NOBODY = (
         ("tests/esl_bridge/test_listener.py::test_all_who_came_while_the_loop_was_busy_are_taken_in_a_few_turns_of_it",),
     ),
     Mutation(
-        "what is told of a later visit is no offer", "esl_bridge/calls/offered.py",
+        "what is told of a later visit is no offer", OFFERED,
         "        if began_s_ago is not None and began_s_ago < self._asked_at - self._opened_at - CLOCK_S:\n", "        if False:\n",
         (OF_OFFERS + "what_the_switch_says_of_a_visit_that_began_after_its_connection_is_no_offer",),
     ),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from tests.chaos.mutation import Mutation
+from tests.chaos.mutation import OF_BRIDGE, OF_CALL, SESSION, Mutation
 
-SESSION = "esl_bridge/session.py"
 SENDER = "esl_bridge/journal/sender.py"
 INTAKE = "console/intake.py"
 PROJECTION = "console/projection.py"
-OF_CALL = "tests/esl_bridge/calls/test_call.py::test_"
-OF_BRIDGE = "tests/esl_bridge/test_bridge.py::test_"
 OF_SPOOL = "tests/esl_bridge/journal/test_spool_and_sender.py::test_"
 OF_RECORDER = "tests/console/test_recorder.py::test_"
 OF_FIGURES = "tests/console/test_figures.py::test_"
