@@ -7,7 +7,7 @@ IncidentClosed of the highest epoch, and within an epoch by the first: an older 
 What the call's end settled as dropped because nobody had (``by_call_end``) gives way to any bridge's own word, which names
 its proof; and an incident of an older owner, which nobody settled, shared the fate of what its call met under the next
 owner: a bridge that froze and wakes may open one in a call that another has long been serving, and nobody hears of it.
-A call ends once, by the first CallEnded; an end that was only found afterwards gives way to a real one.
+A call ends once, by the first CallEnded; an end that was only found afterwards gives way to one that was seen.
 Events may come before their CallStarted: the row is made of what is known.
 """
 
@@ -183,7 +183,9 @@ class Projection:
         if call.ended_at is not None and call.ended_by != FOUND_GONE:
             return
         if call.ended_by == FOUND_GONE:
-            self._was_not_lost(call)  # its bridge saw the end, and only told it late
+            self._was_not_lost(call)  # its bridge knew of the end, and only told it late
+            if event.ended_by == FOUND_GONE:
+                return
         call.ended_at, call.hangup_cause, call.ended_by = at, event.hangup_cause, event.ended_by
 
     def _was_not_lost(self, call: Call) -> None:

@@ -45,8 +45,6 @@ READ_FIRST_S = 0.1
 MAX_HELD = 1000
 # What it answers to a command of a module that is not loaded.
 NO_COMMAND = "Command not found"
-# The cause of an end that was told before we asked to be told.
-UNSEEN = "UNKNOWN"
 # What the switch answers for a variable that nobody has set.
 UNSET = "_undef_"
 NOTHING = Tag(Expecting.NOTHING, "subscribe")
@@ -125,7 +123,7 @@ class Session(asyncio.Protocol):
         self._conversation.unanswered()
         self._wire.lost()
         if self.call_uuid:
-            self.feed(told.HungUp(UNSEEN) if self._came_too_late else told.SocketClosed())
+            self.feed(told.HungUp(told.FOUND_GONE, unseen=True) if self._came_too_late else told.SocketClosed())
         self._bridge.closed(self)
 
     # --- From the bridge ---

@@ -631,7 +631,8 @@ class Call:
         if not isinstance(event, told.HungUp):
             # Somebody else has the call, or its end was not seen: no outcome of ours.
             return orders
-        by = "lifeline" if self._hanging_up else "switch" if event.by_switch else "caller"
+        by = "unknown" if event.unseen else "lifeline" if self._hanging_up else "switch" if event.by_switch else "caller"
         self._turns.sound(now)
-        orders += self._incidents.close(Outcome.DROPPED, f"CHANNEL_HANGUP {event.cause}", call_is_up=False)
+        proof = "over before this owner had it" if event.unseen else f"CHANNEL_HANGUP {event.cause}"
+        orders += self._incidents.close(Outcome.DROPPED, proof, call_is_up=False)
         return [*orders, Record(CallEnded(event.cause, by))]

@@ -25,6 +25,9 @@ from ai_engine.messages import (
 from callflows.definition.flow import FlowVersion
 from ivr_fallback.steps import ActionValues
 
+FOUND_GONE = "FOUND_GONE"
+"""The cause of an end that nobody saw."""
+
 
 class AiUse(StrEnum):
     """Whether a call may use the AI now, and if not, why: some stage has no usable engine, or ``turns`` is open."""
@@ -118,10 +121,12 @@ class ReplyFileReady(msgspec.Struct, frozen=True):
 
 
 class HungUp(msgspec.Struct, frozen=True):
-    """``by_switch``: it was the switch that said good-bye to the caller, whoever had it do so."""
+    """``by_switch``: it was the switch that said good-bye to the caller, whoever had it do so. ``unseen``: the call was over
+    before we asked to be told of its end; where two visits overlap, each may find it so."""
 
     cause: str
     by_switch: bool = False
+    unseen: bool = False
 
 
 class PutOnHold(msgspec.Struct, frozen=True):

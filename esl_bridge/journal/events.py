@@ -169,7 +169,7 @@ class AgentJoined(msgspec.Struct, frozen=True, tag="agent_joined"):
 
 
 class CallEnded(msgspec.Struct, frozen=True, tag="call_ended"):
-    """``ended_by``: ``caller``, ``lifeline``, ``switch`` or ``unknown`` (found gone afterwards)."""
+    """``ended_by``: ``caller``, ``lifeline``, ``switch``; or ``unknown``: found gone, which more than one may tell of a call."""
 
     hangup_cause: str
     ended_by: str

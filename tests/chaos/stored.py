@@ -28,6 +28,7 @@ def stored(in_full: Sequence[str] = ()) -> dict[str, Any]:
     from django.db.models import Count, Max
 
     from console.models import Call, Incident, JournalLine, Producer
+    from console.projection import FOUND_GONE
 
     incidents = defaultdict(list)
     for one in Incident.objects.select_related("call").order_by("opened_at"):
@@ -37,7 +38,9 @@ def stored(in_full: Sequence[str] = ()) -> dict[str, Any]:
     owners = defaultdict(set)
     for call_uuid, data in JournalLine.objects.filter(kind="call_started").values_list("call_uuid", "data"):
         owners[call_uuid].add(data["bridge_id"])
-    ends = dict(JournalLine.objects.filter(kind="call_ended").values_list("call_uuid").annotate(found=Count("pk")).order_by())
+    # Who comes to a call and finds it over has seen no end: two visits that overlap may both tell so.
+    seen = JournalLine.objects.filter(kind="call_ended").exclude(data__ended_by=FOUND_GONE)
+    ends = dict(seen.values_list("call_uuid").annotate(found=Count("pk")).order_by())
     names = ("call_uuid", "bridge_id", "mode", "step", "ended_by", "hangup_cause", "fell_back_reason", "epoch")
     calls = [
         {

@@ -51,6 +51,15 @@ def test_an_end_that_one_process_told_twice_is_repeated() -> None:
     assert lost_and_repeated() == (0, 1)
 
 
+def test_who_finds_a_call_over_has_told_no_end() -> None:
+    here, there = Boot(), Boot("boot-b")
+    gone = CallEnded("FOUND_GONE", "unknown")
+    store([here.entry(started()), here.entry(gone), there.entry(gone)], "1-1")
+    assert [(call["is_over"], call["ends"]) for call in stored()["calls"]] == [(True, 0)]
+    store([there.entry(CallEnded("NORMAL_CLEARING", "caller"), epoch=2), here.entry(CallEnded("NORMAL_CLEARING", "caller"))], "1-2")
+    assert [call["ends"] for call in stored()["calls"]] == [2]
+
+
 def test_every_bridge_that_had_the_call_is_known() -> None:
     store([Boot().entry(started("bridge-1")), Boot("boot-b").entry(started("bridge-2"), epoch=2)], "1-1")
     assert [call["bridges"] for call in stored()["calls"]] == [["bridge-1", "bridge-2"]]

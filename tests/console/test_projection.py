@@ -263,6 +263,23 @@ def test_who_was_in_the_menu_of_the_switch_and_was_lost_by_the_bridge_that_took_
     assert Call.objects.get().ended_by == "caller"
 
 
+@pytest.mark.parametrize("looked_first", [True, False])
+def test_two_visits_that_find_a_call_over_make_one_end_and_it_was_not_lost(looked_first: bool) -> None:
+    """Its caller hung up before either had it. Who sees an end says more than who finds one, and more than a look at the switch."""
+    one, other, gone = Boot(), Boot("boot-2", 1_795_000_001_000_000), CallEnded("FOUND_GONE", "unknown")
+    project([one.entry(started())])
+    if looked_first:
+        assert end_found_gone(Call.objects.get(), timezone.now())
+        assert Incident.objects.get().kind == "lost"
+    project([one.entry(gone)])
+    found = Call.objects.get()
+    assert (found.ended_by, found.hangup_cause, Incident.objects.count()) == ("unknown", "FOUND_GONE", 0)
+    project([other.entry(gone)])
+    assert Call.objects.get().ended_at == found.ended_at
+    project([other.entry(END)])
+    assert (Call.objects.get().ended_by, Call.objects.get().hangup_cause) == ("caller", "NORMAL_CLEARING")
+
+
 def test_a_bridge_whose_clock_is_ahead_does_not_keep_a_call_on_the_line() -> None:
     ahead = Boot(at_us=int(timezone.now().timestamp() * 1_000_000) + 3_600_000_000)
     project([ahead.entry(started())])
