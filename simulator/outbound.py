@@ -58,9 +58,12 @@ async def _connect(session: Session, places: list[str]) -> tuple[asyncio.StreamR
     """The first that accepts. No time limit, as in FreeSWITCH: a listener with a full queue holds the call."""
     refused, unreached = [], session.switch.unreached
     for place in places:
-        host, _, port = place.strip().rpartition(":")
+        address, has_path, path = place.strip().partition("/")
+        if has_path:
+            session.channel.set("socket_path", path)
+        host, _, port = address.rpartition(":")
         if not host:
-            host, port = place.strip(), str(_DEFAULT_PORT)
+            host, port = address, str(_DEFAULT_PORT)
         session.channel.set("socket_host", host)
         try:
             opened = await _open(host, int(port))

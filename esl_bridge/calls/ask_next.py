@@ -16,12 +16,13 @@ NEXT_VARIABLE = "bridges"
 
 def ask_next(socket_data: str, own_address: str, call_uuid: str) -> str:
     """``HOST:PORT|HOST:PORT…``, for `ll_bridges`. ``socket_data`` is what the dialplan gave to `socket`, ``own_address`` where this
-    bridge was reached.
+    bridge was reached. The dialplan's address of nobody, with a path, is no bridge's.
 
     Nothing, when that is not one of the addresses there (a proxy lies between), or the only one, or when one of them is none that a
     variable can hold: the dialplan's own lists do then. Of very many, those that fit.
     """
-    addresses = list(dict.fromkeys(socket_data.partition(" ")[0].split("|")))
+    named = socket_data.partition(" ")[0].split("|")
+    addresses = list(dict.fromkeys(address for address in named if "/" not in address))
     if own_address not in addresses or len(addresses) == 1:
         return ""
     at = addresses.index(own_address)

@@ -109,6 +109,10 @@ THE_CALL_STAYS = (
         (OF_CHAIN + "after_six_visits_the_call_goes_to_the_last_resort",),
     ),
     Mutation(
+        "where nobody listens the bridges are asked once", CHAIN, 'field="${ll_hops}${socket_path}"', 'field="${ll_hops}"',
+        (OF_CHAIN + "where_nobody_listens_the_bridges_are_asked_once",),
+    ),
+    Mutation(
         "last resort after two visits without a word", CHAIN, "data=\"ll_hops=${ll_hops}xxx\"", "data=\"ll_hops=${ll_hops}\"",
         (OF_CHAIN + "two_visits_in_which_nobody_speaks_are_followed_by_the_last_resort",),
     ),

@@ -59,7 +59,7 @@ _OURS_OR_CHANCE = {
     "variable_last_bridge_proto_specific_hangup_cause",
 }  # fmt: skip
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
-_PLACE = re.compile(r"(?:[\d.]+:\d+\|?)+ async full")
+_PLACE = re.compile(r"(?:[\d.]+:\d+(?:/\w+)?\|?)+ async full")
 _FOLDER = re.compile(r"(?<![\w/])/[\w./-]+/")
 
 

@@ -18,6 +18,8 @@ from tests.conformance.lines import ControlledLine, seconds
 
 MINUTE = "tone_stream://%(1000,0,440);loops=60"
 NUMBER = "9200"
+# The last address of each list.
+NOBODY = "127.0.0.1:0/nobody"
 pytestmark = pytest.mark.speed(3.0)
 # Where "at once" is told from the chain's timer, which is due after four of the switch's seconds at the soonest.
 AS_FAST_AS_REAL = pytest.mark.speed(1.0)
@@ -172,12 +174,12 @@ async def test_whom_a_bridge_names_is_asked_for_its_call_each_in_turn(line: Cont
         await peer.close()
         heir = await peers.get()
         connected = (await heir.send("connect")).headers
-        assert connected["variable_current_application_data"] == f"{named} async full"
+        assert connected["variable_current_application_data"] == f"{named}|{NOBODY} async full"
         assert connected["variable_ll_step"] == "menu"
         assert connected["variable_ll_bridges"] == f"{known}|127.0.0.1:1", "for the visit after this one"
         await heir.close()
         third = (await (await peers.get()).send("connect")).headers
-        assert third["variable_current_application_data"] == f"{known}|127.0.0.1:1 async full"
+        assert third["variable_current_application_data"] == f"{known}|127.0.0.1:1|{NOBODY} async full"
 
 
 async def test_the_heir_is_not_robbed_by_the_timers_of_the_dead(line: ControlledLine) -> None:
@@ -209,6 +211,15 @@ async def test_with_no_bridge_the_last_resort_answers_plays_and_rings_an_agent(l
         await agent.hang_up()
         over = await line.seen(uuid, "CHANNEL_HANGUP_COMPLETE")
         assert over.headers["Hangup-Cause"] == "NORMAL_CLEARING"
+
+
+async def test_where_nobody_listens_the_bridges_are_asked_once(line: ControlledLine) -> None:
+    uuid = await line.arrive(NUMBER)
+    menu = await tones(line, uuid)
+    ran = [m.headers["Application"] for m in line.events(uuid) if m.event == "CHANNEL_EXECUTE"]
+    assert ran.count("socket") == 1
+    assert "variable_socket_path" not in menu.headers, "who comes back to the chain asks them again"
+    await line.hang_up(uuid)
 
 
 async def test_without_a_bridge_a_key_or_an_agent_the_last_resort_is_sorry_and_hangs_up(line: ControlledLine) -> None:

@@ -125,6 +125,9 @@ def test_a_broken_file_says_where(tmp_path: Path, text: str, says: str) -> None:
         load_dialplan(tmp_path / "none.xml", {})
 
 
+NOBODY = "127.0.0.1:0/nobody"
+
+
 def deployed(destination: str, **fields: str) -> list[tuple[str, str]]:
     plan = load_dialplan(CHAIN, {"lifeline_bridges": "h1:1|h2:2", "lifeline_bridges_next": "h2:2|h1:1"})
     known = {"destination_number": destination} | fields
@@ -137,17 +140,19 @@ def test_the_deployed_chain_arms_the_timer_before_the_socket_and_comes_back_afte
     actions = deployed("9200")
     names = [name for name, _data in actions]
     assert names.index("sched_cancel") < names.index("sched_transfer") < names.index("socket")
-    assert actions[-2:] == [("socket", "h1:1|h2:2 async full"), ("transfer", "9200 XML lifeline")]
-    assert deployed("9200", ll_list="next")[-2:] == [("socket", "h2:2|h1:1 async full"), ("transfer", "9200 XML lifeline")]
+    assert actions[-2:] == [("socket", f"h1:1|h2:2|{NOBODY} async full"), ("transfer", "9200 XML lifeline")]
+    other_way = ("socket", f"h2:2|h1:1|{NOBODY} async full")
+    assert deployed("9200", ll_list="next")[-2:] == [other_way, ("transfer", "9200 XML lifeline")]
     assert ("set", "ll_list=next") in actions, "the next visit tries the bridges in the other order"
     assert ("set", "ll_list=first") in deployed("9200", ll_list="next")
     named = deployed("9200", ll_bridges="h3:3|h1:1", ll_list="next")
     assert named[-3:] == [
-        ("set", "ll_bridges=h1:1|h3:3"), ("socket", "h3:3|h1:1 async full"), ("transfer", "9200 XML lifeline"),
+        ("set", "ll_bridges=h1:1|h3:3"), ("socket", f"h3:3|h1:1|{NOBODY} async full"), ("transfer", "9200 XML lifeline"),
     ], "whom the call's last bridge named, in turn"  # fmt: skip
     assert [data for name, data in named if name == "set" and "ll_list" in data] == []
     away = [("set", "ll_holder=chain"), ("transfer", "ll-last-resort XML lifeline")]
     assert deployed("9200", ll_hops="xxxxxx", export_vars="mine,rtp_timer_name") == away
+    assert deployed("9200", ll_hops="x", socket_path="nobody", export_vars="rtp_timer_name") == away, "nobody listened anywhere"
     assert deployed("9200", ll_hops="xxxxxx", export_vars="mine") == [("export", "rtp_timer_name=soft"), *away]
 
 

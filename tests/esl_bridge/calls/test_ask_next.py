@@ -17,7 +17,7 @@ CALL = str(uuid.UUID(int=1))
 
 @pytest.mark.parametrize("own", [A, B, C])
 def test_whoever_had_the_call_is_asked_last_wherever_it_was_in_the_list(own: str) -> None:
-    order = ask_next(f"{A}|{B}|{C} async full", own, CALL).split("|")
+    order = ask_next(f"{A}|{B}|{C}|127.0.0.1:0/nobody async full", own, CALL).split("|")
     assert sorted(order) == [A, B, C]
     assert order[-1] == own
 
@@ -31,7 +31,7 @@ def test_the_calls_of_one_bridge_are_shared_out_among_the_others() -> None:
 
 @pytest.mark.parametrize(
     "socket_data",
-    ["", f"{A} async full", f"{A}|{A} async full", f"{B}|{C} async full", f"[::1]:8084|{A} async full"],
+    ["", f"{A} async full", f"{A}|{A}|127.0.0.1:0/nobody async full", f"{B}|{C} async full", f"[::1]:8084|{A} async full"],
     ids=["nothing", "alone", "twice the same", "behind a proxy", "a name that no variable can hold"],
 )
 def test_the_dialplans_own_lists_do_where_no_order_is_known(socket_data: str) -> None:
