@@ -47,6 +47,8 @@ MAX_HELD = 1000
 NO_COMMAND = "Command not found"
 # What the switch answers for a variable that nobody has set.
 UNSET = "_undef_"
+# Of a conversation that somebody else began and our caller was joined to. Its event is of the other's leg.
+JOINED = "Bridge-B-Unique-ID"
 NOTHING = Tag(Expecting.NOTHING, "subscribe")
 TIME_PASSED = told.TimePassed()
 HOLDER = Tag(Expecting.HOLDER, "holder")
@@ -235,6 +237,7 @@ class Session(asyncio.Protocol):
             return
         self._wire.send(commands.linger(LINGER_S), NOTHING)
         self._wire.send(commands.filter_header("Unique-ID", self.call_uuid), NOTHING)
+        self._wire.send(commands.filter_header(JOINED, self.call_uuid), NOTHING)
         self._wire.send(SUBSCRIPTION, NOTHING)
         last_word = self._bridge.opened(self)
         kept = kept_variables(channel)
@@ -249,13 +252,12 @@ class Session(asyncio.Protocol):
             use = told.AiUse.NO_ENGINE if drill else use
         history = unpack(self._bridge.seal.opened(self.call_uuid, kept))
         at, own = self._bridge.wall_clock(), self._wire.own_address
-        begins = connected(channel, flow, use, drill, history, kept=kept, at=at, own_address=own)
-        self.feed(begins)
-        if begins.held:
-            # They may have been back before we were told of such things.
-            self._wire.send(commands.get_variable(self.call_uuid, OFFER), Tag(Expecting.OFFER, "offer"))
+        self.feed(connected(channel, flow, use, drill, history, kept=kept, at=at, own_address=own))
 
     def _event(self, event: Event) -> None:
+        if event.name == "CHANNEL_BRIDGE" and event.get("Unique-ID") != self.call_uuid:
+            self.feed(told.AgentBridged(by_them=True))
+            return
         holder = event.variable("ll_holder") or ""
         if holder == self.call.owner:
             self._holds = True
@@ -368,6 +370,9 @@ class Session(asyncio.Protocol):
             return
         for command in ready:
             self._wire.send(command, tag_of(wanted))
+        if isinstance(wanted, order.ArmTimer) and self.call.is_held:
+            # Of a hold that began before the call last moved the switch tells no end: their newest offer does.
+            self._wire.send(commands.get_variable(self.call_uuid, OFFER), Tag(Expecting.OFFER, "offer"))
         if not ready:
             self._bridge.carry_out(self, wanted)
 

@@ -38,8 +38,8 @@ EXTENSION = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
 MOST_PARTS = 128
 # A person who is there answers sooner; FreeSWITCH alone would ring for a minute.
 RING_S = 30
-# A transfer costs one of 70, and the last one hangs the call up: each menu gives them back.
-FORWARDS = 70
+# A transfer costs one of these, and the last one hangs the call up: each menu gives them back.
+TRANSFERS = 70
 # Ringing that the caller hears while a person is called; after the answer there is silence without it.
 RINGBACK = "%(1000,4000,425)"
 # What comes before the choices in each stage, by who arrives there, and where no key and wrong keys lead.
@@ -187,7 +187,7 @@ class _Menu:
 
     def _ask(self, actions: ElementTree.Element, stage: str, phrases: tuple[Phrase, ...], kind: str) -> None:
         files = "!".join(f"{self._place.prompt_dir}/{phrase.file}" for phrase in phrases)
-        _act(actions, "set", f"max_forwards={FORWARDS}", kind)
+        _act(actions, "set", f"max_session_transfers={TRANSFERS}", kind)
         # Preset: after no key at all the variable would keep an older one.
         _act(actions, "set", f"{KEY_VARIABLE}=none", kind)
         keys = f"file_string://{files} silence_stream://100 {KEY_VARIABLE} [0-9*#]"

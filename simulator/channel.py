@@ -39,6 +39,8 @@ STATE_NUMBERS: Final = {
 }
 
 _ARRAY: Final = "ARRAY::"
+_TRANSFERS_LEFT: Final = ("max_session_transfers", "max_forwards")
+_MOST_TRANSFERS: Final = 70
 
 
 @dataclass(slots=True)
@@ -73,7 +75,8 @@ class Channel:
     answer_state: str = "ringing"
     hangup_cause: str = ""
     caller_went: bool = False  # as opposed to a call that the switch ended
-    leg_holding: bool = False  # outlives transfers, unlike the call state
+    leg_holding: bool = False  # as their telephone has it; outlives transfers, unlike the call state
+    hold_is_marked: bool = False  # for the end of it to be told; a transfer clears it without a word
     answered_s: float = 0.0
     progress_s: float = 0.0
     bridged_s: float = 0.0
@@ -211,6 +214,16 @@ class Channel:
         """Of its variables, as pairs; :meth:`Variables.block` has them for an event."""
         return self.variables.block().headers
 
+    def may_move(self) -> bool:
+        """Each transfer takes one of the first of these that is set, and for the last one the call is hung up."""
+        name = next((name for name in _TRANSFERS_LEFT if self.variables.get(name)), _TRANSFERS_LEFT[-1])
+        left = self.variables.get(name, "")
+        left_now = int(left) - 1 if left else _MOST_TRANSFERS
+        if left_now <= 0:
+            return False
+        self.set(name, str(left_now))
+        return True
+
     def move(self, to: Move, now_s: float, transfer_source: str) -> None:
         """A transfer's new profile of the caller."""
         who = self.identity
@@ -220,7 +233,6 @@ class Channel:
         who.profile_index += 1
         self.profile_created_s = now_s
         self.state = ChannelState.ROUTING
-        self.set("max_forwards", str(max(0, int(self.variables.get("max_forwards", "70")) - 1)))
         self.set("transfer_history", transfer_source)
         self.set("transfer_source", transfer_source)
 

@@ -99,6 +99,9 @@ class Session:
         self._rest.wake()
 
     def transfer(self, destination: str, dialplan: str, context: str) -> None:
+        if not self.channel.may_move():
+            self.hang_up("EXCHANGE_ROUTING_ERROR")
+            return
         self._move = move = Move(destination, dialplan, context or self.channel.identity.context)
         now_s = self.switch.clock.now_s()
         source = f"{int(now_s)}:{uuid.uuid4()}:bl_xfer:{move.destination}/{move.context}/{move.dialplan}"
@@ -130,14 +133,14 @@ class Session:
 
     def put_on_hold(self, *, held: bool) -> None:
         """Their telephone's re-INVITE, as switch_channel_mark_hold tells of it: no frame of theirs reaches an audio stream until
-        it is taken back, and what runs goes on."""
+        it is taken back, and what runs goes on. In a call that has moved since, nothing tells of the end: no CHANNEL_UNHOLD."""
         channel = self.channel
         if channel.is_hung_up or channel.leg_holding is held:
             return
         offer = channel.get("switch_r_sdp").removesuffix(HOLDS)
         channel.set("switch_r_sdp", offer + HOLDS if held else offer)
         if held:
-            channel.leg_holding = True
+            channel.leg_holding = channel.hold_is_marked = True
             self._call_state("HELD")
             self.switch.fire("CHANNEL_HOLD", channel)
         else:
@@ -149,7 +152,8 @@ class Session:
         if channel.leg_holding:
             channel.leg_holding = False
             self._call_state("UNHELD")
-            self.switch.fire("CHANNEL_UNHOLD", channel)
+            if channel.hold_is_marked:
+                self.switch.fire("CHANNEL_UNHOLD", channel)
 
     def _call_state(self, state: str) -> None:
         original, self.channel.call_state = self.channel.call_state, state
@@ -203,6 +207,7 @@ class Session:
     def _enter(self, state: ChannelState) -> None:
         channel = self.channel
         channel.state = channel.running_state = state
+        channel.hold_is_marked = False
         channel.call_state = "RINGING" if state is ChannelState.ROUTING else "ACTIVE"
         self.switch.fire("CHANNEL_STATE", channel)
 

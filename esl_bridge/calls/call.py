@@ -69,6 +69,8 @@ AUDIO_RETRY_S = 0.1
 LATE_S = 0.3
 # Long enough for a round through Redis and for the gateway's next report (every 250 ms); no caller notices it.
 CATCH_UP_S = 0.3
+# The chain's first act in a visit is to name itself as the holder. By then it has, if it was the chain that moved a call.
+LEFT_S = 1.0
 # A line whose noise has stopped this many prompts hears the others to their end, and may speak then.
 MAX_FALSE_BARGE_INS = 2
 
@@ -88,6 +90,7 @@ class Call:
         self._key_deadline: float | None = None
         self._released = False
         self._elsewhere = False
+        self._sure_it_left_at: float | None = None
         self._in_last_resort = False
         self._hanging_up = False
         self._hold = Hold()
@@ -124,21 +127,23 @@ class Call:
         if isinstance(event, told.End):
             return self._leave(event, now)
         if isinstance(event, told.AgentBridged):
-            return self._agent_joined()
+            return self._agent_joined(event, now)
         if isinstance(event, told.TimerArmed):
             return self._ownership.on_armed(event.task_id)
         if self._in_last_resort and isinstance(event, told.PlaybackStarted) and not self._speaker.has_sent(event.file):
             return self._incidents.close(Outcome.FAILED_OVER, f"PLAYBACK_START {event.file}")
         if self._released:
-            return []
+            return self._left_for_good(now) if isinstance(event, told.TimePassed) else []
         if isinstance(event, told.TakenElsewhere):
             return self._taken_elsewhere(now)
         return self._live(event, now)
 
     def wake_at(self) -> float | None:
         """When :class:`TimePassed` should come, if nothing else does before."""
-        if self.ended or self._released or not self.owner:
+        if self.ended or not self.owner:
             return None
+        if self._released:
+            return self._sure_it_left_at
         moments = (self._speaker.deadline, self._key_deadline, self._turns.deadline, self._audio_retry_at)
         patient = [max(moment, self._catching_up_until) for moment in moments if moment is not None]
         return min([*patient, *([] if self._ownership.due is None else [self._ownership.due])], default=None)
@@ -149,8 +154,10 @@ class Call:
 
     def in_question(self, event: told.Input) -> bool:
         """Whether this is a failure, or an end that nobody ordered: in a call that is over, or another's, it is neither."""
-        if self.ended or self._released or not self.owner:
+        if self.ended or not self.owner:
             return False
+        if self._released:
+            return isinstance(event, told.TimePassed) and self._sure_it_left_at is not None
         if isinstance(event, told.TakenElsewhere):
             return True
         if isinstance(event, told.PlaybackEnded):
@@ -173,6 +180,11 @@ class Call:
     def last_word(self) -> dict[str, str]:
         """What the switch will know of us as the owner, once it has read all that it was sent: the variables' names, unprefixed."""
         return {"owner": self.owner, OPEN_VARIABLE: self._incidents.open_id} if self.owner else {}
+
+    @property
+    def is_held(self) -> bool:
+        """Their telephone has us on hold, as far as is known, and nothing is said to them."""
+        return bool(self.owner) and not self.ended and not self._released and self._hold.is_on
 
     def denied(self, now: float) -> None:
         """The switch knows no such call any more. If we were well until here, no stall of ours is to blame for its end, which
@@ -603,16 +615,19 @@ class Call:
         self._released = self._in_last_resort = True
         return [*self._ownership.disarm(), TransferToLastResort(), Record(StepEntered("last_resort", Mode.LAST_RESORT))]
 
-    def _agent_joined(self) -> list[Order]:
+    def _agent_joined(self, event: told.AgentBridged, now: float) -> list[Order]:
         orders = [Record(AgentJoined()), *self._incidents.close(Outcome.FAILED_OVER, "CHANNEL_BRIDGE")]
+        if event.by_them and not self._released:
+            orders += self._taken_elsewhere(now)
         if not self._elsewhere:
             return orders
         self._mode = Mode.AGENT
+        self._sure_it_left_at = None
         return [
             *orders,
             Record(StepEntered("person", Mode.AGENT)),
             SetVariables({"step": AFTER_AGENT, "intent": ""}),
-            LeaveToOthers(),
+            LeaveToOthers(met_person=True, comes_back=event.by_them),
             StopAudio(),
         ]
 
@@ -621,7 +636,16 @@ class Call:
         the caller away from it. What plays is not stopped: it may be theirs."""
         self._released = True
         self._elsewhere = True
+        self._sure_it_left_at = now + LEFT_S
         return [*self._ownership.let_go(), *self._turns.abandon(now)]
+
+    def _left_for_good(self, now: float) -> list[Order]:
+        """The switch still names us as the holder: it was not the chain that moved the call, and nobody there asks for our socket.
+        Its end would cut whatever the caller hears then, and nothing would follow."""
+        if self._sure_it_left_at is None or now < self._sure_it_left_at:
+            return []
+        self._sure_it_left_at = None
+        return [LeaveToOthers()]
 
     # --- The end ---
 

@@ -90,7 +90,9 @@ class StoodStill(msgspec.Struct, frozen=True):
 
 
 class AgentBridged(msgspec.Struct, frozen=True):
-    pass
+    """``by_them``: the other leg was joined to the caller's, not the caller's to it."""
+
+    by_them: bool = False
 
 
 class TimerArmed(msgspec.Struct, frozen=True):

@@ -115,7 +115,11 @@ class TransferToAgent(msgspec.Struct, frozen=True):
 
 
 class LeaveToOthers(msgspec.Struct, frozen=True):
-    """Somebody else has joined the caller to a person: the end of this socket must not end that."""
+    """Somebody else has moved the call, or joined it to a person (``met_person``): the end of this socket must not end that.
+    ``comes_back``: nor may the end of that conversation end the call, whose leg is the joined one."""
+
+    met_person: bool = False
+    comes_back: bool = False
 
 
 class TransferToLastResort(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ class SwitchSettings:
     agent_prefix: str = "ll-agent-"
     last_resort: str = "ll-last-resort"
     silent: str = "ll-silent"
+    after_person: str = "ll-after-person"
 
 
 def to_switch(wanted: order.Order, call_uuid: str, answer_id: str, metadata: str, switch: SwitchSettings) -> list[Command]:
@@ -53,8 +54,13 @@ def to_switch(wanted: order.Order, call_uuid: str, answer_id: str, metadata: str
         case order.TransferToAgent():
             return [commands.transfer(call_uuid, switch.agent_prefix + wanted.destination, switch.chain_context)]
         case order.LeaveToOthers():
-            # As after an agent of ours: who has the call next asks whether the caller has met anybody.
-            return [commands.set_variables(call_uuid, {"socket_resume": "false", "originate_disposition": "SUCCESS"})]
+            left = {"socket_resume": "false"}
+            if wanted.met_person:
+                # As after an agent of ours: who has the call next asks whether the caller has met anybody.
+                left["originate_disposition"] = "SUCCESS"
+            if wanted.comes_back:
+                left["transfer_after_bridge"] = f"{switch.after_person}:XML:{switch.chain_context}"
+            return [commands.set_variables(call_uuid, left)]
         case order.TransferToLastResort():
             return [commands.transfer(call_uuid, switch.last_resort, switch.chain_context)]
         case order.HangUp():

@@ -14,8 +14,8 @@ from typing import cast
 
 Address = tuple[str, int]
 _SDP = (
-    "v=0\r\no=agent 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP {codec}\r\n"
-    "a=sendrecv\r\n"
+    "v=0\r\no=agent 1 {version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP {codec}\r\n"
+    "a={direction}\r\n"
 )
 
 
@@ -27,12 +27,15 @@ def _fields(text: str, *names: str) -> str:
 class SipAgent(asyncio.DatagramProtocol):
     """``name@host:port`` is :attr:`address`. ``over`` is set when a call has ended; ``rung`` has the names that were rung here.
 
-    ``status``: what an INVITE is answered with; after a provisional one :meth:`answer` says the rest.
+    ``status``: what an INVITE is answered with; after a provisional one :meth:`answer` says the rest. ``codec``: the only one that
+    this telephone has; empty when it takes whatever is offered first.
     """
 
     def __init__(self, host: str, name: str) -> None:
         self.host, self.name = host, name
         self.status = "200 OK"
+        self.codec = ""
+        self._codec = "8"
         self.over = asyncio.Event()
         self._transport: asyncio.DatagramTransport | None = None
         self._invite = ""
@@ -58,9 +61,12 @@ class SipAgent(asyncio.DatagramProtocol):
         if method == "INVITE":
             self._invite, self._from = text, addr
             self.rung.append(text.split()[1].removeprefix("sip:").partition("@")[0])
-            codec = (re.search(r"m=audio \d+ \S+ (\d+)", text) or ["", "8"])[1]
-            body = _SDP.format(host=self.host, port=self.port, codec=codec)
-            self._answer(text, addr, "" if self.status.startswith("180") else body, self.status)
+            offered = (re.search(r"m=audio \d+ \S+ ([\d ]+)", text) or ["", "8"])[1].split()
+            if self.codec and self.codec not in offered:
+                self._answer(text, addr, status="488 Not Acceptable Here")
+                return
+            self._codec = self.codec or offered[0]
+            self._answer(text, addr, "" if self.status.startswith("180") else self._sdp(), self.status)
         elif method in ("BYE", "CANCEL"):
             self._answer(text, addr)
             if method == "CANCEL":
@@ -76,6 +82,9 @@ class SipAgent(asyncio.DatagramProtocol):
     def answer(self, status: str) -> None:
         """The INVITE that rings here, for good and without a conversation."""
         self._answer(self._invite, self._from, status=status)
+
+    def _sdp(self, direction: str = "sendrecv") -> str:
+        return _SDP.format(host=self.host, port=self.port, codec=self._codec, version=self._requests + 1, direction=direction)
 
     def _answer(self, request: str, addr: Address, body: str = "", status: str = "200 OK") -> None:
         """In which the agent's side of the dialogue gets its tag."""
@@ -93,12 +102,11 @@ class SipAgent(asyncio.DatagramProtocol):
 
     def call(self, number: str, switch: Address, display_name: str) -> None:
         """Ring ``number`` at the switch; whoever answers is kept until they hang up."""
-        body = _SDP.format(host=self.host, port=self.port, codec="8")
         target = f"sip:{number}@{switch[0]}:{switch[1]}"
         self._send(
             f"INVITE {target} SIP/2.0\r\nVia: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK-{uuid.uuid4()}\r\n"
             f'Max-Forwards: 70\r\nFrom: "{display_name}" <sip:{self.address}>;tag=caller\r\nTo: <{target}>\r\n'
-            f"Call-ID: {uuid.uuid4()}\r\nCSeq: 1 INVITE\r\n{self._about(body)}",
+            f"Call-ID: {uuid.uuid4()}\r\nCSeq: 1 INVITE\r\n{self._about(self._sdp())}",
             switch,
         )
 
@@ -108,7 +116,7 @@ class SipAgent(asyncio.DatagramProtocol):
         head = _fields(answer, "from", "to", "call-id")
         self._send(
             f"ACK {target} SIP/2.0\r\nVia: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK-{uuid.uuid4()}\r\n"
-            f"Max-Forwards: 70\r\n{head}CSeq: 1 ACK\r\n{self._about()}",
+            f"Max-Forwards: 70\r\n{head}CSeq: {_fields(answer, 'cseq').split()[1]} ACK\r\n{self._about()}",
             addr,
         )
 
@@ -121,11 +129,15 @@ class SipAgent(asyncio.DatagramProtocol):
         """The same, for who waits on another thread."""
         self._request("BYE")
 
+    def hold(self) -> None:
+        """Put the caller on hold."""
+        self._request("INVITE", body=self._sdp("sendonly"))
+
     def pass_on(self, name: str) -> None:
         """Have the switch connect the caller with somebody else."""
         self._request("REFER", f"Refer-To: <sip:{name}@{self.host}:{self.port}>\r\nReferred-By: <sip:{self.address}>\r\n")
 
-    def _request(self, method: str, more: str = "") -> None:
+    def _request(self, method: str, more: str = "", body: str = "") -> None:
         """As the one who was called: From and To change sides."""
         invite = self._invite
         self._requests += 1
@@ -135,7 +147,7 @@ class SipAgent(asyncio.DatagramProtocol):
         self._send(
             f"{method} {contact[1]} SIP/2.0\r\nVia: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK-agent-{self._requests}\r\n"
             f"Max-Forwards: 70\r\nFrom: {who};tag=agent\r\nTo: {whom}\r\n"
-            f"{_fields(invite, 'call-id')}CSeq: {self._requests} {method}\r\n{more}{self._about()}",
+            f"{_fields(invite, 'call-id')}CSeq: {self._requests} {method}\r\n{more}{self._about(body)}",
             self._from,
         )
 

@@ -134,6 +134,7 @@ def test_without_the_volatile_redis_nothing_is_known(settings: Any) -> None:
     assert figures().spools is None
     shown = page()
     assert "How full the journal’s spools are is not known" in shown
+    assert shown.index("No bridge is running") < shown.index("How full the journal’s spools"), "what callers feel comes first"
     assert "no caller comes to the AI: they get the keypad menu" in shown
     assert "which workers run is not known" in shown
     assert set(map(len, metrics().values())) == {0}

@@ -85,6 +85,7 @@ class Telephone:
         self._to = self._contact = ""
         self._turn = 0
         self._codec = 0
+        self._forwards = 70
         self._speaks = True
         self._far: tuple[str, int] | None = None
         self._waiting: deque[bytes | tuple[int, int, bool]] = deque()
@@ -112,10 +113,10 @@ class Telephone:
 
     # --- What a person does ---
 
-    def dial(self, number: str, *, codec: int = 0, speaks: bool = True, wait: bool = True) -> None:
-        """``speaks=False``: no RTP at all, until :meth:`unmute`."""
+    def dial(self, number: str, *, codec: int = 0, speaks: bool = True, wait: bool = True, forwards: int = 70) -> None:
+        """``speaks=False``: no RTP at all, until :meth:`unmute`. ``forwards``: the Max-Forwards it sends."""
         self._target = f"sip:{number}@{self._switch[0]}:{self._switch[1]}"
-        self._codec, self._speaks = codec, speaks
+        self._codec, self._speaks, self._forwards = codec, speaks, forwards
         self._invite("sendrecv")
         if wait:
             assert self.answered.wait(LIMIT_S), f"not answered: {self.answers}"
@@ -219,7 +220,7 @@ class Telephone:
         via = branch or f"z9hG4bK-{self._tag}-{self._turn}" + ("a" if method == "ACK" else "")
         text = (
             f"{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {self._host}:{self._sip.getsockname()[1]};branch={via};rport\r\n"
-            f'Max-Forwards: 70\r\nFrom: "{self._name}" <{self._address}>;tag={self._tag}\r\nTo: {to}\r\n'
+            f'Max-Forwards: {self._forwards}\r\nFrom: "{self._name}" <{self._address}>;tag={self._tag}\r\nTo: {to}\r\n'
             f"Call-ID: {self._call_id}\r\nContact: <{self._address}>\r\n{more}"
             f"Content-Length: {len(body.encode())}\r\n\r\n{body}"
         )

@@ -467,6 +467,26 @@ def test_a_call_that_an_operator_moves_away_hears_nothing_more_of_us_and_stays_t
     assert newest_call(stack)["ended_by"] == "switch"
 
 
+def test_what_an_operator_plays_to_a_caller_outlives_every_bridge(stack: Stack) -> None:
+    bridge_answers(stack)
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        tone = "playback:tone_stream://%(400\\,100\\,440);loops=40"
+        api(f"uuid_transfer {newest_call(stack, live=True)['call_uuid']} {tone},hangup inline")
+        moved_s = phone.is_told_something(since_s=phone.now_s()) + 2.0
+        stack.until(lambda: phone.now_s() > moved_s, "it has settled there")
+        stack.kill("bridge")
+        killed_s = phone.now_s()
+        bridge_answers(stack)
+        stack.until(lambda: phone.now_s() > killed_s + 4.0, "what a stranded call does not hear")
+        assert phone.longest_silence_s(killed_s - 1.0, killed_s + 4.0) < 0.5
+        phone.hang_up()
+    after = until(stack, lambda figures: figures["live_calls"] == 0 and figures["ai_failures_open"] == 0, "it is settled", 150)
+    assert after["ai_failures_failed_over"] == before["ai_failures_failed_over"]
+
+
 @pytest.mark.parametrize("command", ["uuid_kill", "uuid_media_reneg"])
 def test_an_end_of_the_switch_s_own_is_recorded_as_such(stack: Stack, command: str) -> None:
     """A renegotiation, as our telephone answers it without an offer of its own, has the SIP stack itself end the call."""

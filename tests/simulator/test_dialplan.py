@@ -153,7 +153,11 @@ def test_the_deployed_chain_arms_the_timer_before_the_socket_and_comes_back_afte
     away = [("set", "ll_holder=chain"), ("transfer", "ll-last-resort XML lifeline")]
     assert deployed("9200", ll_hops="xxxxxx", export_vars="mine,rtp_timer_name") == away
     assert deployed("9200", ll_hops="x", socket_path="nobody", export_vars="rtp_timer_name") == away, "nobody listened anywhere"
-    assert deployed("9200", ll_hops="xxxxxx", export_vars="mine") == [("export", "rtp_timer_name=soft"), *away]
+    exported = [
+        ("export", "rtp_timer_name=soft"), ("export", "nolocal:media_mix_inbound_outbound_codecs=true"),
+        ("export", "nolocal:hold_hangup_xfer_exten=ll-after-person:XML:lifeline"),
+    ]  # fmt: skip
+    assert deployed("9200", ll_hops="xxxxxx", export_vars="mine") == [*exported, *away]
 
 
 def test_every_extension_that_must_disarm_the_timer_begins_with_it() -> None:

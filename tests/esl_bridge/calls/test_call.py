@@ -608,7 +608,7 @@ def test_a_call_that_somebody_moves_hears_nothing_more_of_us_and_no_timer_of_our
     line.wait(60)
     line.key("1")
     line.tell(told.AudioFailed("closed"))
-    assert line.orders[already:] == []
+    assert line.orders[already:] == [order.LeaveToOthers()], "once, when it is sure that it was not the chain"
     # The one that was asked for, and not yet answered, when the call was moved.
     assert line.tell(told.TimerArmed("8")) == [order.DeleteTimer("8")]
     line.tell(told.HungUp("NORMAL_CLEARING"))
@@ -624,8 +624,25 @@ def test_a_person_to_whom_somebody_else_joins_the_caller_is_one_and_the_caller_c
     assert line.journal(AgentJoined) == [AgentJoined()]
     assert line.journal(StepEntered)[-1] == StepEntered("person", Mode.AGENT)
     assert order.SetVariables({"step": "after_agent", "intent": ""}) in joined
-    assert order.LeaveToOthers() in joined
+    assert order.LeaveToOthers(met_person=True) in joined
     assert order.StopAudio() in joined
+    already = len(line.orders)
+    line.wait(60)
+    assert line.orders[already:] == []
+
+
+def test_a_person_who_is_joined_to_the_caller_by_their_own_leg_is_one_whatever_is_told_first() -> None:
+    """`uuid_bridge` with the person's leg first, or `intercept`: the event is theirs, and may come before our `socket` ends."""
+    line = Line()
+    line.to_listening()
+    joined = line.tell(told.AgentBridged(by_them=True))
+    assert line.journal(AgentJoined) == [AgentJoined()]
+    assert order.LeaveToOthers(met_person=True, comes_back=True) in joined
+    assert [one.outcome for one in line.journal(TurnFinished)] == [TurnOutcome.ABANDONED]
+    already = len(line.orders)
+    line.tell(told.TakenElsewhere())
+    line.wait(60)
+    assert line.orders[already:] == []
 
 
 def test_without_a_flow_the_call_goes_to_the_last_resort() -> None:
