@@ -158,8 +158,8 @@ class Mind:
         wishes = [what for what in self._said if what not in ("yes", "no")]
         if heard.again and wishes:
             return self._say(wishes[-1])
-        if heard.account and "account" in self.goal.script:
-            return self._say("account")
+        if heard.account:
+            return self._say("account")  # also who was misunderstood and is served something else: silence helps nobody
         if self._is_offer(heard):
             return self._say("choice")
         if heard.anything_else or heard.open_question or "goal" not in self._said:

@@ -86,6 +86,7 @@ class Telephone:
         self._turn = 0
         self._codec = 0
         self._forwards = 70
+        self._direction = "sendrecv"
         self._speaks = True
         self._far: tuple[str, int] | None = None
         self._waiting: deque[bytes | tuple[int, int, bool]] = deque()
@@ -201,14 +202,17 @@ class Telephone:
         return f"sip:{self._caller}@{self._host}:{self._sip.getsockname()[1]}"
 
     def _invite(self, direction: str) -> None:
+        self._direction = direction
+        self._request("INVITE", self._sdp(), "application/sdp")
+
+    def _sdp(self) -> str:
         name = {0: "PCMU", 8: "PCMA"}[self._codec]
-        body = (
+        return (
             f"v=0\r\no=- 1 {self._turn + 1} IN IP4 {self._host}\r\ns=-\r\nc=IN IP4 {self._host}\r\n"
             f"t=0 0\r\nm=audio {self._rtp.getsockname()[1]} RTP/AVP {self._codec} {KEY_EVENTS}\r\n"
             f"a=rtpmap:{self._codec} {name}/8000\r\na=rtpmap:{KEY_EVENTS} telephone-event/8000\r\n"
-            f"a=fmtp:{KEY_EVENTS} 0-15\r\na=ptime:20\r\na={direction}\r\n"
+            f"a=fmtp:{KEY_EVENTS} 0-15\r\na=ptime:20\r\na={self._direction}\r\n"
         )
-        self._request("INVITE", body, "application/sdp")
 
     def _request(self, method: str, body: str = "", kind: str = "", more: str = "") -> None:
         self._turn += 1
@@ -238,8 +242,15 @@ class Telephone:
     def _received(self, text: str) -> None:
         first = text.partition("\r\n")[0]
         if not first.startswith("SIP/2.0"):
+            if first.startswith("ACK"):
+                return
             head = "".join(re.findall(r"(?im)^(?:via|from|to|call-id|cseq|record-route):.*\r\n", text))
-            self._sip.sendto(f"SIP/2.0 200 OK\r\n{head}Content-Length: 0\r\n\r\n".encode(), self._switch)
+            # A hold is kept, whatever the switch offers.
+            body = self._sdp() if first.startswith("INVITE") and "\r\n\r\nv=0" in text else ""
+            about = f"Contact: <{self._address}>\r\nContent-Type: application/sdp\r\n" if body else ""
+            self._sip.sendto(
+                f"SIP/2.0 200 OK\r\n{head}{about}Content-Length: {len(body)}\r\n\r\n{body}".encode(), self._switch
+            )
             if first.startswith("BYE"):
                 self.over.set()
             return

@@ -108,6 +108,7 @@ async def test_a_hold_outlives_a_transfer_and_its_end_is_told_only_in_a_call_tha
     switch = await start_switch(PARKED, speed=10.0)
     session = place(switch)
     uuid = session.channel.uuid
+    await switch.clock.sleep(1.0)
     session.put_on_hold(held=True)
     if moves:
         assert await switch.api(f"uuid_transfer {uuid} 9000 XML public") == "+OK\n"
