@@ -3,6 +3,7 @@
 Owns the counting and closing of connections. How a connection proves what it is, and how long it may take, is its protocol's.
 Nobody who says nothing keeps a call out: when too many wait, the one that has waited longest goes, of the address that has
 most of them. A switch says who it is in milliseconds; whoever floods the door only pushes out its own connections.
+And nobody who is gone keeps a place: a machine that loses its power says no good-bye, so the kernel asks.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import resource
+import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,6 +26,12 @@ log = structlog.get_logger(__name__)
 LOG_EVERY_S = 1.0
 # Redis, the journal, the database, snapshots and what libraries keep open.
 OTHER_FILES = 200
+# After so much silence the peer's kernel is asked, and then again. A stream in use is never asked: its module pings every 15 s.
+SILENCE_S, ASK_EVERY_S, ASK_TIMES = 30, 10, 3
+# What waits for the peer, or these questions, go unanswered for so long: the connection is reset. Not before the last question, and
+# long after a call's own timer (6 s) has taken the call elsewhere. Without it they are not asked while something waits: the
+# kernel repeats that for a quarter of an hour when the machine is gone, and for good when its process never reads.
+UNANSWERED_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,7 @@ class Door:
             self._note("the port is full", address)
             transport.close()
             return None
+        _notice_its_end(transport)
         guest = Guest(transport, address)
         self._waiting.setdefault(address, {})[guest] = None
         return guest
@@ -165,3 +175,16 @@ def make_room_for(connections: int) -> None:
 def _address_of(transport: asyncio.Transport) -> str | None:
     peer = transport.get_extra_info("peername")
     return str(peer[0]) if peer else None
+
+
+def _notice_its_end(transport: asyncio.Transport) -> None:
+    """Let the kernel find out when the peer is gone without a word. A process that is merely frozen has a kernel that answers."""
+    opened = transport.get_extra_info("socket")
+    if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE_S)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, ASK_EVERY_S)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, ASK_TIMES)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED_MS)

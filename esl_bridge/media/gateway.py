@@ -1,20 +1,19 @@
 """The media gateway: the WebSocket that ``mod_audio_stream`` connects to, and the audio's way to and from Redis.
 
-Owns connections, tokens and publishing; who may connect at all is the door's (``door.py``). Reading a call's audio never
-waits for Redis: what cannot be published in time is dropped and counted, and the bridge, which hears nothing then, falls back.
+Owns connections, tokens and publishing; who may connect at all is the door's (``door.py``), and how a call's replies reach its
+switch is the sender's (``reply_sender.py``). Reading a call's audio never waits for Redis: what cannot be published in time is
+dropped and counted, and the bridge, which hears nothing then, falls back. Reading replies never waits for a switch.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import msgspec
 import redis.exceptions
 import structlog
 from websockets.asyncio.connection import Connection
@@ -27,7 +26,6 @@ from ai_engine.messages import (
     BridgeMessage,
     MediaClosed,
     MediaConnected,
-    SpeakReply,
     decode_media_message,
     media_stream,
 )
@@ -37,7 +35,7 @@ from ai_engine.turn_queue import publish_chunks, publish_result
 from callflows.definition.errors import UNREADABLE
 from esl_bridge.door import Door, Guest, Limits
 from esl_bridge.media.call_audio import BadAudio, CallAudio, Output
-from esl_bridge.media.loudness import no_louder_than_prompts
+from esl_bridge.media.reply_sender import ReplySender
 from esl_bridge.media.tokens import Metadata, TokenRefused, check_metadata
 
 log = structlog.get_logger(__name__)
@@ -80,7 +78,7 @@ class Gateway:
         self._door = Door("media gateway", config.allow, config.limits)
         self._redis = connect_async(config.redis_url)
         self._reader = connect_async(config.redis_url)
-        self._calls: dict[str, tuple[ServerConnection, CallAudio]] = {}
+        self._calls: dict[str, ReplySender] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop``. Raises OSError when the port cannot be had."""
@@ -123,9 +121,9 @@ class Gateway:
         call_uuid, gateway_id = metadata.call, self._config.gateway_id
         audio = CallAudio(call_uuid)
         publisher = CallPublisher(self._redis, call_uuid, metadata.bridge)
-        sending = asyncio.create_task(publisher.run())
-        mine = connection, audio
-        self._calls[call_uuid] = mine
+        replies = ReplySender(connection, call_uuid, audio)
+        publishing, speaking = asyncio.create_task(publisher.run()), asyncio.create_task(replies.run())
+        self._calls[call_uuid] = replies
         publisher.put(Output(messages=[MediaConnected(call_uuid, gateway_id, metadata.epoch)]))
         try:
             async for message in connection:
@@ -136,11 +134,12 @@ class Gateway:
         except ConnectionClosed:
             pass
         finally:
-            if self._calls.get(call_uuid) is mine:
+            if self._calls.get(call_uuid) is replies:
                 del self._calls[call_uuid]
+            speaking.cancel()
             publisher.put(Output(messages=[MediaClosed(call_uuid, gateway_id, metadata.epoch)]))
             publisher.finish()
-            await asyncio.gather(sending, return_exceptions=True)
+            await asyncio.gather(publishing, speaking, return_exceptions=True)
 
     # --- Replies ---
 
@@ -158,21 +157,12 @@ class Gateway:
                 continue
             for _, fields in entries:
                 try:
-                    await self._speak(decode_media_message(fields[FIELD]))
+                    reply = decode_media_message(fields[FIELD])
                 except (*UNREADABLE, KeyError) as error:
                     log.error("a reply cannot be read", error=str(error))
-
-    async def _speak(self, reply: SpeakReply) -> None:
-        held = self._calls.get(reply.call_uuid)
-        if held is None or held[1].last_turn != reply.turn:
-            return
-        audio = base64.b64encode(no_louder_than_prompts(reply.pcm)).decode()
-        data = {"audioDataType": "raw", "sampleRate": 8000, "audioData": audio}
-        try:
-            async with asyncio.timeout(1.0):
-                await held[0].send(msgspec.json.encode({"type": "streamAudio", "data": data}).decode())
-        except (TimeoutError, ConnectionClosed) as error:
-            log.warning("a reply could not be handed to the switch", call=reply.call_uuid, error=repr(error))
+                    continue
+                if (call := self._calls.get(reply.call_uuid)) is not None:
+                    call.put(reply)
 
 
 class GuestConnection(ServerConnection):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
 
 import pytest
+import uvloop
 
 from ai_engine.messages import MediaConnected
-from esl_bridge.door import Door, Limits
+from esl_bridge.door import Door, Guest, Limits
 from esl_bridge.media import gateway as gateway_module
 from esl_bridge.media.tokens import make_metadata
 from tests.esl_bridge.media.test_gateway import CALL, SECRET
@@ -185,12 +187,91 @@ async def test_a_full_gateway_says_so_to_a_stream_with_a_token(volatile_redis: s
     await running.close()
 
 
-class FakeTransport:
-    def __init__(self, address: str) -> None:
-        self.address, self.closed = address, False
+# Of the kernel's: a peer that is gone is noticed within a minute, whether something was said to it or not.
+NOTICED = {
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 30,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 10,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3,
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 60_000,
+}
 
-    def get_extra_info(self, _name: str) -> tuple[str, int]:
-        return self.address, 1
+
+def options_of(guest: Guest) -> dict[tuple[int, int], int]:
+    opened = guest.transport.get_extra_info("socket")
+    return {(level, name): opened.getsockopt(level, name) for level, name in NOTICED}
+
+
+@pytest.fixture
+def guests(monkeypatch: pytest.MonkeyPatch) -> list[Guest]:
+    """Whom the doors have let in."""
+    let_in: list[Guest] = []
+    enter = Door.enter
+
+    def watched(door: Door, transport: asyncio.Transport) -> Guest | None:
+        guest = enter(door, transport)
+        let_in.extend([guest] if guest is not None else [])
+        return guest
+
+    monkeypatch.setattr(Door, "enter", watched)
+    return let_in
+
+
+async def test_a_switch_that_is_gone_without_a_word_is_noticed_at_the_bridges_port(guests: list[Guest], bridge: Running) -> None:
+    peer = await is_served(bridge)
+    assert options_of(guests[-1]) == NOTICED
+    await peer.leave()
+
+
+async def test_a_switch_that_is_gone_without_a_word_is_noticed_at_the_gateways_port(
+    guests: list[Guest], gateway: RunningGateway
+) -> None:
+    async with gateway.connect() as stream:
+        await stream.send(metadata())
+        await gateway.wait_for(MediaConnected)
+        assert options_of(guests[-1]) == NOTICED
+
+
+class Knocking(asyncio.Protocol):
+    """A port behind a door, whose guest is told."""
+
+    def __init__(self, door: Door, answered: asyncio.Future[Guest | None]) -> None:
+        self._door, self._answered = door, answered
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._answered.set_result(self._door.enter(cast("asyncio.Transport", transport)))
+
+
+async def let_in_at(listening: socket.socket) -> dict[tuple[int, int], int] | None:
+    loop = asyncio.get_running_loop()
+    door = Door("test", ["127.0.0.0/8", "::1"], Limits(inside=1, waiting=1))
+    answered: asyncio.Future[Guest | None] = loop.create_future()
+    server = await loop.create_server(lambda: Knocking(door, answered), sock=listening)
+    with socket.socket(listening.family) as caller:
+        await asyncio.to_thread(caller.connect, listening.getsockname())
+        guest = await answered
+        options = options_of(guest) if guest is not None else None
+        if guest is not None:
+            guest.transport.abort()
+    server.close()
+    await server.wait_closed()
+    return options
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_it_is_noticed_under_uvloop_and_over_either_internet_protocol(address: str) -> None:
+    """Its transports have a socket of their own kind."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, socket.create_server((address, 0), family=family) as port:
+        assert runner.run(let_in_at(port)) == NOTICED
+
+
+class FakeTransport:
+    def __init__(self, address: str, opened: socket.socket | None = None) -> None:
+        self.address, self.opened, self.closed = address, opened, False
+
+    def get_extra_info(self, name: str) -> tuple[str, int] | socket.socket | None:
+        return {"peername": (self.address, 1), "socket": self.opened}[name]
 
     def abort(self) -> None:
         self.closed = True
@@ -201,6 +282,14 @@ class FakeTransport:
 def knock(door: Door, address: str) -> tuple[FakeTransport, object]:
     transport = FakeTransport(address)
     return transport, door.enter(cast("asyncio.Transport", transport))
+
+
+def test_what_is_no_tcp_is_let_in_as_it_is() -> None:
+    door = Door("test", ["10.0.0.0/8"], Limits(inside=1, waiting=1))
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there:
+        assert door.enter(cast("asyncio.Transport", FakeTransport("10.0.0.1", here))) is not None
+        assert here.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
 
 
 def test_the_door_counts_right_after_everything_has_left() -> None:

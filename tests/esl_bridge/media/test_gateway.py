@@ -82,11 +82,11 @@ class Running:
         entries: Any = await self.client.xrange(results_stream("bridge-1"))
         return [decode_bridge_message(fields[FIELD]) for _, fields in entries]
 
-    async def wait_for(self, kind: type) -> BridgeMessage:
+    async def wait_for(self, kind: type, call_uuid: str = CALL) -> BridgeMessage:
         async with asyncio.timeout(5):
             while True:
                 for message in await self.messages():
-                    if isinstance(message, kind):
+                    if isinstance(message, kind) and message.call_uuid == call_uuid:
                         return message
                 await asyncio.sleep(0.02)
 
@@ -103,8 +103,8 @@ async def gateway(volatile_redis: str) -> AsyncIterator[Running]:
     await running.close()
 
 
-def metadata(bridge: str = "bridge-1") -> str:
-    return make_metadata(SECRET, CALL, bridge, 3, time.time())
+def metadata(bridge: str = "bridge-1", call_uuid: str = CALL) -> str:
+    return make_metadata(SECRET, call_uuid, bridge, 3, time.time())
 
 
 async def test_speech_is_published_only_while_listening_and_its_end_is_told(gateway: Running) -> None:
