@@ -33,8 +33,9 @@ from esl_bridge.wire import Wire, queued_s
 
 log = structlog.get_logger(__name__)
 
-# Long enough for the last events of a call that has ended; FreeSWITCH closes by itself then (behaviour 9).
-LINGER_S = 10
+# Long enough for the last event of a call that has ended, which FreeSWITCH tells when its call records are written: a slow server for
+# those must not make an end that nobody saw. With that event we close; FreeSWITCH by itself when this is over (behaviour 9).
+LINGER_S = 120
 # A peer that connects and says nothing that we asked for is no FreeSWITCH. No sooner: a call that has left by the dialplan's own
 # timer is cut wherever it is when its old socket closes, and a switch without time answers some of hundreds after five seconds.
 HANDSHAKE_S = 30.0
@@ -89,9 +90,11 @@ class Session(asyncio.Protocol):
         self._holds = False
         # An action is begun once the switch has its key, so that whoever takes this call over knows it.
         self._action_due: order.RunAction | None = None
-        # Whether the switch has our name as the owner's; and the caller had gone before: nobody else says how it ended then.
+        # Whether the switch has our name as the owner's; the caller had gone before, so that nobody else says how it ended; and
+        # the call is over, only its end has not been told.
         self._is_taken = False
         self._came_too_late = False
+        self._is_over_there = False
         # What waits while the switch is asked who owns this call; None when nothing is in doubt.
         self._held: list[told.Input] | None = None
         self._offered = Offered(bridge.now())
@@ -125,7 +128,8 @@ class Session(asyncio.Protocol):
         self._conversation.unanswered()
         self._wire.lost()
         if self.call_uuid:
-            self.feed(told.HungUp(told.FOUND_GONE, unseen=True) if self._came_too_late else told.SocketClosed())
+            unseen = self._came_too_late or self._is_over_there
+            self.feed(told.HungUp(told.FOUND_GONE, unseen=True) if unseen else told.SocketClosed())
         self._bridge.closed(self)
 
     # --- From the bridge ---
@@ -164,7 +168,10 @@ class Session(asyncio.Protocol):
                 self._came_too_late = not self._is_taken
                 self.close()
             case Disconnecting():
-                pass
+                # How it ended may be told much later. Until then nothing is decided: no prompt failed, and nothing was heard.
+                self._is_over_there = True
+                self.call.denied(self._bridge.now())
+                self._held = self._held or []
             case Rejected():
                 log.error("the switch refuses this address", text=received.text)
                 self._give_up("rejected")
@@ -255,6 +262,11 @@ class Session(asyncio.Protocol):
         self.feed(connected(channel, flow, use, drill, history, kept=kept, at=at, own_address=own))
 
     def _event(self, event: Event) -> None:
+        self._told(event)
+        if event.name == "CHANNEL_HANGUP_COMPLETE":
+            self.close()  # or FreeSWITCH keeps the ended call, and we its place, for as long as the socket lingers
+
+    def _told(self, event: Event) -> None:
         if event.name == "CHANNEL_BRIDGE" and event.get("Unique-ID") != self.call_uuid:
             self.feed(told.AgentBridged(by_them=True))
             return
@@ -282,7 +294,7 @@ class Session(asyncio.Protocol):
         if isinstance(event, told.End):
             held, self._held = self._held or [], None
             if isinstance(event, told.HungUp):
-                stood_still = self.call.in_doubt(self._bridge.now()) and not self._came_too_late
+                stood_still = self.call.in_doubt(self._bridge.now()) and not event.unseen
                 for earlier in held:
                     if not self.call.in_question(earlier):
                         self._handle(earlier)

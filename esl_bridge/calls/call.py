@@ -276,9 +276,15 @@ class Call:
         """No published flow takes this number: the last resort is better than silence."""
         started = CallStarted(event.caller, event.destination, "", 0, "", self._bridge_id, resumed=self.epoch > 1,
                               simulated=self.simulated)  # fmt: skip
-        self._released = True
-        return [Record(started), SetVariables({"owner": self.owner, "holder": self.owner}), TransferToLastResort(),
-                Record(StepEntered("last_resort", Mode.LAST_RESORT))]  # fmt: skip
+        lost = TurnFailure(Cause.BRIDGE, "bridge", "resumed")
+        self._released = self._in_last_resort = True
+        return [
+            Record(started),
+            SetVariables({"owner": self.owner, "holder": self.owner}),
+            *(self._incidents.open(lost, attempts=1, turn=0) if self.epoch > 1 else []),
+            TransferToLastResort(),
+            Record(StepEntered("last_resort", Mode.LAST_RESORT)),
+        ]
 
     # --- While it lives ---
 
@@ -657,6 +663,6 @@ class Call:
             return orders
         by = "unknown" if event.unseen else "lifeline" if self._hanging_up else "switch" if event.by_switch else "caller"
         self._turns.sound(now)
-        proof = "over before this owner had it" if event.unseen else f"CHANNEL_HANGUP {event.cause}"
+        proof = "the call was over, and nobody told how" if event.unseen else f"CHANNEL_HANGUP {event.cause}"
         orders += self._incidents.close(Outcome.DROPPED, proof, call_is_up=False)
         return [*orders, Record(CallEnded(event.cause, by))]

@@ -31,6 +31,7 @@ _DIRECTION = re.compile(r"^a=(sendrecv|sendonly|recvonly|inactive)\s*$", re.MULT
 _ADDRESS = re.compile(r"^c=IN IP4 (\S+)\s*$", re.MULTILINE)
 # Without one of these nobody is on hold, and the rest need not be read: hundreds of calls may come at once.
 _HELD = ("sendonly", "inactive", "0.0.0.0")
+_ICE = "a=ice-ufrag"
 # The variable of the caller's newest offer.
 OFFER = "switch_r_sdp"
 AUDIO_EVENTS = ("mod_audio_stream::error", "mod_audio_stream::disconnect", "mod_audio_stream::play")
@@ -138,8 +139,11 @@ def is_held(offer: str) -> bool:
     before_audio, audio, rest = offer.partition("m=audio")
     session, own = (_OTHER_MEDIA.split(part, maxsplit=1)[0] for part in (before_audio, audio + rest))
     direction = _DIRECTION.findall(own) or _DIRECTION.findall(session)
+    if direction:
+        return direction[-1] in ("sendonly", "inactive")
     address = _ADDRESS.findall(own) or _ADDRESS.findall(session)
-    return direction[-1:] in (["sendonly"], ["inactive"]) or address[-1:] == ["0.0.0.0"]
+    # Where ICE is to find the address, one that says nothing holds nobody.
+    return address[-1:] == ["0.0.0.0"] and _ICE not in offer
 
 
 def said_good_bye(event: Event) -> bool:

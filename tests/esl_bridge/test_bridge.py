@@ -40,6 +40,7 @@ from callflows.definition.flow import FlowVersion, Snapshot
 from callflows.definition.hours import Hours, Span
 from esl_bridge.actions.runner import ActionRunner
 from esl_bridge.bridge import Bridge, BridgeConfig
+from esl_bridge.calls import inputs as told
 from esl_bridge.calls.listening import MEDIA_SILENCE_S
 from esl_bridge.calls.to_switch import SwitchSettings
 from esl_bridge.journal.events import CallEnded, CallStarted, Cause, Entry, IncidentClosed, IncidentOpened, JournalEvent, Outcome
@@ -108,9 +109,10 @@ class Peer:
                 assert piece, f"the bridge closed; it had sent {self.sent!r}"
                 self.sent += piece
 
-    async def answer_everything(self, offer: str = "") -> None:
-        """Reply to each command as a switch does, until the bridge has deleted the dialplan's timer. ``offer``: their SDP."""
-        answered = 1  # connect
+    async def answer_everything(self, offer: str = "", *, until: bytes = b"api sched_del", answered: int = 1) -> int:
+        """Reply to each command as a switch does, until ``until`` is among them: the bridge has deleted the dialplan's timer.
+        ``offer``: their SDP. ``answered``: how many commands have been, `connect` for one. Returns how many are by now."""
+        already = answered
         while True:
             sent = commands_in(self.sent)
             for command in sent[answered:]:
@@ -123,8 +125,8 @@ class Peer:
                 else:
                     self.writer.write(b"Content-Type: command/reply\nReply-Text: +OK\n\n")
             answered = len(sent)
-            if any(command.startswith(b"api sched_del") for command in sent):
-                return
+            if any(until in command for command in sent[already:]):
+                return answered
             async with asyncio.timeout(5):
                 self.sent += await self.reader.read(65536)
 
@@ -186,6 +188,10 @@ class Running:
     def skip(self, seconds: float) -> None:
         self._bridge.skipped_s += seconds
 
+    def time_passes(self) -> None:
+        """Its alarm rings by the real clock, which has not been skipped."""
+        self._bridge._by_call[UUID].feed(told.TimePassed())
+
     async def has_read_the_answer_to(self, what: str) -> None:
         conversation = self._bridge._by_call[UUID]._conversation
         async with asyncio.timeout(5):
@@ -205,6 +211,12 @@ class Running:
     @property
     def is_held(self) -> bool:
         return self._bridge._by_call[UUID].call._hold.is_on
+
+    async def has_put_off(self, events: int) -> None:
+        session = self._bridge._by_call[UUID]
+        async with asyncio.timeout(5):
+            while len(session._held or ()) != events:
+                await asyncio.sleep(0.001)
 
     async def has_read_every_answer(self) -> None:
         conversation = self._bridge._by_call[UUID]._conversation
@@ -261,7 +273,7 @@ async def test_a_call_is_taken_as_the_chain_expects(bridge: Running) -> None:
     peer.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", b"variable_sip_req_user: 9200"))
     await peer.until(b"execute-app-name")
     sent = peer.sent
-    assert sent.index(b"linger 10") < sent.index(f"filter Unique-ID {UUID}".encode()) < sent.index(b"event plain")
+    assert sent.index(b"linger 120") < sent.index(f"filter Unique-ID {UUID}".encode()) < sent.index(b"event plain")
     assert b"ll_owner=bridge-1:1" in sent
     assert f"api sched_api +6 ll-{UUID} uuid_transfer {UUID} ll-silent XML lifeline".encode() in sent
     await peer.leave()
@@ -508,6 +520,29 @@ async def test_an_end_that_is_told_long_after_the_call_was_denied_is_no_stall_of
     assert {"IncidentOpened", "FellBack"}.isdisjoint(made)
 
 
+LINGERS = b"Content-Type: text/disconnect-notice\nContent-Disposition: linger\nLinger-Time: 120\nContent-Length: 0\n\n"
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_between_a_call_s_end_and_the_word_of_it_nothing_is_decided(bridge_with_ai: Running, is_told: bool) -> None:
+    """A switch tells of it when its call records are written; their server may take minutes, or never answer."""
+    peer = await taken_call(bridge_with_ai)
+    peer.writer.write(LINGERS)
+    await peer.cut_what_plays()
+    await bridge_with_ai.has_put_off(2)
+    already = len(peer.sent)
+    bridge_with_ai.skip(60.0)
+    if is_told:
+        peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-1:1", "Hangup-Cause: NORMAL_CLEARING\n"))
+    else:
+        peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")
+    assert await peer.closed(), "with the last event, or with the last notice"
+    assert peer.sent[already:] == b""
+    made = bridge_with_ai.journalled()
+    assert made[-1] == (CallEnded("NORMAL_CLEARING", "caller") if is_told else CallEnded("FOUND_GONE", "unknown"))
+    assert not any(isinstance(one, IncidentOpened) for one in made)
+
+
 @pytest.mark.parametrize("answers", [True, False])
 async def test_a_caller_who_went_before_the_call_was_ours_is_no_call_that_was_lost(bridge_with_ai: Running, answers: bool) -> None:
     """Seen in a chaos run: who hangs up between `connect` and our asking for events was looked up later, and taken for lost."""
@@ -655,8 +690,9 @@ async def test_a_turn_that_redis_does_not_take_in_time_fails_itself(bridge_with_
     await peer.leave()
 
 
-@pytest.mark.parametrize("is_back", [True, False])
-async def test_who_is_back_from_a_hold_before_the_heir_could_be_told_is_not_left_in_silence(bridge: Running, is_back: bool) -> None:
+@pytest.mark.parametrize("end", ["before it could be told", "told", "never told"])
+async def test_who_is_back_from_a_hold_is_not_left_in_silence_by_the_heir(bridge: Running, end: str) -> None:
+    """Of a hold that began before the call moved FreeSWITCH tells no end (tried); the newest offer says it."""
     peer = await bridge.connect()
     await peer.until(b"connect\n\n")
     held = "v=0\r\nm=audio 6000 RTP/AVP 8\r\na=sendonly\r\n"
@@ -665,11 +701,20 @@ async def test_who_is_back_from_a_hold_before_the_heir_could_be_told_is_not_left
     peer.writer.write(channel_data().replace(b"variable_sip_req_user: 9000", kept))
     await peer.until(b"switch_r_sdp\n\n")
     assert b"execute-app-name: playback" not in peer.sent, "as far as is known they hear nothing"
-    await peer.answer_everything(held.replace("sendonly", "sendrecv") if is_back else held)
-    if not is_back:
+    back = held.replace("sendonly", "sendrecv")
+    answered = await peer.answer_everything(back if end == "before it could be told" else held, until=b" switch_r_sdp")
+    if end != "before it could be told":
         await bridge.has_read_the_answer_to("offer")
         assert bridge.is_held
+    if end == "told":
         peer.writer.write(event("CHANNEL_UNHOLD", "bridge-1:2", ""))
+    elif end == "never told":
+        # With the timer, which is armed anew every few seconds, their offer is asked for.
+        answered = await peer.answer_everything(held, answered=answered)
+        await bridge.has_read_every_answer()
+        bridge.skip(4.2)
+        bridge.time_passes()
+        await peer.answer_everything(back, until=b" switch_r_sdp", answered=answered)
     await peer.until(b"execute-app-name: playback")
     await peer.leave()
 

@@ -49,7 +49,7 @@ async def offer_left_unread(bridge: Running, unread_s: float) -> Peer:
 async def is_left_alone(bridge: Running, peer: Peer) -> bool:
     """Nothing more is said to it, and the bridge does not close it: the switch does, at the end of the call."""
     already = peer.sent
-    peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-2:1", "Hangup-Cause: NORMAL_CLEARING\n"))
+    peer.writer.write(event("PLAYBACK_START", "bridge-2:1", "Playback-File-Path: /prompts/theirs.wav\n"))
     # By the second it has read what came before the first.
     for _ in range(2):
         await (await offer(bridge)).leave()

@@ -16,6 +16,7 @@ from esl_bridge.journal.events import (
     AgentJoined,
     CallEnded,
     CallStarted,
+    Cause,
     FallbackReason,
     FellBack,
     IncidentClosed,
@@ -649,6 +650,15 @@ def test_without_a_flow_the_call_goes_to_the_last_resort() -> None:
     line = Line()
     line.connect(flow=False)
     assert order.TransferToLastResort() in line.orders
+
+
+def test_a_call_that_comes_to_a_bridge_without_its_flow_is_kept_when_the_last_resort_is_heard() -> None:
+    line = Line()
+    line.connect(flow=False, kept={"owner": "bridge-2:1"})
+    assert [(one.cause, one.kind) for one in line.journal(IncidentOpened)] == [(Cause.BRIDGE, "resumed")]
+    line.tell(told.PlaybackStarted("/prompts/menu.wav"))
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert outcomes(line) == [Outcome.FAILED_OVER]
 
 
 def test_a_socket_that_closes_settles_nothing() -> None:

@@ -72,6 +72,8 @@ def test_a_hold_and_its_end_are_asked_for_and_told() -> None:
         ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=audio 6000 RTP/AVP 8\r\na=sendonly\r\n", True),
         ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=audio 6000 RTP/AVP 8\r\na=inactive\r\n", True),
         ("v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 6000 RTP/AVP 8\r\n", True),
+        ("v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 9 RTP/AVP 8\r\na=ice-ufrag:F7gI\r\n", False),
+        ("v=0\r\nm=audio 9 RTP/AVP 8\r\nc=IN IP4 0.0.0.0\r\na=sendrecv\r\n", False),
         ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=audio 6000 RTP/AVP 8\r\na=sendrecv\r\n", False),
         ("v=0\r\ns=a=sendonly\r\nc=IN IP4 10.0.0.0\r\nm=audio 6000 RTP/AVP 8\r\n", False),
         ("v=0\r\nc=IN IP4 10.0.0.1\r\nm=audio 6000 RTP/AVP 8\r\na=sendrecv\r\nm=video 0 RTP/AVP 96\r\na=inactive\r\n", False),
