@@ -198,8 +198,18 @@ def test_the_running_job_shows_progress_and_stops_asking_at_its_end(admins: Clie
     assert "hx-get" in part
     PublishJob.objects.filter(pk=job.pk).update(state=PublishJob.State.FAILED, problems=["Disk full"])
     ended = admins.get(url, headers={"HX-Request": "true"}).content.decode()
+    assert "Not published" in ended
     assert "Disk full" in ended
     assert "hx-get" not in ended
+
+
+def test_a_published_version_with_a_warning_is_said_to_be_published(admins: Client, published: FlowVersion) -> None:
+    state = PublishJob.State.PUBLISHED
+    job = PublishJob.objects.create(flow=published.flow, state=state, version=published, problems=["Disk full"])
+    ended = admins.get(reverse("admin:callflows_publishjob", args=[job.pk])).content.decode()
+    assert "Version 1 is published" in ended
+    assert "not every file of it is written yet:</p>" in ended
+    assert "Disk full" in ended
 
 
 def test_supervisors_look_but_neither_edit_nor_publish(person: Any, client: Client, draft: Flow) -> None:
