@@ -64,7 +64,15 @@ def check(flow: Flow) -> list[Problem]:
 
 def _problems(flow: Flow, draft: FlowVersion, known_files: frozenset[str] | None = None) -> list[Problem]:
     """``flow`` as it is in the database now."""
-    return [*_hours_problems(flow), *_number_problems(flow, draft), *parity.problems(draft, known_files, actions.declared())]
+    return [
+        *_slug_problems(flow), *_hours_problems(flow), *_number_problems(flow, draft),
+        *parity.problems(draft, known_files, actions.declared()),
+    ]  # fmt: skip
+
+
+def _slug_problems(flow: Flow) -> list[Problem]:
+    fault = flow.slug_fault()
+    return [Problem("Flow", f"{fault}. Change it back")] if fault else []
 
 
 def _hours_problems(flow: Flow) -> list[Problem]:

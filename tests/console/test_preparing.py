@@ -1,4 +1,4 @@
-"""What every start prepares: the first user where there is none, the demonstration flow in a demonstration alone, and the published files."""
+"""What every start prepares: a first user where there is none, the published files, and in a demonstration alone its flow."""
 
 from __future__ import annotations
 
