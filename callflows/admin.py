@@ -121,6 +121,11 @@ class FlowAdmin(ShortTexts, ModelAdmin):
         first, *others = self.fieldsets
         return [(None, {"fields": [*first[1]["fields"], SEEN]}), *others]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Flow | None = None) -> Any:
+        """The short name of a published flow too, unless it was changed by other ways and must be changed back."""
+        is_final = obj is not None and obj.versions.exists() and not obj.slug_fault()
+        return [*self.readonly_fields, *(["slug"] if is_final else [])]
+
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Flow | None:
         """Locked while it is saved: of two who save at once, the second is compared with what the first has saved."""
         if request.method == "POST" and object_id.isdecimal():

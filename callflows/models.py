@@ -6,6 +6,7 @@ Owns the tables and what must hold in them. Does not publish (``publishing.py``)
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from django.utils.functional import cached_property
 from callflows import hours_text
 from callflows.definition import flow as definition
 from callflows.definition.codec import decode_version
+from callflows.definition.errors import BadSnapshot
 from callflows.definition.hours import Part
 from callflows.definition.kept import CHOICE_VALUE, CHOICE_VALUE_WORDS
 from callflows.errors import VersionIsFinalError
@@ -116,10 +118,27 @@ class Flow(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def published_slug(self) -> str:
+        """By which bridges tell its versions from those of other flows. Empty: never published, or this program cannot read it."""
+        latest = self.versions.order_by("-number").first() if self.pk else None
+        with suppress(BadSnapshot):
+            return "" if latest is None else latest.definition.slug
+        return ""
+
+    def slug_fault(self) -> str:
+        """Under another name the versions so far would be another flow's, and its last one would go on taking calls for a day."""
+        published = self.published_slug
+        if published in ("", self.slug):
+            return ""
+        return f"the short name of a published flow cannot be changed: it is {published}"
+
     def clean(self) -> None:
-        """An editor sees at once, and beside the field, what is wrong with the hours; publishing asks again."""
+        """An editor sees at once, and beside the field, what is wrong with hours and short name; publishing asks again."""
         super().clean()
         wrong: dict[str, list[str]] = {}
+        if fault := self.slug_fault():
+            wrong["slug"] = [fault[0].upper() + fault[1:] + "."]
         for part, text in hours_text.faults(self.opening_zone, self.opening_week, self.special_days):
             wrong.setdefault(HOURS_FIELDS[part], []).append(text[0].upper() + text[1:] + ".")
         if wrong:

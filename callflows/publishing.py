@@ -1,4 +1,4 @@
-"""From a flow's draft to a published version: render what is missing, check parity, store, export.
+"""From a flow's draft to a published version: render what is missing, check parity, store, have its files written.
 
 Owns that order and what makes it safe: nothing is stored unless the keypad can do all that the AI can, every file
 exists, and the draft is still the one that was checked. Audio is rendered outside the transaction (it is named by its
@@ -19,7 +19,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from callflows import actions, claims, last_resort, rendering, store
+from callflows import actions, claims, disk, last_resort, rendering, store
 from callflows.definition.codec import encode_version
 from callflows.definition.errors import BadSnapshot
 from callflows.definition.flow import FlowVersion, Phrase
@@ -35,6 +35,7 @@ from ivr_fallback.parity import Problem
 Render = Callable[[str, str], bytes]
 Progress = Callable[[int, int], None]
 Elsewhere = Callable[[Collection[str]], list[Problem]]
+Stored = Callable[[VersionRow], None]
 # Prompts are stored in batches: one write for each would wait for every other writer of the database.
 BATCH = 50
 # Between two looks at what another publisher is rendering: a piece takes it some 20 ms.
@@ -63,7 +64,15 @@ def check(flow: Flow) -> list[Problem]:
 
 def _problems(flow: Flow, draft: FlowVersion, known_files: frozenset[str] | None = None) -> list[Problem]:
     """``flow`` as it is in the database now."""
-    return [*_hours_problems(flow), *_number_problems(flow, draft), *parity.problems(draft, known_files, actions.declared())]
+    return [
+        *_slug_problems(flow), *_hours_problems(flow), *_number_problems(flow, draft),
+        *parity.problems(draft, known_files, actions.declared()),
+    ]  # fmt: skip
+
+
+def _slug_problems(flow: Flow) -> list[Problem]:
+    fault = flow.slug_fault()
+    return [Problem("Flow", f"{fault}. Change it back")] if fault else []
 
 
 def _hours_problems(flow: Flow) -> list[Problem]:
@@ -107,10 +116,14 @@ def publish(
     note: str = "",
     pause: Callable[[], None] = lambda: time.sleep(PAUSE_S),
     elsewhere: Elsewhere = lambda files: [],
+    stored: Stored = lambda version: None,
+    warn: Callable[[str], None] = lambda problem: None,
 ) -> VersionRow:
     """Publish the draft, and return the version: the latest one, when the draft does not differ from it.
 
     ``elsewhere`` says which files are not where other machines will look for them; `sync_switch` brings them there by then.
+    ``stored`` is told of the version in the transaction that stores it. From then on it is published: of files that cannot be
+    written ``warn`` is told, and `disk.catch_up` writes them later.
 
     Raises :class:`PublishRefusedError` with every problem, :class:`DraftChangedError`, or an error of the
     speech engine; the draft and the published versions are then as they were. Repeating it renders nothing twice.
@@ -126,9 +139,11 @@ def publish(
     store.sync_prompts(Path(settings.LIFELINE_PROMPT_DIR))
     if problems := elsewhere(draft.files()):
         raise PublishRefusedError(problems)
-    version = _store(flow, user, draft, note)
-    snapshot, _ = store.export(Path(settings.LIFELINE_PROMPT_DIR), Path(settings.LIFELINE_FLOW_SNAPSHOT))
-    last_resort.write_or_say_why_not(snapshot)
+    with transaction.atomic():
+        version = _store(flow, user, draft, note)
+        stored(version)
+    for problem in disk.write():
+        warn(problem)
     return version
 
 

@@ -123,6 +123,7 @@ class FlowStore:
         self._prompt_dir = prompt_dir
         self._snapshot = Snapshot(())
         self._seen: tuple[int, int] | None = None
+        self._is_write_owed = False
         self._mended_at = float("-inf")
         self.missing_prompts: tuple[str, ...] = ()
         """What the last look found missing and could not write again; a call that needs one falls to the next thing down."""
@@ -142,11 +143,13 @@ class FlowStore:
     def refresh_from_database(self) -> bool:
         """Use what the database holds, if that changed since the last time, and keep it on disk. Blocks.
 
-        Raises the database's errors and OSError; the snapshot in memory is then as it was.
+        Raises the database's errors and OSError; the snapshot in memory is then as it was, or new and its file still owed: that
+        is written at a later call.
         """
         totals = VersionRow.objects.aggregate(newest=Max("pk"), count=Count("pk"))
         seen = (totals["newest"] or 0, totals["count"])
         if seen == self._seen:
+            self._write_if_owed()
             return False
         snapshot = database_snapshot()
         if not snapshot.flows and self._snapshot.flows:
@@ -158,10 +161,15 @@ class FlowStore:
             sync_prompts(self._prompt_dir)
         changed = snapshot != self._snapshot
         self._snapshot = snapshot
-        if changed or not self._path.exists():
-            write_snapshot(self._path, snapshot)
+        self._is_write_owed = self._is_write_owed or changed or not self._path.exists()
         self._seen = seen
+        self._write_if_owed()
         return changed
+
+    def _write_if_owed(self) -> None:
+        if self._is_write_owed:
+            write_snapshot(self._path, self._snapshot)
+            self._is_write_owed = False
 
     def mend_prompts(self) -> None:
         """Write prompts again that have vanished from the folder or hold no sound, before a call needs them. Blocks.

@@ -16,6 +16,7 @@ app.conf.beat_schedule = {
     "settle-orphans": {"task": "console.settle_orphans", "schedule": 3.0, "options": {"expires": 2.5}},
     "prune-tallies": {"task": "console.prune_tallies", "schedule": 3600.0, "options": {"expires": 3000.0}},
     "settle-drills": {"task": "console.settle_drills", "schedule": 5.0, "options": {"expires": 4.0}},
+    "catch-up": {"task": "callflows.catch_up", "schedule": 30.0, "options": {"expires": 25.0}},
     "watch-switches": {"task": "console.watch_switches", "schedule": 10.0, "options": {"expires": 9.0}},
 }
 app.conf.beat_scheduler = "console.beat:SteadyScheduler"

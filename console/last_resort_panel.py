@@ -11,16 +11,18 @@ from pathlib import Path
 
 import structlog
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils import timezone
 
 from callflows.definition.errors import BadSnapshot
 from callflows.definition.flow import Snapshot, decode_snapshot
 from callflows.last_resort import Rendering, look
+from callflows.store import database_snapshot
 from console import words
 
 log = structlog.get_logger(__name__)
 
-# A look reads the file, every sound file's size and the snapshot, some milliseconds: not at each of four pushes a second.
+# A look reads the file, every sound file's size and the published versions, some milliseconds: not at each of four pushes a second.
 LOOK_EVERY_S = 10.0
 
 
@@ -42,7 +44,7 @@ class _Looked:
 
 
 def published_flows() -> Snapshot | None:
-    """As bridges read them; None when that cannot be read."""
+    """As bridges use them: the database's, else those of the file; None when neither can be read."""
     return _look()[1]
 
 
@@ -87,11 +89,21 @@ def _look_now(path: Path, snapshot_path: Path) -> tuple[Rendering | None, Snapsh
         rendering, unreadable = look(path), ""
     except OSError as error:
         rendering, unreadable = None, f"It cannot be read: {error.strerror}."
+    return rendering, _published(snapshot_path), unreadable
+
+
+def _published(path: Path) -> Snapshot | None:
+    """The file may be as old as the dialplan is: one full disk keeps both from being written."""
     try:
-        snapshot = decode_snapshot(snapshot_path.read_bytes())
+        snapshot = database_snapshot()
+    except DatabaseError:
+        snapshot = Snapshot(())
+    if snapshot.flows:
+        return snapshot
+    try:
+        return decode_snapshot(path.read_bytes())
     except (BadSnapshot, OSError):
-        snapshot = None  # Nothing to compare it with; the bridges say so themselves.
-    return rendering, snapshot, unreadable
+        return None  # Nothing to compare it with; the bridges say so themselves.
 
 
 def forget() -> None:

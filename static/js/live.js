@@ -27,9 +27,17 @@
   function morph(oldParent, newParent) {
     const byId = new Map();
     for (const child of oldParent.children) if (child.id) byId.set(child.id, child);
+    const stays = new Set();
+    for (const child of newParent.children) if (child.id) stays.add(child.id);
     let old = oldParent.firstChild;
     for (const fresh of [...newParent.childNodes]) {
       const known = fresh.id && byId.get(fresh.id);
+      // What stands before it and has no successor goes first: a node that is moved loses the focus.
+      while (known && old && known !== old && !stays.has(old.id)) {
+        const next = old.nextSibling;
+        old.remove();
+        old = next;
+      }
       if (known && known !== old) {
         oldParent.insertBefore(known, old);
         old = known;

@@ -88,6 +88,26 @@ def test_a_call_appears_moves_and_is_counted_without_a_reload(page: Page, consol
     assert page.evaluate("window.neverReloaded")
 
 
+def test_a_row_keeps_the_focus_while_rows_before_it_come_and_go(page: Page, console: Console) -> None:
+    ids = [f"7d1c6b3e-6c7e-4a0f-9d55-2f1a60c0b00{number}" for number in range(1, 5)]
+    calls = [NEW_CALL.replace(UUID, one).replace("seconds=75", f"seconds={75 - number}") for number, one in enumerate(ids)]
+    console.write("".join(calls[:3]))
+    link = page.locator(f"#call-{ids[0]} a")
+    link.focus()  # The oldest stands last.
+    page.evaluate("document.activeElement.addEventListener('blur', () => { window.lostFocus = true })")
+    console.write(f'Call.objects.filter(call_uuid="{ids[1]}").update(ended_at=now, ended_by="caller")')
+    expect(page.locator(f"#call-{ids[1]}")).to_have_count(0)
+    expect(link).to_be_focused()
+    end = f'Call.objects.filter(call_uuid="{ids[2]}").update(ended_at=now, ended_by="caller")'
+    console.write(calls[3] + end)
+    expect(page.locator(f"#call-{ids[3]}")).to_be_visible()
+    expect(page.locator(f"#call-{ids[2]}")).to_have_count(0)
+    expect(link).to_be_focused()
+    assert not page.evaluate("window.lostFocus")
+    console.write(f"Call.objects.filter(call_uuid__in={ids}).delete()")
+    expect(page.locator("#calls")).to_contain_text("Nobody is on the line")
+
+
 def test_an_operator_opens_a_circuit_with_a_reason_and_sees_it_held(page: Page, console: Console) -> None:
     hold = "from ai_engine.circuits import operators\nfrom django.conf import settings\n"
     hold += "operators.force('turns:bridge-1', 'forced_closed', 'ben', 'trial', redis_url=settings.LIFELINE_REDIS_DURABLE_URL)"

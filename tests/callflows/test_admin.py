@@ -6,10 +6,12 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
+from django.utils import timezone
 
 from callflows import publishing, rendering
 from callflows.hours_text import hours_lines
@@ -150,6 +152,37 @@ def test_a_new_intent_is_added_with_its_key(admins: Client, draft: Flow) -> None
     assert publishing.check(draft) == []
 
 
+def test_the_short_name_is_final_once_the_flow_is_published(admins: Client, draft: Flow) -> None:
+    def saved(**values: str) -> Any:
+        return admins.post(change_url(draft), form_values(admins.get(change_url(draft)).content) | values)
+
+    assert saved(slug="shop").status_code == 302, "before that it may be changed"
+    publishing.publish(draft)
+    assert b'name="slug"' not in admins.get(change_url(draft)).content
+    assert saved(slug="other", goodbye="Bye.").status_code == 302
+    draft.refresh_from_db()
+    assert (draft.slug, draft.goodbye) == ("shop", "Bye.")
+
+
+def test_a_short_name_that_was_changed_by_other_ways_can_be_changed_back_and_to_no_third(
+    admins: Client, published: FlowVersion
+) -> None:
+    url = change_url(published.flow)
+    Flow.objects.update(slug="other")
+    values = form_values(admins.get(url).content)
+    wrong = admins.post(url, values | {"slug": "third"}).content.decode()
+    assert "The short name of a published flow cannot be changed: it is demonstration." in wrong
+    assert admins.post(url, values | {"slug": "demonstration"}).status_code == 302
+    assert Flow.objects.get().slug == "demonstration"
+
+
+def test_a_version_that_this_program_cannot_read_keeps_its_short_name(admins: Client, draft: Flow) -> None:
+    FlowVersion.objects.create(flow=draft, number=1, published="{}", published_at=timezone.now())
+    assert draft.published_slug == ""
+    request = RequestFactory().get("/")
+    assert "slug" in admin.site.get_model_admin(Flow).get_readonly_fields(request, draft)
+
+
 def test_the_check_names_problems_in_plain_words_and_offers_no_button(admins: Client, draft: Flow) -> None:
     KeypadMapping.objects.filter(intent__name="order_status").update(digit="1")
     page = admins.get(check_url(draft)).content.decode()
@@ -198,8 +231,18 @@ def test_the_running_job_shows_progress_and_stops_asking_at_its_end(admins: Clie
     assert "hx-get" in part
     PublishJob.objects.filter(pk=job.pk).update(state=PublishJob.State.FAILED, problems=["Disk full"])
     ended = admins.get(url, headers={"HX-Request": "true"}).content.decode()
+    assert "Not published" in ended
     assert "Disk full" in ended
     assert "hx-get" not in ended
+
+
+def test_a_published_version_with_a_warning_is_said_to_be_published(admins: Client, published: FlowVersion) -> None:
+    state = PublishJob.State.PUBLISHED
+    job = PublishJob.objects.create(flow=published.flow, state=state, version=published, problems=["Disk full"])
+    ended = admins.get(reverse("admin:callflows_publishjob", args=[job.pk])).content.decode()
+    assert "Version 1 is published" in ended
+    assert "not every file of it is written yet:</p>" in ended
+    assert "Disk full" in ended
 
 
 def test_supervisors_look_but_neither_edit_nor_publish(person: Any, client: Client, draft: Flow) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from callflows import jobs, publishing, tasks
+from callflows import disk, jobs, publishing, store, tasks
 from callflows.models import Flow, FlowVersion, PublishJob
 
 State = PublishJob.State
@@ -66,6 +67,58 @@ def test_a_job_whose_process_died_has_failed_and_the_next_one_begins(draft: Flow
     job.refresh_from_db()
     assert job.state == State.FAILED
     assert "Publish again" in job.problems[0]
+
+
+def die(*args: object) -> None:
+    raise SystemExit
+
+
+def in_a_minute(job: PublishJob) -> PublishJob:
+    PublishJob.objects.filter(pk=job.pk).update(heartbeat_at=timezone.now() - timedelta(seconds=61))
+    job.refresh_from_db()
+    return jobs.look(job)
+
+
+def test_a_job_whose_process_died_after_the_version_was_stored_has_published_it(
+    draft: Flow, broker_answers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = jobs.begin(draft, None)
+    monkeypatch.setattr(disk, "write", die)
+    with pytest.raises(SystemExit):
+        jobs.run(job.pk)
+    assert in_a_minute(job).state == State.PUBLISHED
+    assert job.version == FlowVersion.objects.get()
+    assert job.problems == [jobs.STOPPED_EARLY]
+
+
+def test_also_when_it_was_taken_for_dead_before_that(draft: Flow, broker_answers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = jobs.begin(draft, None)
+    original = store.sync_prompts
+
+    def slow(folder: Path) -> int:
+        assert in_a_minute(job).state == State.FAILED
+        return original(folder)
+
+    monkeypatch.setattr(store, "sync_prompts", slow)
+    monkeypatch.setattr(disk, "write", die)
+    with pytest.raises(SystemExit):
+        jobs.run(job.pk)
+    assert in_a_minute(job).state == State.PUBLISHED
+
+
+def test_what_fails_once_the_version_is_stored_is_no_reason_to_call_it_unpublished(
+    draft: Flow, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LIFELINE_FLOW_SNAPSHOT.mkdir()
+    job = jobs.begin(draft, None)
+    assert job.state == State.PUBLISHED
+    assert job.version == FlowVersion.objects.get()
+    assert "flows.json or a prompt beside it cannot be written" in job.problems[0]
+    Flow.objects.update(goodbye="Bye for now.")
+    monkeypatch.setattr(disk, "write", lambda: 1 / 0)
+    job = jobs.begin(draft, None)
+    assert (job.state, job.problems) == (State.PUBLISHED, [jobs.STOPPED_EARLY])
+    assert job.version == FlowVersion.objects.get(number=2)
 
 
 def test_a_refusal_is_kept_in_plain_words(draft: Flow) -> None:

@@ -166,6 +166,17 @@ def test_a_version_is_final(published: FlowVersion) -> None:
         published.delete()
 
 
+def test_a_published_flow_under_another_short_name_is_refused_until_it_has_its_own_again(published: FlowVersion) -> None:
+    """Both names' newest versions would take calls: the one that was withdrawn kept its number for a day."""
+    Flow.objects.update(slug="other", destination_number="9999")
+    (problem,) = publishing.check(published.flow)
+    assert str(problem) == "Flow: the short name of a published flow cannot be changed: it is demonstration. Change it back"
+    with pytest.raises(PublishRefusedError, match="Change it back"):
+        publishing.publish(published.flow, render=beep)
+    Flow.objects.update(slug="demonstration")
+    assert publishing.publish(published.flow, render=beep).number == 2
+
+
 def own_flow(number: str) -> Flow:
     """As small as a flow may be: it leads to a person."""
     texts = dict.fromkeys(SystemPhrases.__struct_fields__, "Words.") | {"yes_or_no": ""}

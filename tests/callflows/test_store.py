@@ -109,6 +109,29 @@ def test_a_refresh_takes_a_new_version_keeps_it_on_disk_and_brings_its_prompts(
     assert not restarted.refresh_from_database(), "disk and database agree"
 
 
+def test_a_snapshot_that_could_not_be_written_is_written_at_a_later_refresh(
+    published: FlowVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, snapshot: Snapshot) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "bridge" / "flows.json"
+    flows = FlowStore(path)
+    flows.refresh_from_database()
+    Flow.objects.update(goodbye="Bye.")
+    second = publishing.publish(published.flow).definition
+    monkeypatch.setattr(store, "write_snapshot", full)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left"):
+            flows.refresh_from_database()
+        assert flows.current().for_number("1") == second, "calls use it"
+    monkeypatch.undo()
+    flows.refresh_from_database()
+    restarted = FlowStore(path)
+    restarted.load_disk()
+    assert restarted.current().for_number("1") == second
+
+
 def test_an_empty_database_does_not_take_away_the_flows_that_worked(settings: Any, published: FlowVersion) -> None:
     flows = FlowStore(Path(settings.LIFELINE_FLOW_SNAPSHOT))
     flows.load_disk()

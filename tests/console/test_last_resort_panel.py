@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
-from callflows import demo, publishing
-from callflows.models import FlowVersion
+from callflows import demo, disk, publishing
+from callflows.models import Flow, FlowVersion
 from console import last_resort_panel
 from console.last_resort_panel import last_resort_row
 from console.metrics import last_resort_metrics
@@ -54,6 +55,24 @@ def test_one_that_is_older_than_the_flows_is_a_problem(published: FlowVersion, s
     settings.LIFELINE_LAST_RESORT_DIALPLAN.write_bytes(stale)
     last_resort_panel.forget()
     assert "older than the flows" in last_resort_row().problem
+
+
+def test_one_that_is_as_old_as_the_file_of_flows_is_compared_with_the_database(
+    published: FlowVersion, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Flow.objects.update(goodbye="Bye for now.")
+    monkeypatch.setattr(disk, "write", list)
+    publishing.publish(published.flow)
+    last_resort_panel.forget()
+    assert "older than the flows" in last_resort_row().problem
+    assert ready() == 0
+
+    def away() -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(last_resort_panel, "database_snapshot", away)
+    last_resort_panel.forget()
+    assert last_resort_row().problem == "", "while the database is away bridges go by the file too"
 
 
 def test_a_sound_file_that_is_gone_is_a_problem(published: FlowVersion, settings: Any) -> None:

@@ -440,11 +440,69 @@ async def test_who_loses_the_permission_or_logs_out_is_shown_out(monkeypatch: py
     await asyncio.to_thread(losing.user_permissions.clear)
     await asyncio.to_thread(Session.objects.all().delete)
     for socket in sockets:
-        async with asyncio.timeout(PUSH_LIMIT_S):
-            while (message := await socket.receive_output(timeout=PUSH_LIMIT_S))["type"] != "websocket.close":
-                pass
-        assert message["code"] == 4403
+        assert await close_code(socket) == 4403
         await socket.disconnect()
+    assert not coalescer.is_running
+
+
+async def close_code(socket: WebsocketCommunicator) -> int:
+    async with asyncio.timeout(PUSH_LIMIT_S):
+        while (message := await socket.receive_output(timeout=PUSH_LIMIT_S))["type"] != "websocket.close":
+            pass
+    return int(message["code"])
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_new_password_and_the_end_of_the_session_close_pages_that_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "SIGHT_CHECK_S", 0.1)
+    resetting, expiring = [await asyncio.to_thread(user_with, "view_call") for _ in range(2)]
+    sockets = [await asyncio.to_thread(socket_of, user) for user in (resetting, expiring)]
+    for socket in sockets:
+        await socket.connect()
+        await regions_of(socket)
+
+    def reset_and_expire() -> None:
+        resetting.set_password("another long one")
+        resetting.save()
+        for session in Session.objects.all():
+            if session.get_decoded()["_auth_user_id"] == str(expiring.pk):
+                session.expire_date = timezone.now() - timedelta(seconds=1)
+                session.save()
+
+    await asyncio.to_thread(reset_and_expire)
+    for socket in sockets:
+        assert await close_code(socket) == 4403
+        await socket.disconnect()
+    assert not coalescer.is_running
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_secret_key_that_is_changed_for_another_closes_no_page_while_the_old_one_is_kept(settings: Any) -> None:
+    user = await asyncio.to_thread(user_with, "view_call")
+    socket = await asyncio.to_thread(socket_of, user)
+    await socket.connect()
+    await regions_of(socket)
+    (viewer,) = coalescer._viewers
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another " * 8
+    assert await viewer.sight() is not None
+    settings.SECRET_KEY_FALLBACKS = []
+    assert await viewer.sight() is None
+    assert await close_code(socket) == 4403
+    await socket.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_with_the_redis_of_the_nudges_away_from_the_start_a_page_connects_and_is_shown_what_changes(settings: Any) -> None:
+    layer = {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": ["redis://127.0.0.1:1/0"]}}
+    settings.CHANNEL_LAYERS = {"default": layer}
+    settings.LIFELINE_REDIS_VOLATILE_URL = "redis://127.0.0.1:1/0"
+    socket = await asyncio.to_thread(socket_of, await asyncio.to_thread(user_with, "view_call"))
+    assert (await socket.connect())[0]
+    await until_shown(socket, "calls", "Nobody is on the line")
+    await asyncio.to_thread(make_call)
+    await until_shown(socket, "calls", "my balance please")
+    await socket.disconnect()
     assert not coalescer.is_running
 
 

@@ -1,4 +1,4 @@
-"""What every start prepares: the first user always, the demonstration flow in a demonstration alone, and the published files."""
+"""What every start prepares: a first user where there is none, the published files, and in a demonstration alone its flow."""
 
 from __future__ import annotations
 
@@ -34,6 +34,30 @@ def test_a_production_start_loads_no_demonstration(settings: Any, capsys: pytest
     assert not Flow.objects.exists()
     assert get_user_model().objects.get().username == "admin"
     assert "no flow is published" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", [{"username": "anna"}, {"is_active": False}, {"is_superuser": False}])
+def test_an_admin_that_was_renamed_or_disabled_stays_so(
+    change: dict[str, object], settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.LIFELINE_DEMO = False
+    call_command("prepare_data")
+    users = get_user_model().objects
+    users.update(**change)
+    capsys.readouterr()
+    call_command("prepare_data")
+    assert users.filter(**change).count() == users.count() == 1
+    assert ("there is no user admin any more" in capsys.readouterr().out) is ("username" in change)
+
+
+def test_an_admin_that_was_deleted_does_not_come_back_with_its_first_password(settings: Any) -> None:
+    settings.LIFELINE_DEMO = False
+    call_command("prepare_data")
+    users = get_user_model().objects
+    users.create_user("ben", password="x" * 12)
+    users.filter(username="admin").delete()
+    call_command("prepare_data")
+    assert [user.username for user in users.all()] == ["ben"]
 
 
 def test_a_business_of_ones_own_starts_without_the_demonstration_flow(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         version = publishing.latest_version(flow)
         if version is None:
             try:
-                version = publishing.publish(flow, note="The demonstration flow")
+                version = publishing.publish(flow, note="The demonstration flow", warn=self.stderr.write)
             except (CallflowsError, SpeechError) as error:
                 if created:  # Its number would be in the way of a flow of one's own.
                     flow.delete()

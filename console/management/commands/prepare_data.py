@@ -1,4 +1,4 @@
-"""``manage.py prepare_data``: tables, the first user and the flows' files, before every start of the stack.
+"""``manage.py prepare_data``: tables, a first user where there is none, and the flows' files, before every start of the stack.
 
 Only a demonstration gets the demonstration flow: it takes every number, and a version that is published stays. One process
 for all of it, because each start of Django costs the start of the stack most of a second.
@@ -22,7 +22,7 @@ NO_FLOW = "no flow is published: callers hear the tones of the switch's last res
 
 
 class Command(BaseCommand):
-    help = "Migrates the database, makes the user admin and writes the published flows' files, whatever of it is missing."
+    help = "Migrates the database, makes the user admin where there is no user, and writes what published flows' files are missing."
 
     requires_system_checks: list[str] = []
 
@@ -54,12 +54,18 @@ class Command(BaseCommand):
             self.stdout.write(NO_FLOW)
 
     def _make_admin(self, password: str) -> None:
-        """A password that was changed in the console stays changed."""
+        """Where there is no user at all: one that was deleted, renamed or disabled stays so, and a changed password changed.
+
+        An installation that has lost its superusers is not given one whose password stands in the log of every start.
+        """
         users = get_user_model().objects
+        if not password:
+            return
         admin = users.filter(username=ADMIN).first()
-        if admin is None:
-            if password:
-                users.create_superuser(ADMIN, password=password)
-                self.stdout.write(f"made the user {ADMIN}")
-        elif password and not admin.check_password(password):
+        if not users.exists():
+            users.create_superuser(ADMIN, password=password)
+            self.stdout.write(f"made the user {ADMIN}")
+        elif admin is None:
+            self.stdout.write(f"there is no user {ADMIN} any more, and none is made; manage.py createsuperuser makes another")
+        elif not admin.check_password(password):
             self.stdout.write(f"the password of {ADMIN} was changed since; the one shown at the start is the first one")
