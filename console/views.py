@@ -20,6 +20,7 @@ from console.models import Call, Incident, JournalLine, TrialCall, Turn
 from console.record_lag import behind, recording_lag_s
 from console.storable import NUL
 from console.switch_panel import trials_among
+from console.timeline import in_order
 from console.waterfall import waterfall
 
 PAGE = 50
@@ -78,7 +79,7 @@ def call(request: HttpRequest, call_uuid: str) -> HttpResponse:
         raise Http404
     one = get_object_or_404(Call, call_uuid=call_uuid)
     may_see = request.user.has_perm("console.see_caller")
-    lines = JournalLine.objects.filter(call_uuid=call_uuid).order_by("epoch", "seq")
+    lines = in_order(JournalLine.objects.filter(call_uuid=call_uuid).order_by())
     context = {
         **behind(recording_lag_s(), time.time()),
         "call": one,
