@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import Permission, User
@@ -331,7 +332,10 @@ def test_health_and_metrics_answer_without_a_login() -> None:
 
 
 def socket_of(user: User | None) -> WebsocketCommunicator:
-    from console.asgi import application  # Imported here: it sets Django up.
+    logging_before = structlog.get_config()
+    from console.asgi import application  # Imported here: it sets Django up, and how its process logs, which is not ours.
+
+    structlog.configure(**logging_before)
 
     client = Client()
     if user is not None:
