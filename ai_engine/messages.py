@@ -75,6 +75,12 @@ class AudioChunk(msgspec.Struct, frozen=True, array_like=True):
     end: bool = False
 
 
+# Beyond these a figure is garbage: no model reads so many tokens at once, and a turn is heard for minutes at most. A figure may be
+# of any size in JSON, and what is stored adds up to whole numbers of 64 bits.
+MOST_UNITS = 10_000_000
+MOST_HEARD_S = 3600.0
+
+
 class Usage(msgspec.Struct, frozen=True):
     """What was used of an engine. ``tokens_read`` includes ``tokens_cached``; both by the provider's own figures."""
 
@@ -83,6 +89,12 @@ class Usage(msgspec.Struct, frozen=True):
     tokens_written: int = 0
     characters: int = 0
     heard_s: float = 0.0
+
+    @property
+    def is_credible(self) -> bool:
+        """Whether one turn can have used that: an engine's figures are its own word. What is no number is not."""
+        units = (self.tokens_read, self.tokens_cached, self.tokens_written, self.characters)
+        return all(0 <= count <= MOST_UNITS for count in units) and 0 <= self.heard_s <= MOST_HEARD_S
 
     def plus(self, other: Usage) -> Usage:
         return Usage(

@@ -5,8 +5,19 @@ from __future__ import annotations
 import os
 
 from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+
+from console.logs import configure_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+
+
+@setup_logging.connect
+def log_like_every_process(**_: object) -> None:
+    """When the worker or beat starts; with somebody here Celery sets up nothing of its own, whatever its --loglevel."""
+    configure_logging(settings.LIFELINE_LOG_LEVEL, show_pii=settings.LIFELINE_PII_IN_LOGS)
+
 
 app = Celery("lifeline")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -57,6 +57,13 @@ class Environment:
             return False
         raise ImproperlyConfigured(f"{name} is {value!r}: use true or false.")
 
+    def one_of(self, name: str, default: str, *choices: str) -> str:
+        """In capitals, however it is written."""
+        value = self.text(name, default)
+        if (found := value.strip().upper()) not in choices:
+            raise ImproperlyConfigured(f"{name} is {value!r}: use {', '.join(choices[:-1])} or {choices[-1]}.")
+        return found
+
     def number(self, name: str, default: int, *, least: int = 0, most: int = 2**31) -> int:
         value = self._as_given(name, str(default))
         try:

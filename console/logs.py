@@ -16,17 +16,16 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 BLANK = "…"
 # What is shorter is no secret, and blanking it would make nonsense of the lines.
 SHORTEST_SECRET = 6
 
 
 def configure_logging(level: str, *, show_pii: bool) -> None:
-    """Call once at the start of a process. ``level`` is a name of the logging module's, else ValueError."""
-    number = logging.getLevelNamesMapping().get(level)
-    if number is None:
-        raise ValueError(f"LIFELINE_LOG_LEVEL is {level!r}: use DEBUG, INFO, WARNING or ERROR.")
-
+    """Call once at the start of a process. ``level``: one of LEVELS. What logs already (daphne sets itself up first) goes on
+    where it went, in our form."""
+    number = logging.getLevelNamesMapping()[level]
     mask = masking(os.environ)
 
     def blank_pii(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -50,9 +49,12 @@ def configure_logging(level: str, *, show_pii: bool) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Masked("%(levelname)s %(name)s: %(message)s", mask))
-    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler])
+    libraries = logging.getLogger()
+    libraries.setLevel(max(number, logging.WARNING))
+    if not libraries.handlers:
+        libraries.addHandler(logging.StreamHandler(sys.stderr))
+    for handler in libraries.handlers:
+        handler.setFormatter(_Masked("%(levelname)s %(name)s: %(message)s", mask))
 
 
 def masking(environ: Mapping[str, str]) -> Callable[[str], str]:

@@ -154,7 +154,7 @@ class Incident(models.Model):
 
 
 class JournalLine(models.Model):
-    """The journal as it came: the timeline behind "why did this call end?"."""
+    """The journal as it came: the timeline behind "why did this call end?", whose order is ``console/timeline.py``'s."""
 
     boot_id = models.CharField(max_length=64)
     seq = models.BigIntegerField()
@@ -166,7 +166,7 @@ class JournalLine(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["boot_id", "seq"], name="each_event_once")]
-        ordering = ["epoch", "seq"]
+        ordering = ["epoch", "at", "seq"]
 
     def __str__(self) -> str:
         return f"{self.boot_id}/{self.seq}"

@@ -75,9 +75,9 @@ class Recorder:
         while not stop.is_set():
             try:
                 self.step()
+                self._moves.step()  # Before the tallies: they are recorded whatever becomes of those.
                 if self._clock() >= self._tally_due:
                     self.tally()
-                self._moves.step()
                 failures = 0
                 if self._took_all:
                     time.sleep(GATHER_S)
@@ -110,8 +110,15 @@ class Recorder:
         return stored
 
     def tally(self) -> None:
-        """One round, and when the next is due: sooner while this one was full."""
-        is_full = tally_turns() >= MOST_TURNS
+        """One round, and when the next is due: sooner while this one was full.
+
+        What no tally takes is in the records all the same, and they go on; it is read from the turns meanwhile.
+        """
+        is_full = False
+        try:
+            is_full = tally_turns() >= MOST_TURNS
+        except UNSTORABLE as error:
+            log.error("the tallies do not take what has finished", kind=type(error).__name__, error=str(error))
         self._tally_due = self._clock() + (TALLY_AGAIN_S if is_full else TALLY_EVERY_S)
 
     def _start(self) -> str:

@@ -29,7 +29,7 @@ from console.models import Call
 from console.opening_panel import OpeningRow, opening_rows
 from console.partials import hearing
 from console.record_lag import behind, is_behind
-from console.spools import warnings
+from console.spools import nothing_waits, warnings
 from console.switch_panel import SwitchRow, TrialRow
 from console.trial_calls import LASTS_S
 
@@ -192,6 +192,7 @@ def fingerprint() -> object:
         figures_now.bridges,
         is_behind(figures_now.recording_lag_s),
         warnings(figures_now.spools, figures_now.journal_events_lost, time.time()),
+        _losses_are_known(figures_now),
         current_fault(settings.LIFELINE_DATA_DIR) if settings.LIFELINE_DEMO else None,
         Call.objects.filter(ended_at__isnull=True).aggregate(Max("last_event_at")),
         switch_panel.fingerprint(timezone.now()),
@@ -203,10 +204,10 @@ def fingerprint() -> object:
 
 
 def _losses_are_known(figures_now: Figures) -> bool:
-    """Nothing waits that may yet tell of one."""
+    """Nothing waits that may yet tell of one, in Redis or in a spool, and nothing that might have told of one is lost."""
     lag_s = figures_now.recording_lag_s
     unknown = figures_now.live_unwatched or figures_now.journal_events_lost
-    return lag_s is not None and not is_behind(lag_s) and not unknown
+    return lag_s is not None and not is_behind(lag_s) and nothing_waits(figures_now.spools) and not unknown
 
 
 def _call_row(call: Call, sight: Sight, seen: Seen) -> CallRow:

@@ -12,6 +12,7 @@ from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 
 from console.environment import Environment
+from console.logs import LEVELS
 from console.switch_settings import MAIN, SwitchAddress, checked_endpoint, checked_password, further_switches
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -248,7 +249,7 @@ LIFELINE_WORKER_ID = env.text("LIFELINE_WORKER_ID", "")
 LIFELINE_CIRCUIT_FAILURES = env.number("LIFELINE_CIRCUIT_FAILURES", 3, least=3, most=5)
 LIFELINE_CIRCUIT_OPEN_S = env.number("LIFELINE_CIRCUIT_OPEN_S", 15, least=1, most=3600)
 LIFELINE_PII_IN_LOGS = env.flag("LIFELINE_PII_IN_LOGS")
-LIFELINE_LOG_LEVEL = env.text("LIFELINE_LOG_LEVEL", "INFO").upper()
+LIFELINE_LOG_LEVEL = env.one_of("LIFELINE_LOG_LEVEL", "INFO", *LEVELS)
 
 # Secrets are read by name where they are used; the console's port and the launcher's names belong to the launcher.
 ELSEWHERE = ("LIFELINE_SECRET_", "LIFELINE_DATA_DIR", "LIFELINE_CONSOLE_", "LIFELINE_RUN_", "LIFELINE_TEST_")

@@ -69,6 +69,12 @@ def events_lost(since: datetime) -> int:
     return sum(int(data["count"]) for data in told)
 
 
+def nothing_waits(rows: Sequence[SpoolRow] | None) -> bool:
+    """Whether every spool is known to hold nothing that should have been recorded by now. Not known is no."""
+    reports_now = [row.report if row.is_known else None for row in rows or ()]
+    return rows is not None and all(one is not None and one.oldest_s <= LATE_S and not one.lost for one in reports_now)
+
+
 def warnings(rows: Sequence[SpoolRow] | None, lost_today: int, now_s: float) -> list[str]:
     """Sentences for the live page; none while all is well."""
     if rows is None:

@@ -3,11 +3,13 @@
 Owns what of a turn counts as what. Times are those of answers; a failure counts by its kind and has no part in the
 percentiles, since an engine that refuses at once is not fast. Beside the stages there are ``answer`` (end of speech to the
 result) and ``queue`` (until a worker took the turn). A turn that its caller abandoned says nothing about the AI, but
-what its engines used was used. Everything is whole numbers, so that adding and taking away again leaves nothing behind.
+what its engines used was used; a usage that cannot be counts as none. Everything is whole numbers, so that adding and
+taking away again leaves nothing behind, and small enough that no sum outgrows its column.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from ai_engine.messages import StageTiming
+from ai_engine.messages import StageTiming, Usage
 from esl_bridge.journal.events import TurnOutcome
 
 ANSWER, QUEUE = "answer", "queue"
@@ -28,6 +30,10 @@ HISTOGRAM_DIGITS = 3
 MEASURES = ("total", "first_byte", "queue", "connect")
 COUNTERS = ("uses", "retries", "tokens_read", "tokens_cached", "tokens_written", "characters", "heard_ms", "cost_nano")
 NANO = 1_000_000_000
+# Of one stage of one turn. No retry comes near the first, and no currency is worth so little that a turn costs the second.
+MOST_RETRIES = 1000
+MOST_COST = 1_000_000
+NOTHING = Usage()
 
 
 class By(NamedTuple):
@@ -43,8 +49,9 @@ def histogram() -> HdrHistogram:
 
 
 def record(into: HdrHistogram, value_ms: float, times: int = 1) -> None:
-    """Raises ValueError or OverflowError for what is no number."""
-    into.record_value(min(max(0, round(value_ms)), HISTOGRAM_TOP_MS), times)
+    """What is no number is left out."""
+    if not math.isnan(value_ms):
+        into.record_value(round(min(max(0.0, value_ms), HISTOGRAM_TOP_MS)), times)
 
 
 @dataclass(slots=True)
@@ -88,13 +95,15 @@ class Tally:
             "queue": timing.queue_ms, "connect": timing.connect_ms,
         }  # fmt: skip
         self.count(timing.kind, times, sign)
-        self.retries += sign * max(0, timing.attempts - 1)
-        self.tokens_read += sign * timing.usage.tokens_read
-        self.tokens_cached += sign * timing.usage.tokens_cached
-        self.tokens_written += sign * timing.usage.tokens_written
-        self.characters += sign * timing.usage.characters
-        self.heard_ms += sign * round(timing.usage.heard_s * 1000)
-        self.cost_nano += sign * round(timing.cost * NANO)
+        self.retries += sign * min(max(0, timing.attempts - 1), MOST_RETRIES)
+        # Asked again here: a journal may hold what a worker of before took from an engine, or another one wrote.
+        usage, cost = (timing.usage, timing.cost) if timing.usage.is_credible else (NOTHING, 0.0)
+        self.tokens_read += sign * usage.tokens_read
+        self.tokens_cached += sign * usage.tokens_cached
+        self.tokens_written += sign * usage.tokens_written
+        self.characters += sign * usage.characters
+        self.heard_ms += sign * round(usage.heard_s * 1000)
+        self.cost_nano += sign * (round(cost * NANO) if abs(cost) <= MOST_COST else 0)
 
     def merge(self, other: Tally) -> None:
         for name in COUNTERS:

@@ -31,7 +31,7 @@ def settings_in_the_code() -> dict[str, object]:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         reader = ast.unparse(node.func)
-        readers = "text|flag|number|port|names|name|networks|sound_folder|media_url|url|path|secret"
+        readers = "text|flag|one_of|number|port|names|name|networks|sound_folder|media_url|url|path|secret"
         if not re.fullmatch(rf"env\.({readers})|os\.environ\.get", reader):
             continue
         name = ast.literal_eval(node.args[0])

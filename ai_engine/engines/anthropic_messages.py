@@ -49,10 +49,12 @@ class _Tokens(msgspec.Struct):
     output_tokens: int = 0
 
     def usage(self) -> Usage:
-        """The three kinds of input are apart on the wire; here what was cached is a part of what was read."""
+        """The three kinds of input are apart on the wire; here what was cached is a part of what was read. Figures that cannot be
+        are none."""
         cached = self.cache_read_input_tokens or 0
         read = self.input_tokens + (self.cache_creation_input_tokens or 0) + cached
-        return Usage(read, cached, self.output_tokens)
+        usage = Usage(read, cached, self.output_tokens)
+        return usage if usage.is_credible else Usage()
 
 
 class _Block(msgspec.Struct):
@@ -180,7 +182,8 @@ async def _read_stream(
             if event.message is not None:
                 used = event.message.usage.usage()
             if event.type == "message_delta" and event.usage is not None:
-                used = msgspec.structs.replace(used, tokens_written=event.usage.output_tokens)
+                told = msgspec.structs.replace(used, tokens_written=event.usage.output_tokens)
+                used = told if told.is_credible else used
             if event.delta is not None and (event.delta.partial_json or event.delta.text or event.delta.thinking):
                 silence.piece()
                 answer.feed(event.delta.partial_json or "")

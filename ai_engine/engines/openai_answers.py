@@ -94,21 +94,22 @@ def read_completion(body: bytes) -> tuple[str, Usage]:
 
 def read_transcription(body: bytes, sent_s: float) -> tuple[str, Usage]:
     """The words as every engine of ours gives them (lower case, no punctuation at a word's end), and what was heard:
-    by the server's figure, or else what was sent.
+    by the server's figure, or else, also where that cannot be, what was sent.
     """
     if not body.strip():
         raise EmptyAnswerError(Kind.EMPTY, "no body")
     answer = _decode(body, _Transcription)
     heard = answer.usage or _Heard()
     usage = Usage(heard.input_tokens, 0, heard.output_tokens, 0, heard.seconds or sent_s)
-    return plain_words(answer.text), usage
+    return plain_words(answer.text), usage if usage.is_credible else Usage(heard_s=sent_s)
 
 
 def _usage(tokens: _Tokens | None) -> Usage:
     if tokens is None:
         return Usage()
     details = tokens.prompt_tokens_details or _Details()
-    return Usage(tokens.prompt_tokens, details.cached_tokens or 0, tokens.completion_tokens)
+    usage = Usage(tokens.prompt_tokens, details.cached_tokens or 0, tokens.completion_tokens)
+    return usage if usage.is_credible else Usage()
 
 
 def _decode(data: str | bytes, shape: type[T]) -> T:

@@ -190,8 +190,9 @@ class SocketStream(abc.ABC):
             self._ended.set()
 
     def billed(self, heard_s: float) -> None:
-        """The provider's own figure, instead of what we sent."""
-        self._provider_heard_s = heard_s
+        """The provider's own figure, instead of what we sent; one that cannot be is passed over."""
+        if Usage(heard_s=heard_s).is_credible:
+            self._provider_heard_s = heard_s
 
     # --- limits -------------------------------------------------------------------------------------------------------
     def _watch_voice(self, pcm: bytes) -> None:

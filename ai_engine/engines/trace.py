@@ -90,8 +90,9 @@ class Trace:
             self.first_byte_ms = _ms(self._clock() - self._asked_at)
 
     def used(self, usage: Usage) -> None:
-        """By the provider's own figures where it gives any."""
-        self.usage = self.usage.plus(usage)
+        """By the provider's own figures where it gives any. Those that cannot be are none: the answer is good all the same."""
+        if usage.is_credible:
+            self.usage = self.usage.plus(usage)
 
     @property
     def total_ms(self) -> float:

@@ -14,6 +14,7 @@ class FakeDeepgram(FakeSocketServer):
     """``fault``: one of FAULTS, or frozen. ``silent`` has empty words for everything, ``empty`` has no results at all.
 
     ``endpoint_after`` so many chunks it says by itself that the caller has stopped. ``punctuated`` writes sentences.
+    ``billed_s``: what it says it heard, None for what it did.
     """
 
     def __init__(self) -> None:
@@ -22,6 +23,7 @@ class FakeDeepgram(FakeSocketServer):
         self.endpoint_after = 0
         self.punctuated = False
         self.ended_with = ""
+        self.billed_s: float | None = None
 
     async def listen(self, connection: ServerConnection) -> None:
         chunks = 0
@@ -72,7 +74,7 @@ class FakeDeepgram(FakeSocketServer):
         if self.fault != "empty":
             said = "" if self.fault == "silent" or self.endpoint_after else self._said()
             await connection.send(_results(said, final=True, speech_final=bool(said)))
-        seconds = len(self.heard) / 16_000
+        seconds = len(self.heard) / 16_000 if self.billed_s is None else self.billed_s
         await connection.send(json.dumps({"type": "Metadata", "request_id": "x", "duration": seconds, "channels": 1}))
         await connection.close()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import msgspec
 
 from ai_engine.circuits import keys
@@ -29,6 +32,8 @@ from esl_bridge.journal.events import (
     TurnStarted,
     encode_batch,
 )
+from esl_bridge.journal.reports import REPORTS, SpoolReport
+from esl_bridge.journal.reports import _fresh_key as fresh_key
 
 
 class Boot:
@@ -83,6 +88,21 @@ def report_bridge(url: str, bridge_id: str = "bridge-1") -> None:
     with connect(url) as client:
         client.sadd(keys.LOCALS, name)
         client.set(keys.local_key(name), msgspec.json.encode(view), px=600_000)
+
+
+def report_spool(url: str, process: str = "bridge-1", *, fresh: bool = True, **fields: Any) -> None:
+    """As a process with a journal does every second; ``fresh``: just now. Nothing waits unless it is given."""
+    empty: dict[str, Any] = {
+        "bytes": 0, "limit_bytes": 1 << 30, "place": "here:/spool", "waiting": 0, "oldest_s": 0.0, "left_behind": 0, "lost": 0,
+        "at_s": time.time(),
+    }  # fmt: skip
+    report = SpoolReport(process=process, boot_id=f"boot-of-{process}", **{**empty, **fields})
+    with connect(url) as client:
+        client.hset(REPORTS, report.boot_id, msgspec.json.encode(report))
+        if fresh:
+            client.set(fresh_key(report.boot_id), 1, px=600_000)
+        else:
+            client.delete(fresh_key(report.boot_id))
 
 
 def send(url: str, *batches: list[Entry]) -> None:

@@ -15,6 +15,20 @@ from console.environment import Environment
 from tests.stack import ROOT
 
 
+@pytest.mark.parametrize("value", ["verbose", "TRACE", "10", "NOTSET", "INFO,DEBUG"])
+def test_a_level_that_there_is_not_stops_the_start_and_says_which_there_are(tmp_path: Path, value: str) -> None:
+    environment = {**os.environ, "LIFELINE_LOG_LEVEL": value, "LIFELINE_DEMO": "true", "LIFELINE_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", "import console.settings"]
+    found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert f"ImproperlyConfigured: LIFELINE_LOG_LEVEL is '{value}': use DEBUG, INFO, WARNING or ERROR." in found.stderr
+
+
+@pytest.mark.parametrize("value", [" warning\n", "Warning", "WARNING"])
+def test_a_choice_is_taken_however_it_is_written(tmp_path: Path, value: str) -> None:
+    assert Environment(tmp_path, {"X": value}).one_of("X", "INFO", "INFO", "WARNING") == "WARNING"
+    assert Environment(tmp_path, {"X": ""}).one_of("X", "INFO", "INFO", "WARNING") == "INFO"
+
+
 @pytest.mark.parametrize("value", ["", "b" * 65, "bridge 1", "bridge:1", "bridge;ll_owner=x", "brücke", "${x}"])
 def test_a_name_that_could_not_be_kept_on_the_switch_stops_the_start(tmp_path: Path, value: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="LIFELINE_BRIDGE_ID is "):

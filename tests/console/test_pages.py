@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import Permission, User
@@ -213,6 +214,22 @@ def test_calls_are_found_by_outcome_and_paged() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("outcome", "shown"), [("all", 3), ("kept", 1), ("lost", 1), ("menu", 1)])
+def test_a_call_is_listed_once_however_many_failures_it_had_and_no_page_asks_to_take_out_repeats(outcome: str, shown: int) -> None:
+    kept, lost = make_call(), make_call()
+    make_call(fell_back_reason="forced")
+    for _ in range(3):
+        fail(kept, "failed_over")
+        fail(lost, "dropped")
+    with CaptureQueriesContext(connection) as queries:
+        page = text(browser_of("view_call"), f"/calls/?outcome={outcome}")
+    assert page.count("<tr>") == 1 + shown
+    of_calls = [query["sql"] for query in queries if 'FROM "console_call"' in query["sql"]]
+    assert len(of_calls) == 2, "their number, and those of the page"
+    assert not [sql for sql in of_calls if "DISTINCT" in sql or "JOIN" in sql]
+
+
+@pytest.mark.django_db
 def test_a_call_s_page_says_in_plain_words_why_it_ended() -> None:
     call = make_call(
         ended_at=timezone.now(), ended_by="caller", hangup_cause="NORMAL_CLEARING",
@@ -315,7 +332,10 @@ def test_health_and_metrics_answer_without_a_login() -> None:
 
 
 def socket_of(user: User | None) -> WebsocketCommunicator:
-    from console.asgi import application  # Imported here: it sets Django up.
+    logging_before = structlog.get_config()
+    from console.asgi import application  # Imported here: it sets Django up, and how its process logs, which is not ours.
+
+    structlog.configure(**logging_before)
 
     client = Client()
     if user is not None:

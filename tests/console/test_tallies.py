@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import random
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from django.db import transaction
+from django.db import DataError, OperationalError, transaction
 
+from ai_engine.circuits import operators
+from ai_engine.circuits.states import CircuitState
 from ai_engine.messages import StageTiming, Usage
+from console import recorder as recorder_module
 from console import tallies
-from console.models import Call, StageTally, Turn
+from console.models import Call, CircuitMove, StageTally, Turn
 from console.recorder import Recorder
 from console.tallies import FIVE_MINUTES_S, HOUR_S, KEPT, MixedReadingError, prune, read, tally_turns
 from console.tally import (
     ANSWER,
     COUNTERS,
     MEASURES,
+    MOST_RETRIES,
     NO_RESULT,
     QUEUE,
     By,
@@ -122,6 +128,28 @@ def test_what_lasts_longer_than_the_histogram_counts_as_its_longest_and_is_not_l
     p50, _, p99, count = percentiles(one.histograms["total"])
     assert (p50, count) == (0.0, 2)
     assert p99 == pytest.approx(60_000, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    "usage", [Usage(heard_s=1e300), Usage(tokens_read=10**19), Usage(tokens_written=-5), Usage(heard_s=math.nan)]
+)
+def test_a_usage_that_cannot_be_counts_as_none_and_the_rest_of_its_turn_counts(usage: Usage) -> None:
+    turn = result(timing(usage=usage, cost=1e300, attempts=2**63), timing("nlu", "vendor", usage=Usage(5), cost=math.inf))
+    found = tally([turn], FIVE_MINUTES_S)
+    one, other = found[BEGINNING, LOCAL], found[BEGINNING, By("nlu", "vendor")]
+    assert (one.uses, one.tokens_read, one.tokens_written, one.heard_ms, one.cost_nano) == (1, 0, 0, 0, 0)
+    assert one.retries == MOST_RETRIES
+    assert (other.tokens_read, other.cost_nano) == (5, 0)
+    assert percentiles(one.histograms["total"])[0] == 300.0
+    count_into(found, [turn], FIVE_MINUTES_S, -1)
+    assert all(tally == Tally(histograms=tally.histograms) for tally in found.values())
+
+
+def test_a_time_that_is_no_number_is_left_out() -> None:
+    one = Tally()
+    one.count("", {"total": math.nan, "queue": math.inf})
+    assert percentiles(one.histograms["total"])[3] == 0
+    assert percentiles(one.histograms["queue"])[0] == pytest.approx(60_000, rel=0.001)
 
 
 def test_a_stage_in_a_form_unknown_here_is_left_out_and_the_turn_still_counts() -> None:
@@ -249,6 +277,42 @@ def test_the_recorder_tallies_by_itself(busy_hours: str, monkeypatch: pytest.Mon
     recorder.tally()
     recorder.tally()
     assert plain(stored(HOUR_S)) == plain(from_the_rows(HOUR_S))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_absurd_figure_of_one_engine_stops_no_recorder_and_costs_only_itself(durable_redis: str) -> None:
+    boot = Boot()
+    absurd = told(1001, timing(usage=Usage(heard_s=1e300), cost=1e300), timing("nlu", "vendor", usage=Usage(10**19, 0, 3)))
+    good = told(1002, timing(usage=Usage(heard_s=2.0)))
+    send(durable_redis, [boot.entry(started()), boot.entry(absurd), boot.entry(good)])
+    recorder_of(durable_redis).tally()
+    found = merged(stored(HOUR_S))
+    assert (found[LOCAL].uses, found[LOCAL].heard_ms, found[LOCAL].cost_nano) == (2, 2000, 0)
+    assert (found[By("nlu", "vendor")].uses, found[By("nlu", "vendor")].tokens_read) == (1, 0)
+    assert found[By(ANSWER)].answers == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("error", [OverflowError("too large"), DataError("out of range"), OperationalError("away")])
+def test_tallies_that_fail_stop_neither_the_journal_nor_the_circuits_moves(
+    durable_redis: str, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    stop, rounds = threading.Event(), []
+
+    def broken() -> int:
+        rounds.append(Turn.objects.count())
+        if len(rounds) > 1:
+            stop.set()
+        raise error
+
+    monkeypatch.setattr(recorder_module, "tally_turns", broken)
+    monkeypatch.setattr(recorder_module, "TALLY_EVERY_S", 0.0)
+    operators.force("turns", CircuitState.FORCED_OPEN, "ann", "drill", redis_url=durable_redis)
+    boot = Boot()
+    send(durable_redis, [boot.entry(started()), boot.entry(told(1001))])
+    Recorder(durable_redis, lambda: None).run(stop)
+    assert rounds == [1, 1]
+    assert CircuitMove.objects.get().by == "ann"
 
 
 @pytest.mark.django_db

@@ -12,10 +12,12 @@ from django.test import Client
 from django.utils import timezone
 
 from ai_engine.redis_clients import connect
+from console import regions
 from console.models import SwitchReport
+from console.spools import LATE_S
 from console.switches import STALE, switches
 from esl_bridge.journal.events import FIELD, JOURNAL_STREAM
-from tests.console.journal import report_bridge
+from tests.console.journal import report_bridge, report_spool
 from tests.console.test_pages import browser_of, make_call, text
 from tests.redis_server import RedisServer
 
@@ -29,6 +31,7 @@ def _redis(settings: Any, durable_server: RedisServer, tmp_path: Path) -> None:
     settings.LIFELINE_REDIS_DURABLE_URL = settings.LIFELINE_REDIS_VOLATILE_URL = durable_server.url
     settings.LIFELINE_DATA_DIR = tmp_path
     report_bridge(durable_server.url)
+    report_spool(durable_server.url)
 
 
 @pytest.fixture
@@ -75,7 +78,39 @@ def test_of_a_call_without_a_bridge_the_page_says_that_nobody_asks_when_nobody_d
     assert "The switches are asked what became of it" in page
     assert NONE_LOST not in page, "it is not known yet"
     report_bridge(settings.LIFELINE_REDIS_DURABLE_URL, "bridge-9")
+    report_spool(settings.LIFELINE_REDIS_DURABLE_URL, "bridge-9")
     assert NONE_LOST in text(client, "/")
+
+
+@pytest.mark.parametrize(
+    ("process", "told"),
+    [
+        ("bridge-1", {"waiting": 40, "oldest_s": LATE_S + 1}),
+        ("bridge-1", {"lost": 3}),
+        ("bridge-1", {"fresh": False}),
+        ("bridge-of-before", {"fresh": False, "waiting": 7}),
+        ("switch-watch-1", {"waiting": 1, "oldest_s": 3600.0}),
+    ],
+)
+def test_none_lost_has_its_tick_only_while_no_spool_may_hold_the_loss_of_a_call(
+    client: Client, settings: Any, process: str, told: dict[str, Any]
+) -> None:
+    assert NONE_LOST in text(client, "/")
+    before = regions.fingerprint()
+    report_spool(settings.LIFELINE_REDIS_DURABLE_URL, process, **told)
+    assert "none lost today as far as known" in text(client, "/")
+    assert regions.fingerprint() != before, "an open page is told"
+    report_spool(settings.LIFELINE_REDIS_DURABLE_URL, process, waiting=40, oldest_s=0.4)
+    assert NONE_LOST in text(client, "/")
+
+
+def test_none_lost_has_no_tick_while_spools_cannot_be_asked_or_a_bridge_has_not_told(client: Client, settings: Any) -> None:
+    report_bridge(settings.LIFELINE_REDIS_DURABLE_URL, "bridge-2")
+    assert "none lost today as far as known" in text(client, "/")
+    report_spool(settings.LIFELINE_REDIS_DURABLE_URL, "bridge-2")
+    assert NONE_LOST in text(client, "/")
+    settings.LIFELINE_REDIS_VOLATILE_URL = AWAY
+    assert NONE_LOST not in text(client, "/")
 
 
 def test_a_call_s_end_that_is_not_recorded_is_not_said_not_to_have_happened(client: Client) -> None:
