@@ -33,8 +33,8 @@ from esl_bridge.wire import Wire, queued_s
 
 log = structlog.get_logger(__name__)
 
-# Long enough for the last event of a call that has ended, which FreeSWITCH tells when its call records are written: a slow server for
-# those must not make an end that nobody saw. With that event we close; FreeSWITCH by itself when this is over (behaviour 9).
+# Long enough for the last event of a call that has ended, which FreeSWITCH tells when its call records are written: a slow server
+# for those must not make an end that nobody saw. With that event we close; FreeSWITCH by itself when this is over (behaviour 9).
 LINGER_S = 120
 # A peer that connects and says nothing that we asked for is no FreeSWITCH. No sooner: a call that has left by the dialplan's own
 # timer is cut wherever it is when its old socket closes, and a switch without time answers some of hundreds after five seconds.
