@@ -134,9 +134,10 @@ def test_a_caller_whose_telephone_allows_few_hops_is_not_hung_up_for_it(stack: S
     with telephone() as phone:
         phone.dial(NUMBER, forwards=6)
         phone.is_told_something()
-        for times in (1, 2, 3):
+        for _ in range(3):
+            agent.rung.clear()
             phone.press("0")
-            stack.until(lambda times=times: len(agent.rung) == times, "the person is rung", 15)
+            stack.until(lambda: agent.rung, "the person is rung", 15)
             phone.hears_silence(1.0)
-            assert not phone.over.is_set(), f"hung up after {times}"
+            assert not phone.over.is_set()
         end(stack, phone, before)
