@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.chaos.mutation import CALL, OF_BRIDGE, OF_CALL, OF_OFFERS, OFFERED, SESSION, Mutation
 from tests.chaos.protections_of_lateness import LATENESS_LOSES_NOBODY
+from tests.chaos.protections_of_people import NOBODY_IS_LOST_TO_OTHERS
 from tests.chaos.protections_of_processes import PROCESSES_ARE_AS_WELL_AS_THEY_SEEM
 from tests.chaos.protections_of_records import THE_RECORDS_ARE_TRUE
 
@@ -248,5 +249,6 @@ THE_CALLER_IS_ANSWERED = (
 )  # fmt: skip
 
 MUTATIONS = (
-    *THE_CALL_STAYS, *LATENESS_LOSES_NOBODY, *THE_CALLER_IS_ANSWERED, *THE_RECORDS_ARE_TRUE, *PROCESSES_ARE_AS_WELL_AS_THEY_SEEM,
+    *THE_CALL_STAYS, *NOBODY_IS_LOST_TO_OTHERS, *LATENESS_LOSES_NOBODY, *THE_CALLER_IS_ANSWERED, *THE_RECORDS_ARE_TRUE,
+    *PROCESSES_ARE_AS_WELL_AS_THEY_SEEM,
 )  # fmt: skip

@@ -153,11 +153,19 @@ def test_the_deployed_chain_arms_the_timer_before_the_socket_and_comes_back_afte
     away = [("set", "ll_holder=chain"), ("transfer", "ll-last-resort XML lifeline")]
     assert deployed("9200", ll_hops="xxxxxx", export_vars="mine,rtp_timer_name") == away
     assert deployed("9200", ll_hops="x", socket_path="nobody", export_vars="rtp_timer_name") == away, "nobody listened anywhere"
-    exported = [
-        ("export", "rtp_timer_name=soft"), ("export", "nolocal:media_mix_inbound_outbound_codecs=true"),
-        ("export", "nolocal:hold_hangup_xfer_exten=ll-after-person:XML:lifeline"),
+    assert ("set", "max_session_transfers=70") in actions
+
+
+def test_a_persons_leg_has_a_clock_every_codec_and_a_way_back_for_a_held_caller() -> None:
+    exported = [data for name, data in deployed("9200", export_vars="mine") if name == "export"]
+    assert exported == [
+        "rtp_timer_name=soft", "nolocal:media_mix_inbound_outbound_codecs=true",
+        "nolocal:hold_hangup_xfer_exten=ll-after-person:XML:lifeline",
     ]  # fmt: skip
-    assert deployed("9200", ll_hops="xxxxxx", export_vars="mine") == [*exported, *away]
+    assert [name for name, _ in deployed("9200", export_vars="mine,rtp_timer_name")].count("export") == 0, "once"
+    assert deployed("ll-after-person") == [
+        ("set", "ll_step=after_agent"), ("unset", "ll_hops"), ("transfer", "9200 XML lifeline"),
+    ]  # fmt: skip
 
 
 def test_every_extension_that_must_disarm_the_timer_begins_with_it() -> None:
