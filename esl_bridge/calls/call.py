@@ -15,7 +15,7 @@ from callflows.definition.flow import FlowVersion, Phrase
 from callflows.definition.hours import is_open
 from callflows.definition.kept import SLOT_BYTES, SLOT_PREFIX, kept_bytes
 from esl_bridge.calls import inputs as told
-from esl_bridge.calls.actions_taken import ActionsTaken
+from esl_bridge.calls.actions_taken import ACTION_KEY, ActionsTaken
 from esl_bridge.calls.ask_next import NEXT_VARIABLE
 from esl_bridge.calls.dialogue import Dialogue, DialogueStep, HearReply, Listen, UseMenu
 from esl_bridge.calls.history import pack
@@ -208,7 +208,7 @@ class Call:
         owner_mark = zlib.crc32(self._bridge_id.encode()) & 0xFFFF
         self._speaker = Speaker(f"{self.epoch:04x}-{event.call_uuid}", numbered_from=owner_mark << 16)
         self._incidents = Incidents(event.call_uuid, self.epoch, kept.get(OPEN_VARIABLE, ""))
-        self._actions = ActionsTaken(event.call_uuid, kept.get("visit", ""))
+        self._actions = ActionsTaken(event.call_uuid, kept.get("visit", ""), kept.get(ACTION_KEY, ""))
         self._began_at, self._began = event.at, now
         first_turn = self.epoch * 1000 if event.flow else 0
         self._turns = Turns(event.flow, first_turn=first_turn, history=event.history)
@@ -521,7 +521,7 @@ class Call:
                 self._intent = step.intent
                 self._served = False
                 visit = self._actions.new_visit()
-                return [SetVariables({"intent": step.intent, "visit": visit})]
+                return [SetVariables({"intent": step.intent, "visit": visit, **self._actions.settled()})]
             case menu_steps.KeepSlot():
                 return self._keep_slot(step)
             case menu_steps.ForgetSlots():
@@ -529,16 +529,17 @@ class Call:
                     self._slots.pop(name, None)
                     self._kept_slots.pop(name, None)
                 visit = self._actions.new_visit()
-                return [SetVariables({**{SLOT_PREFIX + name: "" for name in step.names}, "visit": visit})]
+                forgotten = {SLOT_PREFIX + name: "" for name in step.names}
+                return [SetVariables({**forgotten, "visit": visit, **self._actions.settled()})]
             case menu_steps.Act():
                 return self._act(step, now)
             case menu_steps.Served():
                 self._intent = ""
                 self._served = True
-                return [Record(IntentServed(step.intent, self._mode)), SetVariables({"intent": ""})]
+                return [Record(IntentServed(step.intent, self._mode)), SetVariables({"intent": "", **self._actions.settled()})]
             case menu_steps.DropIntent():
                 self._intent = ""
-                return [SetVariables({"intent": ""})]
+                return [SetVariables({"intent": "", **self._actions.settled()})]
             case menu_steps.ToPerson():
                 return self._to_person(step.destination)
             case menu_steps.ToLastResort():
@@ -584,7 +585,8 @@ class Call:
         intent = self.flow.intent(step.intent)
         if intent is None or self._talker is None:
             return []
-        orders, known = self._actions.begin(intent.name, intent.action, step.slots, now)
+        secret = {slot.name for slot in self.flow.slots if slot.sensitive}
+        orders, known = self._actions.begin(intent.name, intent.action, step.slots, now, secret=secret)
         if known is None:
             return orders
         if isinstance(known, told.ActionFailed):
@@ -605,7 +607,7 @@ class Call:
         return [
             Record(AgentRequested(destination)),
             Record(StepEntered("person", Mode.AGENT)),
-            SetVariables({"step": AFTER_AGENT, "intent": ""}),
+            SetVariables({"step": AFTER_AGENT, "intent": "", **self._actions.settled()}),
             StopAudio(),
             *self._ownership.disarm(),
             TransferToAgent(destination),
@@ -626,7 +628,7 @@ class Call:
         return [
             *orders,
             Record(StepEntered("person", Mode.AGENT)),
-            SetVariables({"step": AFTER_AGENT, "intent": ""}),
+            SetVariables({"step": AFTER_AGENT, "intent": "", **self._actions.settled()}),
             LeaveToOthers(met_person=True, comes_back=event.by_them),
             StopAudio(),
         ]
