@@ -93,6 +93,7 @@ class Call:
         self._sure_it_left_at: float | None = None
         self._in_last_resort = False
         self._hanging_up = False
+        self._hung_up = False
         self._hold = Hold()
         self._well = False
         self._audio_due = False
@@ -123,7 +124,7 @@ class Call:
         if isinstance(event, told.Connected):
             return self._connected(event, now)
         if self.ended or not self.owner:
-            return []
+            return self._result_after_all(event, now)
         if isinstance(event, told.End):
             return self._leave(event, now)
         if isinstance(event, told.AgentBridged):
@@ -133,7 +134,7 @@ class Call:
         if self._in_last_resort and isinstance(event, told.PlaybackStarted) and not self._speaker.has_sent(event.file):
             return self._incidents.close(Outcome.FAILED_OVER, f"PLAYBACK_START {event.file}")
         if self._released:
-            return self._left_for_good(now) if isinstance(event, told.TimePassed) else []
+            return self._left_for_good(now) if isinstance(event, told.TimePassed) else self._result_after_all(event, now)
         if isinstance(event, told.TakenElsewhere):
             return self._taken_elsewhere(now)
         return self._live(event, now)
@@ -651,12 +652,21 @@ class Call:
 
     # --- The end ---
 
+    def _result_after_all(self, event: told.Input, now: float) -> list[Order]:
+        """What was being done when its caller went is in the records. Where another has the call, that one tells."""
+        if not isinstance(event, told.ActionDone | told.ActionFailed) or not self.owner:
+            return []
+        if self.ended and not self._hung_up:
+            return []
+        return self._actions.ended(event, now)[0]
+
     def _leave(self, event: told.End, now: float) -> list[Order]:
         self.ended = True
         orders = self._turns.forget() if self.owner and not self._released else []
         if not isinstance(event, told.HungUp):
             # Somebody else has the call, or its end was not seen: no outcome of ours.
             return orders
+        self._hung_up = True
         by = "unknown" if event.unseen else "lifeline" if self._hanging_up else "switch" if event.by_switch else "caller"
         self._turns.sound(now)
         proof = "over before this owner had it" if event.unseen else f"CHANNEL_HANGUP {event.cause}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.mutation import OF_BRIDGE, OF_CALL, SESSION, Mutation
+from tests.chaos.mutation import CALL, OF_BRIDGE, OF_CALL, SESSION, Mutation
 
 SENDER = "esl_bridge/journal/sender.py"
 INTAKE = "console/intake.py"
@@ -126,6 +126,10 @@ THE_RECORDS_ARE_TRUE = (
         "what may have been done keeps its key", "esl_bridge/calls/actions_taken.py",
         " if asked.visit == self._visit or asked.is_for(mark, slots)), None)\n", " if asked.visit == self._visit), None)\n",
         (OF_ACTIONS + "who_comes_back_from_a_person_who_was_not_there_asks_under_the_same_key",),
+    ),
+    Mutation(
+        "what was done when its caller had gone is recorded", CALL, "        self._hung_up = True\n", "        pass\n",
+        (OF_ACTIONS + "a_result_that_comes_after_the_caller_has_hung_up_is_recorded_and_nothing_else_follows",),
     ),
     Mutation(
         "idempotency key at the business", "esl_bridge/actions/demonstration.py",

@@ -251,3 +251,36 @@ def test_only_the_order_before_an_action_has_it_wait_for_the_switch() -> None:
     orders, _ = ActionsTaken("call", "1").begin("balance", "balance", ACCOUNT, 0.0)
     assert [expected_of(one) for one in orders if isinstance(one, order.SetVariables)] == [Expecting.KEY]
     assert expected_of(order.SetVariables({ACTION_KEY: ""})) is Expecting.NOTHING
+
+
+# --- Records ---
+
+
+@pytest.mark.parametrize("result", [told.ActionDone(FIRST, "ok", {}), told.ActionFailed(FIRST, "timeout")])
+def test_a_result_that_comes_after_the_caller_has_hung_up_is_recorded_and_nothing_else_follows(
+    result: told.ActionDone | told.ActionFailed,
+) -> None:
+    line = in_the_menu(Line())
+    asks(line, "4217")
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    line.now += 1.5
+    outcome = result.outcome if isinstance(result, told.ActionDone) else f"failed:{result.kind}"
+    assert line.tell(result) == [order.Record(ActionFinished("balance", FIRST, outcome, 1500.0))]
+    assert line.tell(result) == []
+
+
+def test_a_result_that_comes_after_somebody_moved_the_call_is_recorded() -> None:
+    line = in_the_menu(Line())
+    asks(line, "4217")
+    line.tell(told.TakenElsewhere())
+    assert line.tell(told.ActionDone(FIRST, "ok", {})) == [order.Record(ActionFinished("balance", FIRST, "ok", 0.0))]
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert line.tell(told.ActionDone(FIRST, "ok", {})) == []
+
+
+@pytest.mark.parametrize("end", [told.OwnerChanged(), told.SocketClosed()])
+def test_a_result_that_comes_when_another_has_the_call_is_for_that_one_to_tell(end: told.End) -> None:
+    line = in_the_menu(Line())
+    asks(line, "4217")
+    line.tell(end)
+    assert line.tell(told.ActionDone(FIRST, "ok", {})) == []
