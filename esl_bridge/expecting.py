@@ -8,7 +8,6 @@ from functools import lru_cache
 import msgspec
 
 from esl_bridge.calls import orders as order
-from esl_bridge.calls.actions_taken import ACTION_KEY
 
 
 class Expecting(StrEnum):
@@ -52,4 +51,4 @@ def expected_of(wanted: order.Order) -> Expecting:
 
 def keeps_key(wanted: order.Order) -> bool:
     """Whether it keeps an action's key on the call, behind which the action may begin."""
-    return isinstance(wanted, order.SetVariables) and ACTION_KEY in wanted.values
+    return isinstance(wanted, order.SetVariables) and wanted.before_acting

@@ -130,6 +130,7 @@ class Session(asyncio.Protocol):
         if self.call_uuid:
             unseen = self._came_too_late or self._is_over_there
             self.feed(told.HungUp(told.FOUND_GONE, unseen=True) if unseen else told.SocketClosed())
+            self._key_kept(ok=False)
         self._bridge.closed(self)
 
     # --- From the bridge ---
@@ -327,9 +328,11 @@ class Session(asyncio.Protocol):
 
     def _key_kept(self, *, ok: bool) -> None:
         due, self._action_due = self._action_due, None
-        if due is None or self.call.ended:
+        if due is None:
             return
-        if ok:
+        if self.call.ended:
+            self.feed(told.ActionFailed(due.key, "call_over"))
+        elif ok:
             self._bridge.carry_out(self, due)
         else:
             log.warning("an action is not begun: its key could not be kept on the call", call=self.call_uuid, action=due.action)

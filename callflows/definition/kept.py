@@ -14,7 +14,7 @@ PREFIX = "ll_"
 SLOT_PREFIX = "slot_"
 # Names and values together, in bytes; every value is ASCII that travels unencoded or as three bytes.
 ALL_BYTES = 2048
-# Owner, holder, flow and version, language, step, mode, intent, visit, action and incident at their longest: 607.
+# Owner, holder, flow and version, language, step, mode, intent, visit, actions and incident at their longest: 608.
 STATE_BYTES = 640
 # Seven addresses; a list that is longer is cut.
 BRIDGES_BYTES = 128

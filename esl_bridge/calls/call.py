@@ -15,7 +15,7 @@ from callflows.definition.flow import FlowVersion, Phrase
 from callflows.definition.hours import is_open
 from callflows.definition.kept import SLOT_BYTES, SLOT_PREFIX, kept_bytes
 from esl_bridge.calls import inputs as told
-from esl_bridge.calls.actions_taken import ActionsTaken
+from esl_bridge.calls.actions_taken import ACTION_KEY, ActionsTaken
 from esl_bridge.calls.ask_next import NEXT_VARIABLE
 from esl_bridge.calls.dialogue import Dialogue, DialogueStep, HearReply, Listen, UseMenu
 from esl_bridge.calls.history import pack
@@ -93,6 +93,7 @@ class Call:
         self._sure_it_left_at: float | None = None
         self._in_last_resort = False
         self._hanging_up = False
+        self._hung_up = False
         self._hold = Hold()
         self._well = False
         self._audio_due = False
@@ -123,7 +124,7 @@ class Call:
         if isinstance(event, told.Connected):
             return self._connected(event, now)
         if self.ended or not self.owner:
-            return []
+            return self._result_after_all(event, now)
         if isinstance(event, told.End):
             return self._leave(event, now)
         if isinstance(event, told.AgentBridged):
@@ -133,7 +134,7 @@ class Call:
         if self._in_last_resort and isinstance(event, told.PlaybackStarted) and not self._speaker.has_sent(event.file):
             return self._incidents.close(Outcome.FAILED_OVER, f"PLAYBACK_START {event.file}")
         if self._released:
-            return self._left_for_good(now) if isinstance(event, told.TimePassed) else []
+            return self._left_for_good(now) if isinstance(event, told.TimePassed) else self._result_after_all(event, now)
         if isinstance(event, told.TakenElsewhere):
             return self._taken_elsewhere(now)
         return self._live(event, now)
@@ -208,7 +209,7 @@ class Call:
         owner_mark = zlib.crc32(self._bridge_id.encode()) & 0xFFFF
         self._speaker = Speaker(f"{self.epoch:04x}-{event.call_uuid}", numbered_from=owner_mark << 16)
         self._incidents = Incidents(event.call_uuid, self.epoch, kept.get(OPEN_VARIABLE, ""))
-        self._actions = ActionsTaken(event.call_uuid, kept.get("visit", ""))
+        self._actions = ActionsTaken(event.call_uuid, kept.get("visit", ""), kept.get(ACTION_KEY, ""))
         self._began_at, self._began = event.at, now
         first_turn = self.epoch * 1000 if event.flow else 0
         self._turns = Turns(event.flow, first_turn=first_turn, history=event.history)
@@ -527,7 +528,7 @@ class Call:
                 self._intent = step.intent
                 self._served = False
                 visit = self._actions.new_visit()
-                return [SetVariables({"intent": step.intent, "visit": visit})]
+                return [SetVariables({"intent": step.intent, "visit": visit, **self._actions.settled()})]
             case menu_steps.KeepSlot():
                 return self._keep_slot(step)
             case menu_steps.ForgetSlots():
@@ -535,16 +536,17 @@ class Call:
                     self._slots.pop(name, None)
                     self._kept_slots.pop(name, None)
                 visit = self._actions.new_visit()
-                return [SetVariables({**{SLOT_PREFIX + name: "" for name in step.names}, "visit": visit})]
+                forgotten = {SLOT_PREFIX + name: "" for name in step.names}
+                return [SetVariables({**forgotten, "visit": visit, **self._actions.settled()})]
             case menu_steps.Act():
                 return self._act(step, now)
             case menu_steps.Served():
                 self._intent = ""
                 self._served = True
-                return [Record(IntentServed(step.intent, self._mode)), SetVariables({"intent": ""})]
+                return [Record(IntentServed(step.intent, self._mode)), SetVariables({"intent": "", **self._actions.settled()})]
             case menu_steps.DropIntent():
                 self._intent = ""
-                return [SetVariables({"intent": ""})]
+                return [SetVariables({"intent": "", **self._actions.settled()})]
             case menu_steps.ToPerson():
                 return self._to_person(step.destination)
             case menu_steps.ToLastResort():
@@ -590,7 +592,8 @@ class Call:
         intent = self.flow.intent(step.intent)
         if intent is None or self._talker is None:
             return []
-        orders, known = self._actions.begin(intent.name, intent.action, step.slots, now)
+        secret = {slot.name for slot in self.flow.slots if slot.sensitive}
+        orders, known = self._actions.begin(intent.name, intent.action, step.slots, now, secret=secret)
         if known is None:
             return orders
         if isinstance(known, told.ActionFailed):
@@ -611,7 +614,7 @@ class Call:
         return [
             Record(AgentRequested(destination)),
             Record(StepEntered("person", Mode.AGENT)),
-            SetVariables({"step": AFTER_AGENT, "intent": ""}),
+            SetVariables({"step": AFTER_AGENT, "intent": "", **self._actions.settled()}),
             StopAudio(),
             *self._ownership.disarm(),
             TransferToAgent(destination),
@@ -632,7 +635,7 @@ class Call:
         return [
             *orders,
             Record(StepEntered("person", Mode.AGENT)),
-            SetVariables({"step": AFTER_AGENT, "intent": ""}),
+            SetVariables({"step": AFTER_AGENT, "intent": "", **self._actions.settled()}),
             LeaveToOthers(met_person=True, comes_back=event.by_them),
             StopAudio(),
         ]
@@ -655,12 +658,21 @@ class Call:
 
     # --- The end ---
 
+    def _result_after_all(self, event: told.Input, now: float) -> list[Order]:
+        """What was being done when its caller went is in the records. Where another has the call, that one tells."""
+        if not isinstance(event, told.ActionDone | told.ActionFailed) or not self.owner:
+            return []
+        if self.ended and not self._hung_up:
+            return []
+        return self._actions.ended(event, now)[0]
+
     def _leave(self, event: told.End, now: float) -> list[Order]:
         self.ended = True
         orders = self._turns.forget() if self.owner and not self._released else []
         if not isinstance(event, told.HungUp):
             # Somebody else has the call, or its end was not seen: no outcome of ours.
             return orders
+        self._hung_up = True
         by = "unknown" if event.unseen else "lifeline" if self._hanging_up else "switch" if event.by_switch else "caller"
         self._turns.sound(now)
         proof = "the call was over, and nobody told how" if event.unseen else f"CHANNEL_HANGUP {event.cause}"

@@ -24,9 +24,11 @@ class AnswerCall(msgspec.Struct, frozen=True):
 
 
 class SetVariables(msgspec.Struct, frozen=True):
-    """Without the ``ll_`` prefix; an empty value unsets."""
+    """Without the ``ll_`` prefix; an empty value unsets. ``before_acting``: a :class:`RunAction` follows, and waits for the
+    switch's answer to this."""
 
     values: Mapping[str, str]
+    before_acting: bool = False
 
 
 class KeepHistory(msgspec.Struct, frozen=True):

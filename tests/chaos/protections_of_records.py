@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.mutation import OF_BRIDGE, OF_CALL, SESSION, Mutation
+from tests.chaos.mutation import CALL, OF_BRIDGE, OF_CALL, SESSION, Mutation
 
 SENDER = "esl_bridge/journal/sender.py"
 INTAKE = "console/intake.py"
@@ -10,6 +10,7 @@ PROJECTION = "console/projection.py"
 OF_SPOOL = "tests/esl_bridge/journal/test_spool_and_sender.py::test_"
 OF_RECORDER = "tests/console/test_recorder.py::test_"
 OF_FIGURES = "tests/console/test_figures.py::test_"
+OF_ACTIONS = "tests/esl_bridge/calls/test_actions_taken.py::test_"
 OF_PROJECTION = "tests/console/test_projection.py::test_"
 
 THE_RECORDS_ARE_TRUE = (
@@ -117,8 +118,18 @@ THE_RECORDS_ARE_TRUE = (
         ("tests/console/test_switches.py::test_a_call_is_gone_only_when_every_switch_denies_it",),
     ),
     Mutation(
-        "an action is done once", "esl_bridge/calls/actions_taken.py", "        if key == self._key:\n", "        if False:\n",
+        "an action is done once", "esl_bridge/calls/actions_taken.py",
+        "        if asked is not None and (asked.runs or asked.begun_in == self._visit):\n", "        if False:\n",
         (OF_CALL + "a_reply_that_never_arrives_is_a_failure_and_the_action_is_not_done_twice",),
+    ),
+    Mutation(
+        "what may have been done keeps its key", "esl_bridge/calls/actions_taken.py",
+        " if asked.visit == self._visit or asked.is_for(mark, slots)), None)\n", " if asked.visit == self._visit), None)\n",
+        (OF_ACTIONS + "who_comes_back_from_a_person_who_was_not_there_asks_under_the_same_key",),
+    ),
+    Mutation(
+        "what was done when its caller had gone is recorded", CALL, "        self._hung_up = True\n", "        pass\n",
+        (OF_ACTIONS + "a_result_that_comes_after_the_caller_has_hung_up_is_recorded_and_nothing_else_follows",),
     ),
     Mutation(
         "idempotency key at the business", "esl_bridge/actions/demonstration.py",

@@ -58,6 +58,11 @@ class ScriptedSwitch:
                 await asyncio.sleep(0.005)
         return self.played.index(file, after)
 
+    def hang_up(self) -> None:
+        """The caller does."""
+        assert self._writer is not None
+        self._writer.write(self._event("CHANNEL_HANGUP_COMPLETE", "Hangup-Cause: NORMAL_CLEARING\n"))
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sent = b""
         while True:

@@ -17,7 +17,9 @@ from ai_engine.circuits import operators
 from ai_engine.circuits.guard import turns_name
 from ai_engine.circuits.states import CircuitState
 from callflows.definition.flow import Snapshot, encode_snapshot
+from esl_bridge.actions import runner
 from esl_bridge.actions.runner import ActionRunner
+from esl_bridge.journal.events import ActionFinished, CallEnded
 from tests.esl_bridge.actions.counting_server import CountingServer
 from tests.esl_bridge.actions.scripted_switch import ScriptedSwitch
 from tests.esl_bridge.actions.web_bridge import WebBusiness
@@ -183,6 +185,62 @@ async def test_an_action_whose_key_the_switch_refuses_is_not_begun_and_a_person_
         switch.refuse()
         await switch.until_played("action_failed.wav")
         assert server.asked == []
+
+
+async def test_an_action_that_was_done_but_not_answered_in_time_is_not_done_again_when_its_caller_comes_back(
+    bridge: Running, switch: ScriptedSwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "TIMEOUT_S", 0.3)
+    with CountingServer() as server:
+        bridge._bridge._actions = ActionRunner(WebBusiness(server.url))
+        await bridge.listening()
+        await switch.offer(bridge.port)
+        await ask(switch, stop_at("before it is answered", server, switch))
+        await switch.until_played("action_failed.wav")
+        await until(lambda: switch.variables.get("ll_step") == "after_agent", "on the way to a person")
+        server.may_answer.set()
+        switch.variables["originate_disposition"] = "USER_BUSY"
+        await switch.offer(bridge.port)
+        await switch.until_played("anything_else_menu.wav")
+        switch.press("1")
+        await switch.until_played(ANSWER)
+        assert server.asked == [KEY, KEY]
+        assert (server.bookings, server.charges) == ([KEY], [KEY])
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["the switch answers", "its socket closes"])
+async def test_an_action_for_whose_key_nobody_waits_any_more_is_not_begun_and_that_is_recorded(
+    answers: bool, bridge: Running, switch: ScriptedSwitch
+) -> None:
+    with CountingServer() as server:
+        bridge._bridge._actions = ActionRunner(WebBusiness(server.url))
+        await bridge.listening()
+        await switch.offer(bridge.port)
+        await ask(switch, stop_at("before the switch has the key", server, switch))
+        switch.hang_up()
+        await until(lambda: any(isinstance(one, CallEnded) for one in bridge.journalled()), "the call's end in the records")
+        if answers:
+            switch.release()
+        else:
+            await switch.lose()
+        await until(lambda: any(isinstance(one, ActionFinished) for one in bridge.journalled()), "the action's end in the records")
+        (ended,) = [one for one in bridge.journalled() if isinstance(one, ActionFinished)]
+        assert (ended.key, ended.outcome) == (KEY, "failed:call_over")
+        assert server.asked == []
+
+
+async def test_an_action_that_ends_after_its_caller_has_hung_up_is_recorded(bridge: Running, switch: ScriptedSwitch) -> None:
+    with CountingServer() as server:
+        bridge._bridge._actions = ActionRunner(WebBusiness(server.url))
+        await bridge.listening()
+        await switch.offer(bridge.port)
+        await ask(switch, stop_at("before it is answered", server, switch))
+        switch.hang_up()
+        await until(lambda: any(isinstance(one, CallEnded) for one in bridge.journalled()), "the call's end in the records")
+        await switch.lose()
+        server.may_answer.set()
+        await until(lambda: any(isinstance(one, ActionFinished) for one in bridge.journalled()), "the action's end in the records")
+        assert server.charges == [KEY]
 
 
 async def bridge_is_idle(bridge: Running) -> None:

@@ -31,7 +31,7 @@ from callflows.definition.kept import (
 from esl_bridge.calls import call as call_module
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
-from esl_bridge.calls.actions_taken import ACTION_KEY
+from esl_bridge.calls.actions_taken import ACTION_KEY, KEPT_MOST
 from esl_bridge.calls.ask_next import NEXT_VARIABLE
 from esl_bridge.calls.call import Call
 from esl_bridge.calls.from_switch import connected, kept_variables
@@ -252,9 +252,10 @@ def test_the_shares_make_up_the_whole_and_the_longest_state_fits_its_own() -> No
     assert STATE_BYTES + BRIDGES_BYTES + SLOT_BYTES + HISTORY_BYTES == ALL_BYTES
     owner = f"{'b' * 64}:{10**9 - 1}"
     call = "u" * 64
+    keys = ",".join([f"{'i' * 40}:{'9' * 6}:{'f' * 8}"] * KEPT_MOST)
     longest = {
         "owner": owner, "holder": owner, "flow": f"{'s' * 40}:{10**9 - 1}", "lang": "l" * 10, "step": "anything_else_" + "n" * 40,
-        "mode": "last_resort", "intent": "i" * 40, "visit": "9" * 6, "action": f"{call}:{'i' * 40}:{'9' * 6}",
+        "mode": "last_resort", "intent": "i" * 40, "visit": "9" * 6, "action": keys,
         "incident": f"{call}:{10**9 - 1}:999",
     }  # fmt: skip
     assert sum(len(PREFIX + name) + len(value) for name, value in longest.items()) <= STATE_BYTES
