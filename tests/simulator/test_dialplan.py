@@ -151,8 +151,9 @@ def test_the_deployed_chain_arms_the_timer_before_the_socket_and_comes_back_afte
     ], "whom the call's last bridge named, in turn"  # fmt: skip
     assert [data for name, data in named if name == "set" and "ll_list" in data] == []
     away = [("set", "ll_holder=chain"), ("transfer", "ll-last-resort XML lifeline")]
-    assert deployed("9200", ll_hops="xxxxxx", export_vars="mine,rtp_timer_name") == away
-    assert deployed("9200", ll_hops="x", socket_path="nobody", export_vars="rtp_timer_name") == away, "nobody listened anywhere"
+    exported = "mine,rtp_timer_name,nolocal:hold_hangup_xfer_exten"
+    assert deployed("9200", ll_hops="xxxxxx", export_vars=exported) == away
+    assert deployed("9200", ll_hops="x", socket_path="nobody", export_vars=exported) == away, "nobody listened anywhere"
     assert ("set", "max_session_transfers=70") in actions
 
 
@@ -162,7 +163,8 @@ def test_a_persons_leg_has_a_clock_every_codec_and_a_way_back_for_a_held_caller(
         "rtp_timer_name=soft", "nolocal:media_mix_inbound_outbound_codecs=true",
         "nolocal:hold_hangup_xfer_exten=ll-after-person:XML:lifeline",
     ]  # fmt: skip
-    assert [name for name, _ in deployed("9200", export_vars="mine,rtp_timer_name")].count("export") == 0, "once"
+    has_both = "mine,rtp_timer_name,nolocal:hold_hangup_xfer_exten"
+    assert [name for name, _ in deployed("9200", export_vars=has_both)].count("export") == 0, "once"
     assert deployed("ll-after-person") == [
         ("set", "ll_step=after_agent"), ("unset", "ll_hops"), ("transfer", "9200 XML lifeline"),
     ]  # fmt: skip
