@@ -87,6 +87,8 @@ class Telephone:
         self._codec = 0
         self._forwards = 70
         self._direction = "sendrecv"
+        # To the switch's own INVITE. Without one the SIP stack ends the call.
+        self.answers_offers = True
         self._speaks = True
         self._far: tuple[str, int] | None = None
         self._waiting: deque[bytes | tuple[int, int, bool]] = deque()
@@ -246,7 +248,8 @@ class Telephone:
                 return
             head = "".join(re.findall(r"(?im)^(?:via|from|to|call-id|cseq|record-route):.*\r\n", text))
             # A hold is kept, whatever the switch offers.
-            body = self._sdp() if first.startswith("INVITE") and "\r\n\r\nv=0" in text else ""
+            is_offer = first.startswith("INVITE") and "\r\n\r\nv=0" in text
+            body = self._sdp() if is_offer and self.answers_offers else ""
             about = f"Contact: <{self._address}>\r\nContent-Type: application/sdp\r\n" if body else ""
             self._sip.sendto(
                 f"SIP/2.0 200 OK\r\n{head}{about}Content-Length: {len(body)}\r\n\r\n{body}".encode(), self._switch

@@ -495,6 +495,7 @@ def test_an_end_of_the_switch_s_own_is_recorded_as_such(stack: Stack, command: s
     with telephone() as phone:
         phone.dial(NUMBER)
         phone.is_told_something()
+        phone.answers_offers = False
         api(f"{command} {newest_call(stack, live=True)['call_uuid']}")
         stack.until(phone.over.is_set, "the switch hangs up", 10)
         end(stack, phone, before)
