@@ -48,8 +48,6 @@ MAX_HELD = 1000
 NO_COMMAND = "Command not found"
 # What the switch answers for a variable that nobody has set.
 UNSET = "_undef_"
-# Of a conversation that somebody else began and our caller was joined to. Its event is of the other's leg.
-JOINED = "Bridge-B-Unique-ID"
 NOTHING = Tag(Expecting.NOTHING, "subscribe")
 TIME_PASSED = told.TimePassed()
 HOLDER = Tag(Expecting.HOLDER, "holder")
@@ -245,7 +243,6 @@ class Session(asyncio.Protocol):
             return
         self._wire.send(commands.linger(LINGER_S), NOTHING)
         self._wire.send(commands.filter_header("Unique-ID", self.call_uuid), NOTHING)
-        self._wire.send(commands.filter_header(JOINED, self.call_uuid), NOTHING)
         self._wire.send(SUBSCRIPTION, NOTHING)
         last_word = self._bridge.opened(self)
         kept = kept_variables(channel)
@@ -268,9 +265,6 @@ class Session(asyncio.Protocol):
             self.close()  # or FreeSWITCH keeps the ended call, and we its place, for as long as the socket lingers
 
     def _told(self, event: Event) -> None:
-        if event.name == "CHANNEL_BRIDGE" and event.get("Unique-ID") != self.call_uuid:
-            self.feed(told.AgentBridged(by_them=True))
-            return
         holder = event.variable("ll_holder") or ""
         if holder == self.call.owner:
             self._holds = True

@@ -128,7 +128,7 @@ class Call:
         if isinstance(event, told.End):
             return self._leave(event, now)
         if isinstance(event, told.AgentBridged):
-            return self._agent_joined(event, now)
+            return self._agent_joined()
         if isinstance(event, told.TimerArmed):
             return self._ownership.on_armed(event.task_id)
         if self._in_last_resort and isinstance(event, told.PlaybackStarted) and not self._speaker.has_sent(event.file):
@@ -624,10 +624,8 @@ class Call:
         self._released = self._in_last_resort = True
         return [*self._ownership.disarm(), TransferToLastResort(), Record(StepEntered("last_resort", Mode.LAST_RESORT))]
 
-    def _agent_joined(self, event: told.AgentBridged, now: float) -> list[Order]:
+    def _agent_joined(self) -> list[Order]:
         orders = [Record(AgentJoined()), *self._incidents.close(Outcome.FAILED_OVER, "CHANNEL_BRIDGE")]
-        if event.by_them and not self._released:
-            orders += self._taken_elsewhere(now)
         if not self._elsewhere:
             return orders
         self._mode = Mode.AGENT
@@ -636,7 +634,7 @@ class Call:
             *orders,
             Record(StepEntered("person", Mode.AGENT)),
             SetVariables({"step": AFTER_AGENT, "intent": "", **self._actions.settled()}),
-            LeaveToOthers(met_person=True, comes_back=event.by_them),
+            LeaveToOthers(met_person=True),
             StopAudio(),
         ]
 

@@ -90,9 +90,7 @@ class StoodStill(msgspec.Struct, frozen=True):
 
 
 class AgentBridged(msgspec.Struct, frozen=True):
-    """``by_them``: the other leg was joined to the caller's, not the caller's to it."""
-
-    by_them: bool = False
+    pass
 
 
 class TimerArmed(msgspec.Struct, frozen=True):

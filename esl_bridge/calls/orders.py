@@ -117,11 +117,9 @@ class TransferToAgent(msgspec.Struct, frozen=True):
 
 
 class LeaveToOthers(msgspec.Struct, frozen=True):
-    """Somebody else has moved the call, or joined it to a person (``met_person``): the end of this socket must not end that.
-    ``comes_back``: nor may the end of that conversation end the call, whose leg is the joined one."""
+    """Somebody else has moved the call, or joined it to a person (``met_person``): the end of this socket must not end that."""
 
     met_person: bool = False
-    comes_back: bool = False
 
 
 class TransferToLastResort(msgspec.Struct, frozen=True):

@@ -20,7 +20,6 @@ class SwitchSettings:
     agent_prefix: str = "ll-agent-"
     last_resort: str = "ll-last-resort"
     silent: str = "ll-silent"
-    after_person: str = "ll-after-person"
 
 
 def to_switch(wanted: order.Order, call_uuid: str, answer_id: str, metadata: str, switch: SwitchSettings) -> list[Command]:
@@ -58,8 +57,6 @@ def to_switch(wanted: order.Order, call_uuid: str, answer_id: str, metadata: str
             if wanted.met_person:
                 # As after an agent of ours: who has the call next asks whether the caller has met anybody.
                 left["originate_disposition"] = "SUCCESS"
-            if wanted.comes_back:
-                left["transfer_after_bridge"] = f"{switch.after_person}:XML:{switch.chain_context}"
             return [commands.set_variables(call_uuid, left)]
         case order.TransferToLastResort():
             return [commands.transfer(call_uuid, switch.last_resort, switch.chain_context)]

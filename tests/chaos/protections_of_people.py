@@ -36,11 +36,6 @@ NOBODY_IS_LOST_TO_OTHERS = (
         (OF_CALL + "a_call_that_somebody_moves_hears_nothing_more_of_us_and_no_timer_of_ours_takes_it_back",),
     ),
     Mutation(
-        "a person whose leg is joined to the caller's is one", SESSION,
-        '        if event.name == "CHANNEL_BRIDGE" and event.get("Unique-ID") != self.call_uuid:\n', "        if False:\n",
-        (OF_BRIDGE + "a_person_whose_own_leg_is_joined_to_the_callers_is_one",),
-    ),
-    Mutation(
         "between a call's end and the word of it nothing is decided", SESSION,
         "                self._held = self._held or []\n", "                pass\n",
         (OF_BRIDGE + "between_a_call_s_end_and_the_word_of_it_nothing_is_decided",),

@@ -520,17 +520,6 @@ async def test_an_end_that_is_told_long_after_the_call_was_denied_is_no_stall_of
     assert {"IncidentOpened", "FellBack"}.isdisjoint(made)
 
 
-async def test_a_person_whose_own_leg_is_joined_to_the_callers_is_one(bridge_with_ai: Running) -> None:
-    """`uuid_bridge` with their leg first, or `intercept`: FreeSWITCH tells of it as of their leg."""
-    peer = await taken_call(bridge_with_ai)
-    assert f"filter Bridge-B-Unique-ID {UUID}\n\n".encode() in peer.sent
-    told_of = event("CHANNEL_BRIDGE", "", f"Bridge-B-Unique-ID: {UUID}\n")
-    peer.writer.write(told_of.replace(f"\nUnique-ID: {UUID}".encode(), f"\nUnique-ID: {'0' * len(UUID)}".encode()))
-    await peer.until(b"socket_resume=false;originate_disposition=SUCCESS;transfer_after_bridge=ll-after-person:XML:lifeline")
-    assert [type(one).__name__ for one in bridge_with_ai.journalled()][2:] == ["AgentJoined", "StepEntered"]
-    await peer.leave()
-
-
 LINGERS = b"Content-Type: text/disconnect-notice\nContent-Disposition: linger\nLinger-Time: 120\nContent-Length: 0\n\n"
 
 

@@ -632,20 +632,6 @@ def test_a_person_to_whom_somebody_else_joins_the_caller_is_one_and_the_caller_c
     assert line.orders[already:] == []
 
 
-def test_a_person_who_is_joined_to_the_caller_by_their_own_leg_is_one_whatever_is_told_first() -> None:
-    """`uuid_bridge` with the person's leg first, or `intercept`: the event is theirs, and may come before our `socket` ends."""
-    line = Line()
-    line.to_listening()
-    joined = line.tell(told.AgentBridged(by_them=True))
-    assert line.journal(AgentJoined) == [AgentJoined()]
-    assert order.LeaveToOthers(met_person=True, comes_back=True) in joined
-    assert [one.outcome for one in line.journal(TurnFinished)] == [TurnOutcome.ABANDONED]
-    already = len(line.orders)
-    line.tell(told.TakenElsewhere())
-    line.wait(60)
-    assert line.orders[already:] == []
-
-
 def test_without_a_flow_the_call_goes_to_the_last_resort() -> None:
     line = Line()
     line.connect(flow=False)
