@@ -334,7 +334,7 @@ class Session(asyncio.Protocol):
 
     def _holder_told(self, holder: str, *, up: bool) -> None:
         """Every event that the switch sent before its answer has been held; they are decided now, or never."""
-        if self._held is None:
+        if self._held is None or self._is_over_there:
             return
         if not up:
             # The call's end is on its way, and it is what the failure came from.

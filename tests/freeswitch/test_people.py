@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +11,7 @@ from esl_bridge.control import SwitchControl
 from tests.conformance.sip_agent import SipAgent
 from tests.freeswitch.figures import newest_call, people_joined, until
 from tests.freeswitch.telephone import Telephone
-from tests.freeswitch.test_telephone_calls import NUMBER, bridge_answers, end, person, pytestmark, telephone
+from tests.freeswitch.test_telephone_calls import NUMBER, bridge_answers, end, joined_by_an_operator, person, pytestmark, telephone
 from tests.freeswitch.test_whole_calls import api
 from tests.stack import Stack
 
@@ -107,12 +106,7 @@ def test_a_conversation_to_which_an_operator_joins_the_caller_outlives_the_bridg
     """`uuid_bridge` with the person's leg first: FreeSWITCH tells of it as their event, and hangs the caller up after them."""
     before = stack.figures()
     with telephone() as phone:
-        phone.dial(NUMBER)
-        phone.hears_silence(1.0)
-        call_uuid, leg = newest_call(stack, live=True)["call_uuid"], str(uuid.uuid4())
-        api(f"originate {{origination_uuid={leg}}}sofia/internal/{agent.address} &park")
-        api(f"uuid_bridge {leg} {call_uuid}")
-        joined_s = phone.now_s()
+        joined_s = joined_by_an_operator(stack, phone, agent, callers_leg_first=False)
         phone.hears_silence(joined_s + 8.0 - max(frame.at_s for frame in phone.heard if frame.loud))
         killed = stack.status("bridge")["pid"]
         stack.kill("bridge")

@@ -429,6 +429,16 @@ def test_a_person_s_telephone_that_answers_nothing_leaves_no_silence(stack: Stac
     assert people_joined(stack) == joined
 
 
+def joined_by_an_operator(stack: Stack, phone: Telephone, agent: SipAgent, *, callers_leg_first: bool) -> float:
+    """`uuid_bridge` in a call that waits for its caller. When, for the telephone."""
+    phone.dial(NUMBER)
+    phone.hears_silence(1.0)
+    call_uuid, leg = newest_call(stack, live=True)["call_uuid"], str(uuid.uuid4())
+    api(f"originate {{origination_uuid={leg}}}sofia/internal/{agent.address} &park")
+    api(f"uuid_bridge {call_uuid} {leg}" if callers_leg_first else f"uuid_bridge {leg} {call_uuid}")
+    return phone.now_s()
+
+
 def test_a_caller_whom_an_operator_joins_to_a_person_hears_nothing_of_us_until_that_is_over(
     stack: Stack, control: SwitchControl
 ) -> None:
@@ -437,12 +447,7 @@ def test_a_caller_whom_an_operator_joins_to_a_person_hears_nothing_of_us_until_t
     port = int(os.environ.get("FREESWITCH_AGENT_PORT", "5090"))
     before, joined = stack.figures(), people_joined(stack)
     with person(os.environ.get("FREESWITCH_LISTEN", "127.0.0.1"), port) as agent, telephone() as phone:
-        phone.dial(NUMBER)
-        phone.hears_silence(1.0)
-        call_uuid, leg = newest_call(stack, live=True)["call_uuid"], str(uuid.uuid4())
-        api(f"originate {{origination_uuid={leg}}}sofia/internal/{agent.address} &park")
-        api(f"uuid_bridge {call_uuid} {leg}")
-        joined_s = phone.now_s()
+        joined_s = joined_by_an_operator(stack, phone, agent, callers_leg_first=True)
         # Longer than a caller's silence is borne, and than any timer takes.
         phone.hears_silence(joined_s + 13.0 - max(frame.at_s for frame in phone.heard if frame.loud))
         assert len(control.channels()) == 2

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -93,14 +92,6 @@ class Running:
     async def chunks(self) -> list[AudioChunk]:
         entries: Any = await self.client.xrange(audio_stream(CALL))
         return [decode_chunk(fields[FIELD]) for _, fields in entries]
-
-
-@pytest.fixture
-async def gateway(volatile_redis: str) -> AsyncIterator[Running]:
-    running = Running(volatile_redis, ["127.0.0.0/8"])
-    await running.ready()
-    yield running
-    await running.close()
 
 
 def metadata(bridge: str = "bridge-1", call_uuid: str = CALL) -> str:

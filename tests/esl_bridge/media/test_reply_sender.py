@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -25,14 +26,6 @@ STALLED, TURN = "stalled-call", 7
 MORE_THAN_FITS = b"\x01\x02" * 4_000_000
 SHORT = [bytes([number, 0]) for number in range(8)]
 DEADLINE_S = 10.0
-
-
-@pytest.fixture
-async def gateway(volatile_redis: str) -> AsyncIterator[Running]:
-    running = Running(volatile_redis, ["127.0.0.0/8"])
-    await running.ready()
-    yield running
-    await running.close()
 
 
 @contextlib.asynccontextmanager
@@ -133,11 +126,16 @@ async def both_ends() -> AsyncIterator[tuple[ServerConnection, ClientConnection]
             yield await accepted, client
 
 
+def sender_of(connection: Connection) -> tuple[ReplySender, CallAudio]:
+    """Of a call whose turn has begun."""
+    audio = CallAudio(CALL)
+    audio.on_text(json.dumps({"listen": TURN}))
+    return ReplySender(connection, CALL, audio), audio
+
+
 async def test_what_waits_is_bounded_and_the_newest_is_kept() -> None:
     async with both_ends() as (connection, client):
-        audio = CallAudio(CALL)
-        audio.on_text(json.dumps({"listen": TURN}))
-        sender = ReplySender(connection, CALL, audio)
+        sender, _ = sender_of(connection)
         pieces = [number.to_bytes(2, "little") for number in range(10 * MAX_REPLIES)]
         for pcm in pieces:
             sender.put(SpeakReply(CALL, TURN, pcm))
@@ -149,9 +147,7 @@ async def test_what_waits_is_bounded_and_the_newest_is_kept() -> None:
 
 async def test_a_reply_whose_turn_ended_while_it_waited_is_not_said() -> None:
     async with both_ends() as (connection, client):
-        audio = CallAudio(CALL)
-        audio.on_text(json.dumps({"listen": TURN}))
-        sender = ReplySender(connection, CALL, audio)
+        sender, audio = sender_of(connection)
         sender.put(SpeakReply(CALL, TURN, SHORT[1]))
         audio.on_text(json.dumps({"listen": TURN + 1}))
         sender.put(SpeakReply(CALL, TURN + 1, SHORT[2]))
@@ -163,9 +159,7 @@ async def test_a_reply_whose_turn_ended_while_it_waited_is_not_said() -> None:
 
 async def test_sending_ends_when_its_stream_is_closed() -> None:
     async with both_ends() as (connection, client):
-        audio = CallAudio(CALL)
-        audio.on_text(json.dumps({"listen": TURN}))
-        sender = ReplySender(connection, CALL, audio)
+        sender, _ = sender_of(connection)
         await client.close()
         sender.put(SpeakReply(CALL, TURN, SHORT[1]))
         async with asyncio.timeout(DEADLINE_S):
