@@ -85,6 +85,8 @@ class Served:
             socket.create_connection((self.host, self.port), DEADLINE_S).close()
         except ConnectionRefusedError:
             return True
+        except ConnectionResetError:
+            return False  # its handshake met the moment in which the port closed: let go, and the next is refused
         return False
 
     def close(self) -> None:
