@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from espeak.voice import wav
+from tests.freeswitch.g711 import RATE_HZ, VALUES, Samples, encoded, tones
 
-RATE_HZ = 8000
 FRAME = 160
 FRAME_S = 0.02
 KEY_EVENTS = 101
@@ -33,32 +32,6 @@ KEYS = "0123456789*#"
 # Below it nothing is heard: the dither of silence has an RMS of 5.
 LOUD_RMS = 150.0
 LIMIT_S = 5.0
-Samples = NDArray[np.int16]
-
-
-def _mu_law_values() -> Samples:
-    code = ~np.arange(256, dtype=np.int32) & 0xFF
-    size = (((code & 0x0F) << 3) + 0x84 << ((code & 0x70) >> 4)) - 0x84
-    return np.where(code & 0x80, -size, size).astype(np.int16)
-
-
-def _a_law_values() -> Samples:
-    code = np.arange(256, dtype=np.int32) ^ 0x55
-    exponent = (code & 0x70) >> 4
-    size = ((code & 0x0F) << 4) + 8
-    size = np.where(exponent > 0, (size + 0x100) << np.maximum(exponent - 1, 0), size)
-    return np.where(code & 0x80, size, -size).astype(np.int16)
-
-
-VALUES = {0: _mu_law_values(), 8: _a_law_values()}
-
-
-def encoded(samples: Samples, codec: int) -> bytes:
-    """Each sample as the code whose value is nearest."""
-    values = VALUES[codec].astype(np.int32)
-    order = np.argsort(values, kind="stable")
-    places = np.searchsorted((values[order][1:] + values[order][:-1]) / 2, samples)
-    return bytes(order[places].astype(np.uint8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +60,7 @@ class Telephone:
         self._codec = 0
         self._forwards = 70
         self._direction = "sendrecv"
+        self._answers_in_ack = False
         # To the switch's own INVITE. Without one the SIP stack ends the call.
         self.answers_offers = True
         self._speaks = True
@@ -116,11 +90,17 @@ class Telephone:
 
     # --- What a person does ---
 
-    def dial(self, number: str, *, codec: int = 0, speaks: bool = True, wait: bool = True, forwards: int = 70) -> None:
-        """``speaks=False``: no RTP at all, until :meth:`unmute`. ``forwards``: the Max-Forwards it sends."""
+    def dial(
+        self, number: str, *, codec: int = 0, speaks: bool = True, wait: bool = True, forwards: int = 70, offers: bool = True
+    ) -> None:
+        """``speaks=False``: no RTP at all, until :meth:`unmute`. ``forwards``: the Max-Forwards it sends. ``offers=False``: the
+        switch is to offer the codecs, as Cisco's exchanges let it."""
         self._target = f"sip:{number}@{self._switch[0]}:{self._switch[1]}"
-        self._codec, self._speaks, self._forwards = codec, speaks, forwards
-        self._invite("sendrecv")
+        self._codec, self._speaks, self._forwards, self._answers_in_ack = codec, speaks, forwards, not offers
+        if offers:
+            self._invite("sendrecv")
+        else:
+            self._request("INVITE")
         if wait:
             assert self.answered.wait(LIMIT_S), f"not answered: {self.answers}"
 
@@ -134,6 +114,13 @@ class Telephone:
         for key in keys:
             code = KEYS.index(key)
             self._waiting.extend((code, (n + 1) * FRAME, n >= KEY_FRAMES - 3) for n in range(KEY_FRAMES))
+            self._waiting.extend(self._silence() for _ in range(PAUSE_FRAMES))
+
+    def press_tones(self, keys: str) -> None:
+        """As sounds in the audio, of a tenth of a second each."""
+        for key in keys:
+            data = encoded(tones(key), self._codec)
+            self._waiting.extend(data[at : at + FRAME] for at in range(0, len(data), FRAME))
             self._waiting.extend(self._silence() for _ in range(PAUSE_FRAMES))
 
     def press_by_info(self, key: str) -> None:
@@ -251,9 +238,7 @@ class Telephone:
             is_offer = first.startswith("INVITE") and "\r\n\r\nv=0" in text
             body = self._sdp() if is_offer and self.answers_offers else ""
             about = f"Contact: <{self._address}>\r\nContent-Type: application/sdp\r\n" if body else ""
-            self._sip.sendto(
-                f"SIP/2.0 200 OK\r\n{head}{about}Content-Length: {len(body)}\r\n\r\n{body}".encode(), self._switch
-            )
+            self._sip.sendto(f"SIP/2.0 200 OK\r\n{head}{about}Content-Length: {len(body)}\r\n\r\n{body}".encode(), self._switch)
             if first.startswith("BYE"):
                 self.over.set()
             return
@@ -273,7 +258,10 @@ class Telephone:
             self._contact = contact[1]
         # Of a refusal it belongs to the INVITE's transaction, of an answer it is one of its own.
         refused = f"z9hG4bK-{self._tag}-{number}" if code >= 300 else ""
-        self._send("ACK", self._contact or self._target, f"CSeq: {number} ACK\r\n", branch=refused)
+        body = self._sdp() if self._answers_in_ack and code < 300 else ""
+        about = "Content-Type: application/sdp\r\n" if body else ""
+        self._send("ACK", self._contact or self._target, f"CSeq: {number} ACK\r\n{about}", body, branch=refused)
+        self._answers_in_ack = self._answers_in_ack and code >= 300
         if code >= 300:
             self.over.set()
         elif not self.answered.is_set():

@@ -23,7 +23,8 @@ from espeak.voice import render
 from tests.conformance.sip_agent import SipAgent, sip_agent
 from tests.freeswitch.conftest import ESL
 from tests.freeswitch.figures import newest_call, over, people_joined, turns_begun, until
-from tests.freeswitch.telephone import RATE_HZ, Telephone
+from tests.freeswitch.g711 import RATE_HZ
+from tests.freeswitch.telephone import Telephone
 from tests.freeswitch.test_whole_calls import api
 from tests.stack import Stack
 

@@ -1,0 +1,44 @@
+"""Equipment that does it another way: no offer in the INVITE, keys as tones in the audio, a display of nothing."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.freeswitch.telephone import LIMIT_S
+from tests.freeswitch.test_telephone_calls import NUMBER, bridge_answers, end, pytestmark, served, speech, telephone
+from tests.stack import Stack
+
+__all__ = ["pytestmark"]
+
+
+def test_a_caller_whose_exchange_lets_the_switch_offer_is_understood_and_has_keys(stack: Stack) -> None:
+    bridge_answers(stack)
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER, offers=False, wait=False)
+        stack.until(lambda: phone.over.is_set() or phone.answered.is_set(), "an answer", LIMIT_S)
+        if not phone.answered.is_set():
+            pytest.skip(f"the switch refuses an INVITE without SDP with {phone.answers[-1]}: its profile has no enable-3pcc")
+        phone.hears_silence(1.0)
+        phone.say(speech("what is my balance"))
+        phone.is_told_something(since_s=phone.now_s())
+        phone.hears_silence(1.0)
+        phone.press("4217#")
+        served(stack, "served_by_ai", before)
+        end(stack, phone, before)
+
+
+@pytest.mark.skipif("FREESWITCH_TONES" not in os.environ, reason="no start_dtmf before the chain: FREESWITCH_TONES=1 where it is")
+def test_keys_that_are_tones_in_the_audio_serve_the_caller(stack: Stack) -> None:
+    bridge_answers(stack)
+    before = stack.figures()
+    with telephone() as phone:
+        phone.dial(NUMBER)
+        phone.is_told_something()
+        phone.press_tones("1")
+        phone.hears_silence(1.5)
+        phone.press_tones("4217#")
+        served(stack, "served_by_ai", before)
+        end(stack, phone, before)
