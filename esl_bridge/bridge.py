@@ -98,6 +98,7 @@ class Bridge:
         self._volatile = connect_async(config.redis_volatile_url)
         self._partials = PartialWriter(self._volatile)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._acting: set[asyncio.Task[None]] = set()
         self._use = told.AiUse.USABLE
         self._drill = ""
         self._probe: asyncio.Future[None] | None = None
@@ -129,6 +130,9 @@ class Bridge:
             self._listener.close()
             log.info("finishing calls", calls=len(self._sessions), limit_s=drain_s)
             await part_from(self._sessions, self._idle, drain_s, self.now)
+            if self._acting:
+                # Each for `TIMEOUT_S` at most. Whoever has hung up in the middle of one has it done, and its end in the records.
+                await asyncio.wait(self._acting)
         finally:
             self._listener.close()
             for task in [stopping, *helpers, *self._tasks]:
@@ -218,7 +222,9 @@ class Bridge:
                 if permit is not None:
                     self._turns.record(permit, VERDICTS[wanted.verdict], wanted.kind)
             case order.RunAction():
-                self._start(self._run_action(session, wanted))
+                task = self._start(self._run_action(session, wanted))
+                self._acting.add(task)
+                task.add_done_callback(self._acting.discard)
             case _:
                 log.error("an order that nobody carries out", order=type(wanted).__name__)
 
@@ -320,10 +326,11 @@ class Bridge:
     def _probe_call(self) -> str:
         return f"probe-{self.bridge_id}"
 
-    def _start(self, work: Coroutine[object, object, None]) -> None:
+    def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 class _Doorkeeper(asyncio.Protocol):

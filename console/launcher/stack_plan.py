@@ -18,13 +18,14 @@ from ai_engine.redis_clients import connect
 from console.launcher.errors import StartError
 from console.launcher.parts import Part, StartPhase, StopOrder, in_fleet
 from console.launcher.ports import Listener, listening_ports
+from esl_bridge.actions.runner import TIMEOUT_S as ACTION_LIMIT_S
 
 # Audio of 1,000 calls listening at once is 16 MB a second and lives for seconds; what is beyond this is a leak.
 VOLATILE_MEMORY = "256mb"
 HTTP_LIMIT_S = 2.0
 # The fleet's name of the part `bridge`; further ones are bridge-2 and so on.
 FIRST_BRIDGE = "bridge-1"
-# What is done after the last call or the drain limit: the journal's last entries (3 s at most), and the end.
+# What is done after the last call or the drain limit, and the last action: the journal's last entries (3 s at most), and the end.
 AFTER_DRAIN_S = 6.0
 # A worker finishes its turns, for 15 s at most (``ai_engine.worker``), and closes its connections.
 WORKER_STOP_S = 18.0
@@ -109,7 +110,7 @@ def lifeline_parts(
     ``least`` AI workers are started; as many more as make ``most`` are spare. ``host``: by which the fleet tells this host's
     bridges and workers from those of others; its own commands know them by their names here."""
     listeners = list(listeners)
-    bridge_stop_s = drain_s + AFTER_DRAIN_S
+    bridge_stop_s = drain_s + ACTION_LIMIT_S + AFTER_DRAIN_S
     by_setting = {listener.setting: listener for listener in listeners}
     console = by_setting["LIFELINE_CONSOLE_PORT"]
     daphne = ("-m", "daphne", "-v", "0", "-b", console.host, "-p", str(console.port), "console.asgi:application")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 # Where most protections of a call are, and their tests.
 CALL = "esl_bridge/calls/call.py"
+TALK = "esl_bridge/calls/talk.py"
+LEAVING = "esl_bridge/calls/leaving.py"
 OFFERED = "esl_bridge/calls/offered.py"
 SESSION = "esl_bridge/session.py"
 OF_CALL = "tests/esl_bridge/calls/test_call.py::test_"

@@ -6,7 +6,7 @@ Owns that list; those of lateness, of the records and of processes are beside it
 
 from __future__ import annotations
 
-from tests.chaos.mutation import CALL, OF_BRIDGE, OF_CALL, OF_OFFERS, OFFERED, SESSION, Mutation
+from tests.chaos.mutation import CALL, LEAVING, OF_BRIDGE, OF_CALL, OF_OFFERS, OFFERED, SESSION, TALK, Mutation
 from tests.chaos.protections_of_lateness import LATENESS_LOSES_NOBODY
 from tests.chaos.protections_of_people import NOBODY_IS_LOST_TO_OTHERS
 from tests.chaos.protections_of_processes import PROCESSES_ARE_AS_WELL_AS_THEY_SEEM
@@ -50,7 +50,7 @@ THE_CALL_STAYS = (
         (OF_CHAIN + "a_caller_whom_a_person_passes_on_is_rung_through_or_comes_back",),
     ),
     Mutation(
-        "nothing is said or decided in a hold", CALL, "        if self._hold.is_on:\n", "        if False:\n",
+        "nothing is said or decided in a hold", TALK, "        if self._hold.is_on:\n", "        if False:\n",
         (OF_HOLD + "a_menu_that_nobody_could_hear_is_no_proof_that_the_caller_was_kept",
          OF_HOLD + "a_caller_in_a_hold_is_neither_hung_up_on_nor_given_to_a_person"),
     ),
@@ -70,7 +70,7 @@ THE_CALL_STAYS = (
         ("tests/esl_bridge/calls/test_from_switch.py::test_a_call_that_is_taken_over_in_a_hold_is_known_to_be_held",),
     ),
     Mutation(
-        "a hold that interrupts our listening is no failure", CALL,
+        "a hold that interrupts our listening is no failure", TALK,
         "        orders, was_asked = self._turns.stop_hearing(now)\n",
         "        orders, was_asked = [], True\n",
         (OF_HOLD + "a_hold_while_we_listen_is_no_failure_and_the_question_is_put_again",),
@@ -96,13 +96,13 @@ THE_CALL_STAYS = (
         (OF_CHAIN + "a_bridge_that_dies_in_a_prompt_is_followed_by_the_next_with_the_variables_kept",),
     ),
     Mutation(
-        "resume from channel variables", CALL, "            return orders + self._resume(event, now)\n",
-        "            return orders + self._start(now)\n",
+        "resume from channel variables", CALL, "(talk.resume(kept, now) if self.epoch > 1 else talk.begin(now))",
+        "talk.begin(now)",
         (OF_CALL + "a_resumed_call_goes_on_where_the_caller_was_and_counts_as_recovered",),
     ),
     Mutation(
-        "who fell over stays in the menu after a resume", CALL,
-        '        if event.kept.get("mode") == Mode.FALLBACK.value:\n', "        if False:\n",
+        "who fell over stays in the menu after a resume", TALK,
+        '        if kept.get("mode") == Mode.FALLBACK.value:\n', "        if False:\n",
         (OF_CALL + "a_call_resumed_in_the_menu_stays_there_with_what_it_had",),
     ),
     Mutation(
@@ -118,8 +118,8 @@ THE_CALL_STAYS = (
         (OF_CHAIN + "two_visits_in_which_nobody_speaks_are_followed_by_the_last_resort",),
     ),
     Mutation(
-        "last resort after a fault of ours", CALL,
-        "return [*self._ownership.disarm(), TransferToLastResort(), ", "return [*self._ownership.disarm(), ",
+        "last resort after a fault of ours", LEAVING,
+        "return [*timers, TransferToLastResort(), ", "return [*timers, ",
         (OF_CALL + "a_fault_of_ours_gives_the_caller_to_the_last_resort_and_is_in_the_records",),
     ),
     Mutation(
@@ -169,13 +169,13 @@ THE_CALL_STAYS = (
 
 THE_CALLER_IS_ANSWERED = (
     Mutation(
-        "keypad fallback on failure", CALL,
+        "keypad fallback on failure", TALK,
         "        return orders + self._fall_back(FallbackReason.INCIDENT, self._transfer_words(), now, detail=detail)",
         "        return orders",
         (OF_CALL + "an_engine_that_fails_moves_the_caller_to_the_menu",),
     ),
     Mutation(
-        "what was understood goes into the menu", CALL,
+        "what was understood goes into the menu", TALK,
         "        if (failed := self._turns.take_failed()) is not None:\n", "        if (failed := None) is not None:\n",
         (OF_CALL + "what_was_understood_before_the_failure_is_kept",),
     ),
@@ -195,12 +195,12 @@ THE_CALLER_IS_ANSWERED = (
         "                return [], None\n", (OF_CALL + "redis_lost_in_the_middle_of_a_turn",),
     ),
     Mutation(
-        "a person when the menu's own prompt is missing", CALL,
+        "a person when the menu's own prompt is missing", TALK,
         "            return opened + self._carry_out(self._talker.on_prompt_missing(), now)", "            return opened",
         (OF_CALL + "a_menu_prompt_whose_file_never_opened_is_no_proof_and_a_person_follows",),
     ),
     Mutation(
-        "an open circuit is seen before a turn", CALL,
+        "an open circuit is seen before a turn", TALK,
         "        if self._use is not AiUse.USABLE:\n            return self._fall_back(FallbackReason(self._use.value), "
         'self._transfer_words(), now, detail="before a turn")\n', "",
         (OF_CALL + "a_circuit_that_opens_between_turns_is_seen_before_the_next",),

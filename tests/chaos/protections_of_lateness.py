@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.mutation import CALL, OF_BRIDGE, OF_CALL, OF_OFFERS, OFFERED, SESSION, Mutation
+from tests.chaos.mutation import CALL, OF_BRIDGE, OF_CALL, OF_OFFERS, OFFERED, SESSION, TALK, Mutation
 
 OF_STALLS = "tests/esl_bridge/calls/test_stalls.py::test_"
 
@@ -28,7 +28,7 @@ LATENESS_LOSES_NOBODY = (
         (OF_BRIDGE + "two_visits_of_a_call_that_come_here_at_once_have_an_epoch_each_and_one_incident",),
     ),
     Mutation(
-        "another bridge's sounds are not ours", CALL, "numbered_from=owner_mark << 16", "numbered_from=0",
+        "another bridge's sounds are not ours", TALK, "numbered_from=owner_mark << 16", "numbered_from=0",
         (OF_CALL + "of_two_that_took_a_call_for_the_same_neither_takes_the_others_sounds_for_its_own",),
     ),
     Mutation(
@@ -47,7 +47,7 @@ LATENESS_LOSES_NOBODY = (
     ),
     Mutation(
         "who was with a person before any bridge had them gets the menu", CALL,
-        '        if self.epoch > 1 or kept.get("step") == AFTER_AGENT:\n', "        if self.epoch > 1:\n",
+        '        if kept.get("step") == AFTER_AGENT:\n', '        if kept.get("step") == AFTER_AGENT and self.epoch > 1:\n',
         (OF_CALL + "after_an_agent_the_caller_is_offered_the_menu",),
     ),
 )  # fmt: skip

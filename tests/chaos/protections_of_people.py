@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.mutation import CALL, OF_BRIDGE, OF_CALL, SESSION, Mutation
+from tests.chaos.mutation import LEAVING, OF_BRIDGE, OF_CALL, SESSION, Mutation
 
 CHAIN = "deploy/freeswitch/dialplan/lifeline.xml"
 OF_DIALPLAN = "tests/simulator/test_dialplan.py::test_"
@@ -31,8 +31,8 @@ NOBODY_IS_LOST_TO_OTHERS = (
         (OF_BRIDGE + "who_is_back_from_a_hold_is_not_left_in_silence_by_the_heir",),
     ),
     Mutation(
-        "a call that somebody else has moved does not hang on our socket", CALL,
-        "        self._sure_it_left_at = None\n        return [LeaveToOthers()]\n", "        return []\n",
+        "a call that somebody else has moved does not hang on our socket", LEAVING,
+        "        self.sure_at = None\n        return [LeaveToOthers()]\n", "        return []\n",
         (OF_CALL + "a_call_that_somebody_moves_hears_nothing_more_of_us_and_no_timer_of_ours_takes_it_back",),
     ),
     Mutation(
@@ -46,9 +46,8 @@ NOBODY_IS_LOST_TO_OTHERS = (
         (OF_BRIDGE + "between_a_call_s_end_and_the_word_of_it_nothing_is_decided",),
     ),
     Mutation(
-        "a call without its flow is kept when the last resort is heard", CALL,
-        '        lost = TurnFailure(Cause.BRIDGE, "bridge", "resumed")\n        self._released = self._in_last_resort = True\n',
-        '        lost = TurnFailure(Cause.BRIDGE, "bridge", "resumed")\n        self._released = True\n',
+        "a call without its flow is kept when the last resort is heard", LEAVING,
+        "        self.is_released = self.is_in_last_resort = True\n", "        self.is_released = True\n",
         (OF_CALL + "a_call_that_comes_to_a_bridge_without_its_flow_is_kept_when_the_last_resort_is_heard",),
     ),
     Mutation(

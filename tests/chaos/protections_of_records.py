@@ -132,6 +132,12 @@ THE_RECORDS_ARE_TRUE = (
         (OF_ACTIONS + "a_result_that_comes_after_the_caller_has_hung_up_is_recorded_and_nothing_else_follows",),
     ),
     Mutation(
+        "a bridge that stops lets an action end", "esl_bridge/bridge.py",
+        "                await asyncio.wait(self._acting)\n", "                pass\n",
+        ("tests/esl_bridge/actions/test_never_twice.py::"
+         "test_a_bridge_that_stops_lets_the_action_end_of_a_caller_who_has_hung_up",),
+    ),
+    Mutation(
         "idempotency key at the business", "esl_bridge/actions/demonstration.py",
         "        number = _seed(key) % (SLOTS_A_DAY * DAYS)\n", "        number = id(object()) // 16 % (SLOTS_A_DAY * DAYS)\n",
         ("tests/esl_bridge/actions/test_actions.py::test_a_booking_with_the_same_key_is_the_same_booking",),

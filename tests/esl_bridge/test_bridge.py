@@ -210,7 +210,7 @@ class Running:
 
     @property
     def is_held(self) -> bool:
-        return self._bridge._by_call[UUID].call._hold.is_on
+        return self._bridge._by_call[UUID].call.is_held
 
     async def has_put_off(self, events: int) -> None:
         session = self._bridge._by_call[UUID]
@@ -244,8 +244,14 @@ class Running:
                 except OSError:
                     await asyncio.sleep(0.01)
 
-    async def close(self) -> None:
+    def stop(self) -> None:
         self._stop.set()
+
+    def has_stopped(self) -> bool:
+        return self._task.done()
+
+    async def close(self) -> None:
+        self.stop()
         await self._task
         await self.board.close()
         self.journal.close()

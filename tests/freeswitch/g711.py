@@ -44,5 +44,5 @@ def tones(key: str) -> Samples:
     """The two frequencies of ITU-T Q.23 for one key."""
     row = next(number for number, keys in enumerate(PAD) if key in keys)
     at = np.arange(int(TONE_S * RATE_HZ)) / RATE_HZ
-    pair = (LOW_HZ[row], HIGH_HZ[PAD[row].index(key)])
-    return sum(TONE_PEAK * np.sin(2 * np.pi * hz * at) for hz in pair).astype(np.int16)
+    low, high = (np.sin(2 * np.pi * hz * at) for hz in (LOW_HZ[row], HIGH_HZ[PAD[row].index(key)]))
+    return (TONE_PEAK * (low + high)).astype(np.int16)

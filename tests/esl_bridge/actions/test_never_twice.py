@@ -243,6 +243,23 @@ async def test_an_action_that_ends_after_its_caller_has_hung_up_is_recorded(brid
         assert server.charges == [KEY]
 
 
+async def test_a_bridge_that_stops_lets_the_action_end_of_a_caller_who_has_hung_up(bridge: Running, switch: ScriptedSwitch) -> None:
+    with CountingServer() as server:
+        bridge._bridge._actions = ActionRunner(WebBusiness(server.url))
+        await bridge.listening()
+        await switch.offer(bridge.port)
+        await ask(switch, stop_at("before it is booked", server, switch))
+        switch.hang_up()
+        await until(lambda: any(isinstance(one, CallEnded) for one in bridge.journalled()), "the call's end in the records")
+        await switch.lose()
+        bridge.stop()
+        await until(lambda: not bridge._bridge._sessions, "no call is left")
+        server.may_book.set()
+        await until(bridge.has_stopped, "the bridge has stopped")
+        (ended,) = [one for one in bridge.journalled() if isinstance(one, ActionFinished)]
+        assert (ended.key, ended.outcome, server.charges) == (KEY, "ok", [KEY])
+
+
 async def bridge_is_idle(bridge: Running) -> None:
     """It has read all that it was told and done all that followed: no task of it waits for a business."""
     for _ in range(50):

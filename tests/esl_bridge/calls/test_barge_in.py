@@ -21,8 +21,8 @@ from ai_engine.messages import (
 )
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
-from esl_bridge.calls.call import MAX_FALSE_BARGE_INS
 from esl_bridge.calls.speaker import part_heard
+from esl_bridge.calls.talk import MAX_FALSE_BARGE_INS
 from esl_bridge.journal.events import FellBack, IncidentOpened, TurnFinished, TurnOutcome, TurnStarted
 from tests.esl_bridge.calls.flow import demonstration
 from tests.esl_bridge.calls.harness import UUID, Line

@@ -37,6 +37,7 @@ from esl_bridge.calls.call import Call
 from esl_bridge.calls.from_switch import connected, kept_variables
 from esl_bridge.calls.history import HISTORY_LENGTH, PACKED_MOST, pack, unpack
 from esl_bridge.calls.ownership import epoch_of
+from esl_bridge.calls.talk import Talk
 from esl_bridge.calls.to_switch import SwitchSettings, to_switch
 from esl_bridge.journal.events import SlotCollected
 from esl_bridge.protocol import commands
@@ -125,14 +126,19 @@ def heir(switch: KeptBySwitch, flow: FlowVersion) -> Line:
     return line
 
 
+def talk_of(call: Call) -> Talk:
+    assert call._talk is not None
+    return call._talk
+
+
 def state_of(call: Call) -> dict[str, object]:
     return {
-        "slots": {name: value for name, value in call._slots.items() if not call.flow.slot(name).sensitive},  # type: ignore[union-attr]
-        "intent": call._intent,
+        "slots": {name: value for name, value in call._progress.slots.items() if not call.flow.slot(name).sensitive},  # type: ignore[union-attr]
+        "intent": call._progress.intent,
         "flow": (call.flow.slug, call.flow.number, call.flow.language),
-        "visit": call._actions._visit,
+        "visit": call._progress.actions._visit,
         "incident": call._incidents.open_id,
-        "mode": call._mode,
+        "mode": call._progress.mode,
     }
 
 
@@ -145,24 +151,24 @@ def test_any_call_is_kept_within_the_bound_and_comes_back_as_it_was(data: st.Dat
     line.stream_up()
     for _ in range(data.draw(st.integers(1, 4))):
         line.hear_out()
-        if line.call.ended or line.call._released:
+        if line.call.ended or line.call._leaving.is_released:
             break
-        if data.draw(st.booleans()) and line.call._turns.is_running:
+        if data.draw(st.booleans()) and talk_of(line.call)._turns.is_running:
             values = {slot.name: [choice.value for choice in slot.choices] or ["4217", "x", ""] for slot in flow.slots}
             slots = {name: data.draw(st.sampled_from(some)) for name, some in values.items()}
             intent = data.draw(st.sampled_from([flow.intents[0].name, "hours", "", "nothing"]))
             line.understood(intent, transcript=data.draw(said), slots=slots)
-        elif data.draw(st.booleans()) and line.call._turns.is_running:
+        elif data.draw(st.booleans()) and talk_of(line.call)._turns.is_running:
             line.turn_fails(intent=flow.intents[0].name)
         else:
             line.key(data.draw(st.sampled_from("0123456789*#")))
         switch.take(line)
         assert switch.size <= ALL_BYTES
-    if line.call.ended or line.call._released:
+    if line.call.ended or line.call._leaving.is_released:
         return  # a person has them, or it is over
     switch.take(line)
     before = state_of(line.call)
-    history = line.call._turns.history if line.call._mode.value == "ai" else ()
+    history = talk_of(line.call)._turns.history if line.call._progress.mode.value == "ai" else ()
 
     after = heir(switch, flow)
 
@@ -171,7 +177,7 @@ def test_any_call_is_kept_within_the_bound_and_comes_back_as_it_was(data: st.Dat
     if not before["incident"]:
         before["incident"] = mine["incident"]  # its own, of the resume
     assert mine == before
-    assert unpack(pack(history)) == after.call._kept_history
+    assert unpack(pack(history)) == after.call._progress.history
     switch.take(after)
     assert switch.size <= ALL_BYTES
 
