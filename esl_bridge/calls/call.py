@@ -58,7 +58,7 @@ class Call:
         if isinstance(event, told.Connected):
             return self._connected(event, now)
         if self.ended or not self.owner:
-            return self._result_after_all(event, now)
+            return self._after_all(event, now)
         if isinstance(event, told.End):
             return self._leave(event, now)
         if isinstance(event, told.AgentBridged):
@@ -69,7 +69,7 @@ class Call:
         if self._leaving.is_in_last_resort and isinstance(event, told.PlaybackStarted) and not self._has_sent(event.file):
             return self._incidents.close(Outcome.FAILED_OVER, f"PLAYBACK_START {event.file}")
         if self._leaving.is_released or self._talk is None:
-            return self._leaving.on_time(now) if isinstance(event, told.TimePassed) else self._result_after_all(event, now)
+            return self._leaving.on_time(now) if isinstance(event, told.TimePassed) else self._after_all(event, now)
         if isinstance(event, told.TakenElsewhere):
             return [*self._leaving.taken_elsewhere(now), *self._talk.abandon(now)]
         return self._time(self._talk, now) if isinstance(event, told.TimePassed) else self._talk.handle(event, now)
@@ -194,8 +194,11 @@ class Call:
 
     # --- The end ---
 
-    def _result_after_all(self, event: told.Input, now: float) -> list[Order]:
-        """What was being done when its caller went is in the records. Where another has the call, that one tells."""
+    def _after_all(self, event: told.Input, now: float) -> list[Order]:
+        """What was being done when its caller went is in the records; where another has the call, that one tells. A timer that was
+        armed in the belief that it was ours does not take it from them."""
+        if isinstance(event, told.TimerArmed) and self.owner and not self._hung_up:
+            return self._ownership.on_armed(event.task_id)
         if not isinstance(event, told.ActionDone | told.ActionFailed) or not self.owner:
             return []
         if self.ended and not self._hung_up:
@@ -207,7 +210,7 @@ class Call:
         orders = self._talk.forget() if self._talk is not None and not self._leaving.is_released else []
         if not isinstance(event, told.HungUp):
             # Somebody else has the call, or its end was not seen: no outcome of ours.
-            return orders
+            return [*orders, *(self._ownership.lost(now) if isinstance(event, told.OwnerChanged) else [])]
         self._hung_up = True
         if self._talk is not None:
             self._talk.ends(now)

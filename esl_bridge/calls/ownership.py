@@ -35,6 +35,8 @@ class Ownership:
         self._task_id: str | None = None
         self._armed_at: deque[float] = deque()
         self._sure_until: float | None = None
+        self._stands_until = 0.0
+        self._has_been_confirmed = False
         self.due: float | None = None
 
     def take(self, now: float, *, from_another: bool) -> list[Order]:
@@ -57,6 +59,7 @@ class Ownership:
         if armed_at is not None:
             # Until the old one is deleted, which is now, it is the old one that may fire.
             self._sure_until = armed_at + TIMER_S - FIRES_EARLY_S
+            self._stands_until = armed_at + TIMER_S
         previous, self._task_id = self._task_id, task_id
         return [DeleteTimer(DIALPLAN_TIMER if previous is None else previous)]
 
@@ -70,6 +73,7 @@ class Ownership:
     def confirmed(self, now: float) -> list[Order]:
         """The switch still names us, after a doubt: a new timer at once. Until it stands, the doubt is only put off."""
         self._sure_until = now + FIRES_EARLY_S
+        self._has_been_confirmed = True
         return self.arm(now)
 
     def over(self) -> None:
@@ -81,6 +85,14 @@ class Ownership:
         self.due = None
         task_id, self._task_id = self._task_id, None
         return [DeleteTimer(task_id)] if task_id else []
+
+    def lost(self, now: float) -> list[Order]:
+        """Another owns the call. A timer that was armed after a stall, upon an answer that was true when the switch gave it, still
+        stands and would take the call from them; one whose answer comes later is deleted then (:meth:`on_armed`). Any other has
+        been deleted by them."""
+        self.due = None
+        task_id, self._task_id = self._task_id, None
+        return [DeleteTimer(task_id)] if task_id and self._has_been_confirmed and now < self._stands_until else []
 
     def disarm(self) -> list[Order]:
         """Before a person joins, before the last resort and at the end: nothing may pull the caller back then."""

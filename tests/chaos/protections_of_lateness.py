@@ -42,6 +42,13 @@ LATENESS_LOSES_NOBODY = (
         (OF_STALLS + "a_prompt_that_a_slow_switch_begins_late_is_heard_to_its_end",),
     ),
     Mutation(
+        "a timer armed into another's call is taken back", CALL,
+        "            return self._ownership.on_armed(event.task_id)\n        if not isinstance(event, told.ActionDone",
+        "            return []\n        if not isinstance(event, told.ActionDone",
+        (OF_BRIDGE + "a_timer_armed_for_a_call_that_was_ours_when_the_switch_was_asked_is_taken_back",
+         OF_STALLS + "a_timer_that_was_armed_upon_an_answer_that_was_true_no_more_is_taken_back"),
+    ),
+    Mutation(
         "what is due is put off once only", CALL, " and due > self._catching_up_until:", ":",
         (OF_STALLS + "a_loop_that_is_always_late_asks_again_all_the_same",),
     ),

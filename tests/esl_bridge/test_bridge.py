@@ -102,9 +102,10 @@ class Peer:
         self.reader, self.writer = reader, writer
         self.sent = b""
 
-    async def until(self, text: bytes) -> None:
+    async def until(self, text: bytes, *, after: int = 0) -> None:
+        """It has sent it, beyond its first ``after`` bytes."""
         async with asyncio.timeout(5):
-            while text not in self.sent:
+            while text not in self.sent[after:]:
                 piece = await self.reader.read(65536)
                 assert piece, f"the bridge closed; it had sent {self.sent!r}"
                 self.sent += piece
@@ -445,6 +446,21 @@ async def test_after_a_stall_a_call_that_is_still_ours_goes_on_and_its_timer_com
     peer.writer.write(answer("bridge-1:1"))
     await peer.until(b"ll_visit=")
     assert peer.sent[already:].startswith(f"api sched_api +6 ll-{UUID}".encode())
+    await peer.leave()
+
+
+async def test_a_timer_armed_for_a_call_that_was_ours_when_the_switch_was_asked_is_taken_back(bridge: Running) -> None:
+    peer = await taken_call(bridge)
+    bridge.skip(7.0)
+    peer.writer.write(event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n"))
+    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
+    already = len(peer.sent)
+    peer.writer.write(answer("bridge-1:1"))
+    await peer.until(b"sched_api +6", after=already)
+    # Until here the old timer has fired, and another has the call: its sound is told before the answer.
+    peer.writer.write(event("PLAYBACK_START", "bridge-2:2", "Playback-File-Path: /prompts/theirs.wav\n"))
+    peer.writer.write(answer("+OK Added: 77\n"))
+    await peer.until(b"api sched_del 77\n\n")
     await peer.leave()
 
 

@@ -10,6 +10,7 @@ from ai_engine.messages import MediaReport, SpeechStarted
 from esl_bridge.calls import inputs as told
 from esl_bridge.calls import orders as order
 from esl_bridge.calls.call import CATCH_UP_S
+from esl_bridge.calls.ownership import TIMER_S
 from esl_bridge.calls.speaker import GRACE_S
 from esl_bridge.journal.events import IncidentClosed, IncidentOpened, IntentServed, Outcome
 from tests.esl_bridge.calls.harness import UUID, Line
@@ -183,3 +184,41 @@ def test_a_busy_loop_is_no_stall() -> None:
     line.now += 1.7
     line.tell(told.TimePassed())
     assert [one.kind for one in line.journal(IncidentOpened)] == ["no_frames"]
+
+
+def confirmed_after_a_stall() -> Line:
+    """The switch named us when it was asked; the timer fired before its answer was read, and ours is armed into another's call."""
+    line = Line()
+    line.to_listening()
+    line.tell(told.TimerArmed("4"))
+    line.now += TIMER_S + 1
+    assert line.call.in_doubt(line.now)
+    line.orders += line.call.owner_confirmed(line.now)
+    assert isinstance(line.orders[-1], order.ArmTimer)
+    return line
+
+
+@pytest.mark.parametrize("answer_comes_first", [True, False])
+def test_a_timer_that_was_armed_upon_an_answer_that_was_true_no_more_is_taken_back(*, answer_comes_first: bool) -> None:
+    line = confirmed_after_a_stall()
+    if answer_comes_first:
+        line.tell(told.TimerArmed("77"))
+        assert line.tell(told.OwnerChanged())[-1:] == [order.DeleteTimer("77")]
+    else:
+        assert order.DeleteTimer("77") not in line.tell(told.OwnerChanged())
+        assert line.tell(told.TimerArmed("77")) == [order.DeleteTimer("77")]
+    assert line.call.wake_at() is None
+
+
+def test_of_a_timer_that_has_fired_nothing_is_said_when_another_has_the_call() -> None:
+    line = Line()
+    line.to_listening()
+    line.tell(told.TimerArmed("4"))
+    line.now += TIMER_S
+    assert [one for one in line.tell(told.OwnerChanged()) if isinstance(one, order.DeleteTimer)] == []
+
+
+def test_the_answer_to_a_timer_of_a_call_that_is_over_is_followed_by_nothing() -> None:
+    line = confirmed_after_a_stall()
+    line.tell(told.HungUp("NORMAL_CLEARING"))
+    assert line.tell(told.TimerArmed("77")) == []
