@@ -13,6 +13,11 @@ import webrtcvad
 
 FRAME_BYTES = 320
 FRAME_MS = 20
+# What a switch has in the place of a packet that was lost, FreeSWITCH 20 ms of -1: the quietest line of a telephone network is at
+# +-8. Beside it any noise is a voice for webrtcvad: of lines with a noise of 10 to 300 LSB that lose a packet in fifty, three of four
+# "spoke" within five seconds, and of those that lose one in ten none ever stopped (measured).
+NOTHING_PEAK = 4
+PACKET_SAMPLES = 80  # of 10 ms, the shortest
 # Mode 2 of 0–3: hears through line noise of ±20 LSB and flags about one frame in a hundred of it.
 AGGRESSIVENESS = 2
 # 120 ms of voice within 240 ms: a click is shorter, the shortest word ("no") is not.
@@ -31,6 +36,17 @@ SOFT_VOICE_RMS = 300.0
 OVER_WINDOW_FRAMES, OVER_FRAMES = 15, 7
 
 
+class _Line:
+    """webrtcvad, which follows the line's noise from frame to frame; a frame with a gap in it is none of the line's."""
+
+    def __init__(self) -> None:
+        self._vad = webrtcvad.Vad(AGGRESSIVENESS)
+
+    def is_voice(self, frame: bytes) -> bool:
+        peaks = np.abs(np.frombuffer(frame, dtype="<i2").astype(np.int32)).reshape(-1, PACKET_SAMPLES).max(axis=1)
+        return bool(peaks.min() >= NOTHING_PEAK) and self._vad.is_speech(frame, 8000)
+
+
 class Change(StrEnum):
     BEGAN = "began"
     ENDED = "ended"
@@ -40,14 +56,14 @@ class VoiceActivity:
     """Hear of the two changes, each once. ``speaking``: the beginning is known already, and only the end is waited for."""
 
     def __init__(self, *, speaking: bool = False) -> None:
-        self._vad = webrtcvad.Vad(AGGRESSIVENESS)
+        self._line = _Line()
         self._window: list[bool] = []
         self._silent = 0
         self.speaking = speaking
         self.ended = False
 
     def feed(self, frame: bytes) -> Change | None:
-        voiced = self._vad.is_speech(frame, 8000)
+        voiced = self._line.is_voice(frame)
         if self.ended:
             return None
         if not self.speaking:
@@ -69,7 +85,7 @@ class VoiceOverPrompt:
     echo is nobody."""
 
     def __init__(self) -> None:
-        self._vad = webrtcvad.Vad(AGGRESSIVENESS)
+        self._line = _Line()
         self._window: deque[bool] = deque(maxlen=OVER_WINDOW_FRAMES)
         # Of the frames under judgement, and of the tenth of a second before them, which is taken for echo.
         self._powers: deque[float] = deque(maxlen=OVER_WINDOW_FRAMES + ECHO_FRAMES)
@@ -85,7 +101,7 @@ class VoiceOverPrompt:
             earlier = [self._powers[index] for index in range(ECHO_FRAMES)]
             self._echo_rms = max(self._echo_rms, (sum(earlier) / ECHO_FRAMES) ** 0.5)
         # Asked of every frame: it follows the line's noise.
-        voiced = self._vad.is_speech(frame, 8000)
+        voiced = self._line.is_voice(frame)
         self._window.append(voiced and power**0.5 >= self._least_rms)
         return sum(self._window) >= OVER_FRAMES
 

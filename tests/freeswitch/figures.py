@@ -27,6 +27,15 @@ def turns_begun(stack: Stack) -> int:
         return int(records.execute("select count(*) from console_turn").fetchone()[0])
 
 
+def turns_of_newest_call(stack: Stack) -> list[tuple[str, str]]:
+    """What became of each that has ended, and the intent that was understood."""
+    with contextlib.closing(sqlite3.connect(f"file:{stack.data_dir / 'lifeline.sqlite3'}?mode=ro", uri=True)) as records:
+        return records.execute(
+            "select outcome, intent from console_turn where outcome != '' "
+            "and call_id = (select max(id) from console_call) order by turn"
+        ).fetchall()
+
+
 def newest_call(stack: Stack, *, live: bool = False) -> dict[str, Any]:
     """Its row; ``live`` waits for one that has not ended."""
 

@@ -63,6 +63,8 @@ class Telephone:
         self._answers_in_ack = False
         # To the switch's own INVITE. Without one the SIP stack ends the call.
         self.answers_offers = True
+        # Of its line: the noise's peak, and how many of its packets get lost.
+        self.noise_peak, self.loses = 8, 0.0
         self._speaks = True
         self._far: tuple[str, int] | None = None
         self._waiting: deque[bytes | tuple[int, int, bool]] = deque()
@@ -271,7 +273,7 @@ class Telephone:
     # --- RTP ---
 
     def _silence(self) -> bytes:
-        dither = np.array([self._noise.randint(-8, 8) for _ in range(FRAME)], np.int16)
+        dither = np.array([self._noise.randint(-self.noise_peak, self.noise_peak) for _ in range(FRAME)], np.int16)
         return encoded(dither, self._codec)
 
     def _media(self) -> None:
@@ -292,7 +294,8 @@ class Telephone:
                 marker = 0x80 if duration == FRAME else 0
                 packet = struct.pack("!BBHII", 0x80, marker | KEY_EVENTS, number, key_began, source)
                 packet += struct.pack("!BBH", code, 0x8A if end else 0x0A, duration)
-            self._rtp.sendto(packet, self._far)
+            if self._noise.random() >= self.loses:
+                self._rtp.sendto(packet, self._far)
 
     def _hear(self) -> None:
         while True:

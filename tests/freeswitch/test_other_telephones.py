@@ -1,4 +1,4 @@
-"""Equipment that does it another way: no offer in the INVITE, keys as tones in the audio, a display of nothing."""
+"""Equipment that does it another way, and lines that are no good: no offer in the INVITE, keys as tones, lost packets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.freeswitch.figures import turns_of_newest_call
 from tests.freeswitch.telephone import LIMIT_S
 from tests.freeswitch.test_telephone_calls import NUMBER, bridge_answers, end, pytestmark, served, speech, telephone
 from tests.stack import Stack
@@ -41,4 +42,19 @@ def test_keys_that_are_tones_in_the_audio_serve_the_caller(stack: Stack) -> None
         phone.hears_silence(1.5)
         phone.press_tones("4217#")
         served(stack, "served_by_ai", before)
+        end(stack, phone, before)
+
+
+@pytest.mark.parametrize("codec", [0, 8], ids=["PCMU", "PCMA"])
+def test_a_noisy_line_that_loses_packets_is_no_voice_and_its_caller_is_understood(stack: Stack, codec: int) -> None:
+    bridge_answers(stack)
+    before = stack.figures()
+    with telephone() as phone:
+        phone.noise_peak, phone.loses = 100, 0.1
+        phone.dial(NUMBER, codec=codec)
+        phone.hears_silence(1.0)
+        phone.hears_silence(3.0)
+        assert turns_of_newest_call(stack) == [], "it was taken for an answer"
+        phone.say(speech("what is my balance"))
+        stack.until(lambda: turns_of_newest_call(stack) == [("understood", "balance")], "what they said was heard to its end", 5)
         end(stack, phone, before)
