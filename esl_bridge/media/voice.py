@@ -13,8 +13,8 @@ import webrtcvad
 
 FRAME_BYTES = 320
 FRAME_MS = 20
-# What a switch has in the place of a packet that was lost, FreeSWITCH 20 ms of -1: the quietest line of a telephone network is at
-# +-8. Beside it any noise is a voice for webrtcvad: of lines with a noise of 10 to 300 LSB that lose a packet in fifty, three of four
+# What a switch has in the place of a packet that was lost, FreeSWITCH 20 ms of -1: nothing of the line's is below +-8, but silence.
+# Beside it any noise is a voice for webrtcvad: of lines with a noise of 10 to 300 LSB that lose a packet in fifty, three of four
 # "spoke" within five seconds, and of those that lose one in ten none ever stopped (measured).
 NOTHING_PEAK = 4
 PACKET_SAMPLES = 80  # of 10 ms, the shortest
