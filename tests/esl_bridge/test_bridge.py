@@ -401,11 +401,17 @@ async def test_who_takes_a_call_says_whom_to_ask_for_it_next_and_names_itself_la
     await peer.leave()
 
 
-async def test_after_a_stall_a_call_that_another_bridge_has_is_left_alone(bridge: Running) -> None:
+async def asks_after_a_stall(bridge: Running) -> Peer:
+    """It stood still for longer than its timer takes, a key is told, and it asks the switch whose the call is."""
     peer = await taken_call(bridge)
     bridge.skip(7.0)
     peer.writer.write(event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n"))
     await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
+    return peer
+
+
+async def test_after_a_stall_a_call_that_another_bridge_has_is_left_alone(bridge: Running) -> None:
+    peer = await asks_after_a_stall(bridge)
     already = len(peer.sent)
     peer.writer.write(answer("chain"))
     peer.writer.write(event("DTMF", "bridge-2:2", "DTMF-Digit: 1\n"))
@@ -438,10 +444,7 @@ async def test_of_two_that_took_a_call_for_the_same_the_one_whose_name_stands_ke
 
 
 async def test_after_a_stall_a_call_that_is_still_ours_goes_on_and_its_timer_comes_first(bridge: Running) -> None:
-    peer = await taken_call(bridge)
-    bridge.skip(7.0)
-    peer.writer.write(event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n"))
-    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
+    peer = await asks_after_a_stall(bridge)
     already = len(peer.sent)
     peer.writer.write(answer("bridge-1:1"))
     await peer.until(b"ll_visit=")
@@ -450,10 +453,7 @@ async def test_after_a_stall_a_call_that_is_still_ours_goes_on_and_its_timer_com
 
 
 async def test_a_timer_armed_for_a_call_that_was_ours_when_the_switch_was_asked_is_taken_back(bridge: Running) -> None:
-    peer = await taken_call(bridge)
-    bridge.skip(7.0)
-    peer.writer.write(event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n"))
-    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
+    peer = await asks_after_a_stall(bridge)
     already = len(peer.sent)
     peer.writer.write(answer("bridge-1:1"))
     await peer.until(b"sched_api +6", after=already)
@@ -465,10 +465,7 @@ async def test_a_timer_armed_for_a_call_that_was_ours_when_the_switch_was_asked_
 
 
 async def test_a_caller_who_went_during_the_stall_is_recorded_by_the_bridge_the_switch_names(bridge: Running) -> None:
-    peer = await taken_call(bridge)
-    bridge.skip(7.0)
-    peer.writer.write(event("DTMF", "bridge-1:1", "DTMF-Digit: 1\n"))
-    await peer.until(f"api uuid_getvar {UUID} ll_holder".encode())
+    peer = await asks_after_a_stall(bridge)
     peer.writer.write(event("CHANNEL_HANGUP_COMPLETE", "bridge-1:1", "Hangup-Cause: NORMAL_CLEARING\n"))
     peer.writer.write(answer("-ERR No such channel!\n"))
     peer.writer.write(b"Content-Type: text/disconnect-notice\nContent-Length: 0\n\n")

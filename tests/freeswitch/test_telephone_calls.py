@@ -108,6 +108,16 @@ def served(stack: Stack, by: str, before: dict[str, int]) -> None:
     until(stack, lambda figures: figures[by] == before[by] + 1, f"{by} rises")
 
 
+def asks_for_the_balance(stack: Stack, phone: Telephone, before: dict[str, int]) -> None:
+    """Speaks, is understood, keys the number, is served, and hangs up."""
+    phone.say(speech("what is my balance"))
+    phone.is_told_something(since_s=phone.now_s())
+    phone.hears_silence(1.0)
+    phone.press("4217#")
+    served(stack, "served_by_ai", before)
+    end(stack, phone, before)
+
+
 @pytest.mark.parametrize("codec", [0, 8], ids=["PCMU", "PCMA"])
 def test_a_caller_who_speaks_is_understood_has_the_number_read_back_and_is_served(stack: Stack, tmp_path: Path, codec: int) -> None:
     before = stack.figures()
@@ -362,12 +372,7 @@ def test_rtp_that_begins_late_is_understood(stack: Stack) -> None:
         phone.dial(NUMBER, speaks=False)
         phone.hears_silence(1.0)
         phone.unmute()
-        phone.say(speech("what is my balance"))
-        phone.is_told_something(since_s=phone.now_s())
-        phone.hears_silence(1.0)
-        phone.press("4217#")
-        served(stack, "served_by_ai", before)
-        end(stack, phone, before)
+        asks_for_the_balance(stack, phone, before)
 
 
 def test_a_person_who_passes_the_caller_on_does_not_lose_them(stack: Stack) -> None:

@@ -161,12 +161,17 @@ async def bridge(tmp_path: Path, durable_redis: str, volatile_redis: str) -> Asy
     await running.close()
 
 
+async def asked(bridge: Running, switch: ScriptedSwitch, server: CountingServer, moment: str) -> None:
+    """The bridge has the call, acts by that server, and the caller's wish has come to ``moment``."""
+    bridge._bridge._actions = ActionRunner(WebBusiness(server.url))
+    await bridge.listening()
+    await switch.offer(bridge.port)
+    await ask(switch, stop_at(moment, server, switch))
+
+
 async def test_nothing_is_asked_of_the_business_before_the_switch_has_the_key(bridge: Running, switch: ScriptedSwitch) -> None:
     with CountingServer() as server:
-        bridge._bridge._actions = ActionRunner(WebBusiness(server.url))
-        await bridge.listening()
-        await switch.offer(bridge.port)
-        await ask(switch, stop_at("before the switch has the key", server, switch))
+        await asked(bridge, switch, server, "before the switch has the key")
         await bridge_is_idle(bridge)
         assert server.asked == []
         switch.release()
@@ -178,10 +183,7 @@ async def test_an_action_whose_key_the_switch_refuses_is_not_begun_and_a_person_
     bridge: Running, switch: ScriptedSwitch
 ) -> None:
     with CountingServer() as server:
-        bridge._bridge._actions = ActionRunner(WebBusiness(server.url))
-        await bridge.listening()
-        await switch.offer(bridge.port)
-        await ask(switch, stop_at("before the switch has the key", server, switch))
+        await asked(bridge, switch, server, "before the switch has the key")
         switch.refuse()
         await switch.until_played("action_failed.wav")
         assert server.asked == []
@@ -192,10 +194,7 @@ async def test_an_action_that_was_done_but_not_answered_in_time_is_not_done_agai
 ) -> None:
     monkeypatch.setattr(runner, "TIMEOUT_S", 0.3)
     with CountingServer() as server:
-        bridge._bridge._actions = ActionRunner(WebBusiness(server.url))
-        await bridge.listening()
-        await switch.offer(bridge.port)
-        await ask(switch, stop_at("before it is answered", server, switch))
+        await asked(bridge, switch, server, "before it is answered")
         await switch.until_played("action_failed.wav")
         await until(lambda: switch.variables.get("ll_step") == "after_agent", "on the way to a person")
         server.may_answer.set()
@@ -213,10 +212,7 @@ async def test_an_action_for_whose_key_nobody_waits_any_more_is_not_begun_and_th
     answers: bool, bridge: Running, switch: ScriptedSwitch
 ) -> None:
     with CountingServer() as server:
-        bridge._bridge._actions = ActionRunner(WebBusiness(server.url))
-        await bridge.listening()
-        await switch.offer(bridge.port)
-        await ask(switch, stop_at("before the switch has the key", server, switch))
+        await asked(bridge, switch, server, "before the switch has the key")
         switch.hang_up()
         await until(lambda: any(isinstance(one, CallEnded) for one in bridge.journalled()), "the call's end in the records")
         if answers:
@@ -231,10 +227,7 @@ async def test_an_action_for_whose_key_nobody_waits_any_more_is_not_begun_and_th
 
 async def test_an_action_that_ends_after_its_caller_has_hung_up_is_recorded(bridge: Running, switch: ScriptedSwitch) -> None:
     with CountingServer() as server:
-        bridge._bridge._actions = ActionRunner(WebBusiness(server.url))
-        await bridge.listening()
-        await switch.offer(bridge.port)
-        await ask(switch, stop_at("before it is answered", server, switch))
+        await asked(bridge, switch, server, "before it is answered")
         switch.hang_up()
         await until(lambda: any(isinstance(one, CallEnded) for one in bridge.journalled()), "the call's end in the records")
         await switch.lose()
@@ -245,10 +238,7 @@ async def test_an_action_that_ends_after_its_caller_has_hung_up_is_recorded(brid
 
 async def test_a_bridge_that_stops_lets_the_action_end_of_a_caller_who_has_hung_up(bridge: Running, switch: ScriptedSwitch) -> None:
     with CountingServer() as server:
-        bridge._bridge._actions = ActionRunner(WebBusiness(server.url))
-        await bridge.listening()
-        await switch.offer(bridge.port)
-        await ask(switch, stop_at("before it is booked", server, switch))
+        await asked(bridge, switch, server, "before it is booked")
         switch.hang_up()
         await until(lambda: any(isinstance(one, CallEnded) for one in bridge.journalled()), "the call's end in the records")
         await switch.lose()
